@@ -1,0 +1,1 @@
+"""The instruction-finetuning pipeline: rules call scripts, scripts call lib."""

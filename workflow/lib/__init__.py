@@ -1,0 +1,1 @@
+"""All the logic of the pipeline; nothing here knows of Snakemake."""
