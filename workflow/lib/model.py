@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 # How the positions of a layer see each other: takes the layer's number and its queries, keys and
-# values, each (..., H, D/H) with the leading shape of the token ids, and returns contexts like them.
+# values, each (..., H, D/H) with the leading shape of the token ids, and returns such contexts.
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 

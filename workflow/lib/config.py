@@ -1,0 +1,175 @@
+"""Reads config.yaml into settings: everything in it is checked before anything runs.
+
+Unknown keys are refused, and all mistakes are reported at once, each with its path in the file.
+"""
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from workflow.lib.errors import UserError
+from workflow.lib.settings import Settings
+
+Definition = TypeVar("Definition")
+
+
+def load_settings(config: Mapping[str, Any]) -> Settings:
+    """Check config.yaml as Snakemake merged it and turn it into objects.
+
+    Args:
+        config: the parsed files, presets and `--config` values on top of one another.
+
+    Returns:
+        The settings, every recipe complete (its defaults and what it extends filled in).
+
+    Raises:
+        UserError: names every mistake, a line each, with its path in the file.
+    """
+    config = deepcopy(dict(config))
+    mistakes: list[str] = []
+    config["recipes"] = _complete_recipes(config.get("recipes"), mistakes)
+    settings = None
+    try:
+        settings = Settings.model_validate(config)
+    except ValidationError as error:
+        mistakes += [_explain(detail) for detail in error.errors()]
+    mistakes += _unknown_names(config)
+    if mistakes or settings is None:
+        raise UserError("the config has mistakes:\n" + "\n".join(f"  {m}" for m in mistakes))
+    return settings
+
+
+def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Definition:
+    """The definition of that name.
+
+    Raises:
+        UserError: there is none; suggests the nearest.
+    """
+    if name not in definitions:
+        raise UserError(f"unknown {kind} {name!r}{_suggest(name, definitions)}")
+    return definitions[name]
+
+
+def _complete_recipes(recipes: Any, mistakes: list[str]) -> Any:
+    """Each recipe over the one it extends, over `defaults`."""
+    if not isinstance(recipes, dict):
+        return recipes
+    written = dict(recipes)
+    defaults = written.pop("defaults", None) or {}
+    complete = {}
+    for name in written:
+        chain, parent = [], name
+        while parent is not None:
+            if parent in chain:
+                mistakes.append(f"recipes.{name}.extends: goes round in a circle")
+                break
+            if parent not in written:
+                mistakes.append(
+                    f"recipes.{chain[-1]}.extends: unknown recipe {parent!r}"
+                    f"{_suggest(parent, written)}"
+                )
+                break
+            chain.append(parent)
+            recipe = written[parent]
+            parent = recipe.get("extends") if isinstance(recipe, dict) else None
+        layers = [defaults, *(written[link] for link in reversed(chain))]
+        complete[name] = written[name]
+        if all(isinstance(layer, dict) for layer in layers):
+            complete[name] = _overlay(layers)
+            complete[name].pop("extends", None)
+    return complete
+
+
+def _overlay(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Later layers win, key by key, also inside sections."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, dict) and isinstance(merged.get(key), dict):
+                value = _overlay([merged[key], value])
+            merged[key] = value
+    return merged
+
+
+def _unknown_names(config: Mapping[str, Any]) -> list[str]:
+    """References to definitions that are not there, in any section."""
+
+    def definitions(section: str) -> dict[str, Any]:
+        value = config.get(section)
+        return value if isinstance(value, dict) else {}
+
+    references = []
+    for section in ("models", "recipes", "judges"):
+        chosen = definitions("compare").get(section)
+        for number, name in enumerate(chosen if isinstance(chosen, list) else []):
+            references.append((f"compare.{section}.{number}", section, name))
+    for section, key, target in [
+        ("models", "tokenizer", "tokenizers"),
+        ("recipes", "dataset", "datasets"),
+    ]:
+        for name, definition in definitions(section).items():
+            if isinstance(definition, dict) and key in definition:
+                references.append((f"{section}.{name}.{key}", target, definition[key]))
+    return [
+        f"{path}: {target} has no {name!r}{_suggest(name, definitions(target))}"
+        for path, target, name in references
+        if isinstance(name, str) and name not in definitions(target)
+    ]
+
+
+def _explain(detail: Mapping[str, Any]) -> str:
+    """One mistake found by pydantic, in one line."""
+    location = detail["loc"]
+    if location[0] == "judges":
+        location = location[:2] + location[3:]  # without pydantic's name for the backend
+    path = ".".join(str(part) for part in location if part != "[key]")
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: unknown key{_suggest(str(location[-1]), _keys_at(location[:-1]))}"
+    if detail["type"] == "missing":
+        return f"{path}: required, but not there"
+    if detail["type"] == "string_pattern_mismatch" and "[key]" in location:
+        return f"{path}: names start with a letter or digit and hold only those and . _ -"
+    if detail["type"].startswith("union_tag"):
+        return f"{path}.backend: should be one of {detail['ctx'].get('expected_tags', 'overlap, ollama')}"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if detail["type"] == "value_error":
+        return f"{path}: {message}"
+    return f"{path}: should be {message[0].lower()}{message[1:]}, not {detail['input']!r}"
+
+
+def _keys_at(location: Iterable[Any]) -> Iterable[str]:
+    """The keys that the section at this place in the file has."""
+    candidates: list[Any] = [Settings]
+    for part in location:
+        candidates = [inner for outer in candidates for inner in _inside(outer, part)]
+    return {key for section in candidates for key in getattr(section, "model_fields", {})}
+
+
+def _inside(annotation: Any, part: Any) -> list[Any]:
+    """The types found one step deeper: a field of a section, a value of a dict."""
+    if fields := getattr(annotation, "model_fields", None):
+        if part in fields:
+            return _members(fields[part].annotation)
+        return []
+    return _members(get_args(annotation)[-1]) if get_args(annotation) else []
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The alternatives of a union, with Annotated taken off."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [member for inner in get_args(annotation) for member in _members(inner)]
+    return [annotation]
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    """The nearest known name, as the end of a message."""
+    known = sorted(known)
+    if near := get_close_matches(name, known, n=1, cutoff=0.5):
+        return f"; did you mean {near[0]}?"
+    return f"; there are: {', '.join(known)}" if 0 < len(known) <= 12 else ""

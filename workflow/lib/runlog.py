@@ -1,0 +1,81 @@
+"""What a job says: to its log file and to stderr, progress bars only on a terminal."""
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from workflow.lib.errors import UserError
+
+log = logging.getLogger("pipeline")
+Item = TypeVar("Item")
+
+
+@contextmanager
+def rule_log(path: str | Path) -> Iterator[None]:
+    """Run the body of a script: log lines go to stderr and the file, errors end the job.
+
+    Whatever a user can put right ends in one line that starts with `error:`; anything else is a
+    defect of the pipeline and shows its traceback.
+
+    Args:
+        path: the rule's log file, written anew.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, "w", "utf-8")]
+    log.setLevel(logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.error("error: interrupted; run the same command again to go on")
+        sys.exit(130)
+    except Exception as error:
+        if (message := _one_line(error)) is None:
+            log.error("error: this is a defect of the pipeline, please report it")
+            log.error(traceback.format_exc().rstrip())
+        else:
+            log.error("error: %s", message)
+        sys.exit(1)
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
+
+
+def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items while showing how far they are: a bar on a terminal, else nothing.
+
+    Args:
+        items: what to go through.
+        label: stands before the bar.
+        total: how many there are, if `items` has no length.
+    """
+    return iter(tqdm(items, label, total=total, disable=not sys.stderr.isatty(), leave=False))
+
+
+def _one_line(error: Exception) -> str | None:
+    """The error as something a user can act on, or None if it is ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left on the disk{_where(error)}; free some and run again"
+    if isinstance(error, PermissionError | IsADirectoryError | FileNotFoundError):
+        return f"{os.strerror(error.errno or 0)}{_where(error)}"
+    if "out of memory" in str(error):  # torch's own classes differ by device
+        return f"{str(error).splitlines()[0]}; lower batch_size or max_length, or a smaller model"
+    return None
+
+
+def _where(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""

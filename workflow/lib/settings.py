@@ -1,0 +1,173 @@
+"""The sections of config.yaml as objects, frozen, with a description for every field.
+
+`workflow.lib.config` reads the file into them.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Plain names only: they become folders under results/ and resources/.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# YAML reads 5e-5 as text; these accept it as the number it means. Whole numbers stay strict.
+Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+# Folders of results/ that belong to no model.
+RESERVED_NAMES = {"data", "tokens", "judges", "logs"}
+
+
+class Section(BaseModel):
+    """A part of config.yaml: cannot change once read, and knows all its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class Source(Section):
+    """Where files come from."""
+
+    url: str = Field(min_length=1, description="https or http address, or a local path")
+    mirrors: list[str] = Field([], description="other addresses of the same files, tried in order")
+
+
+class Split(Section):
+    """Shares of a data set in file order (listing 7.3); validation gets what remains."""
+
+    train: Number = Field(0.85, gt=0, lt=1, description="share of the entries to train on")
+    test: Number = Field(0.10, gt=0, lt=1, description="share of the entries to test on")
+
+    @model_validator(mode="after")
+    def leaves_something_to_validate(self) -> "Split":
+        if self.train + self.test >= 1:
+            raise ValueError(f"train {self.train} + test {self.test} leaves no validation entries")
+        return self
+
+
+class Dataset(Source):
+    """A list of entries with instruction, input and output (section 7.2)."""
+
+    sha256: Sha256 | None = Field(None, description="expected digest of the file")
+    split: Split = Split()
+
+
+class Tokenizer(Source):
+    """encoder.json and vocab.bpe of a byte-pair encoding, both under the url."""
+
+    sha256: dict[Literal["encoder.json", "vocab.bpe"], Sha256] = Field({}, description="by file")
+
+
+class Model(Source):
+    """A TensorFlow checkpoint in OpenAI's layout of seven files, all under the url."""
+
+    tokenizer: str = Field(description="name of an entry of tokenizers")
+    sha256: dict[str, Sha256] = Field({}, description="expected digests by file name")
+
+
+class Training(Section):
+    """How the weights change (listings 7.6 and 7.8)."""
+
+    epochs: Annotated[int, Field(ge=0)] = Field(2, description="0: the model before finetuning")
+    batch_size: Count = Field(8, description="sequences a step")
+    learning_rate: Number = Field(5e-5, gt=0, description="of AdamW")
+    weight_decay: Number = Field(0.1, ge=0, description="of AdamW")
+    max_length: Count = Field(1024, description="tokens of an entry that are kept")
+    mask_prompt: bool = Field(False, description="learn from the response alone (exercise 7.2)")
+    drop_rate: Number = Field(0.0, ge=0, lt=1, description="dropout")
+    seed: Seed = Field(123, description="of weights, shuffling and dropout")
+
+
+class Evaluation(Section):
+    """When losses are measured during training."""
+
+    every: Count = Field(5, description="steps between two evaluations")
+    batches: Count = Field(5, description="batches of each set measured each time")
+
+
+class Generation(Section):
+    """How responses are written (listing 7.9)."""
+
+    max_new_tokens: Count = Field(256, description="longest response, in tokens")
+
+
+class Published(Section):
+    """Printed results of a recipe, shown in the report beside the run's own."""
+
+    model: str = Field(description="the model they were measured with")
+    judge: str = Field(description="the judge they were measured with")
+    source: str = Field(description="where they were printed")
+    initial_losses: tuple[Number, Number] | None = Field(None, description="train, val before")
+    losses: dict[int, tuple[Number, Number]] = Field({}, description="train, val after a step")
+    score: Number | None = Field(None, description="mean score")
+    score_range: tuple[Number, Number] | None = Field(None, description="of other runs")
+
+    model_config = ConfigDict(strict=False)  # YAML has lists where Python has tuples
+
+
+class Recipe(Section):
+    """One way to finetune: data, prompt style and the settings of each stage."""
+
+    dataset: str = Field(description="name of an entry of datasets")
+    prompt: Name = Field("alpaca", description="a file of workflow/prompts, without .yaml")
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    generation: Generation = Generation()
+    published: Published | None = None
+
+
+class Compare(Section):
+    """What `snakemake results/scores.csv` runs: every model with every recipe and judge."""
+
+    models: list[str] = Field(min_length=1)
+    recipes: list[str] = Field(min_length=1)
+    judges: list[str] = Field(min_length=1)
+
+
+class Overlap(Section):
+    """Agreement of words and numbers with the reference: needs no server, is not an LLM."""
+
+    backend: Literal["overlap"]
+
+
+class Transport(Section):
+    """How a judge's server is spoken to; changes no score, so it reruns nothing."""
+
+    concurrency: Count = Field(1, description="questions asked at the same time")
+    timeout: Number = Field(120.0, gt=0, description="seconds an answer may take")
+    first_timeout: Number = Field(600.0, gt=0, description="the same, while the model is loaded")
+    retries: Annotated[int, Field(ge=0)] = Field(4, description="further tries after a failure")
+
+
+class Ollama(Section):
+    """A model of an Ollama server (listings 7.10 and 7.11)."""
+
+    backend: Literal["ollama"]
+    model: str = Field(min_length=1, description="as `ollama list` names it")
+    url: str = Field("http://localhost:11434", description="address of the server")
+    prompt: Name = Field("integer", description="a file of workflow/prompts/judge, without .yaml")
+    options: dict[str, bool | int | float | str] = Field(
+        {"seed": 123, "temperature": 0, "num_ctx": 2048}, description="options of the model"
+    )
+    transport: Transport = Transport()
+
+
+Judge = Annotated[Overlap | Ollama, Field(discriminator="backend")]
+
+
+class Settings(Section):
+    """All of config.yaml."""
+
+    compare: Compare
+    datasets: dict[Name, Dataset]
+    tokenizers: dict[Name, Tokenizer]
+    models: dict[Name, Model]
+    recipes: dict[Name, Recipe]
+    judges: dict[Name, Judge]
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
+
+    @model_validator(mode="after")
+    def names_make_separate_folders(self) -> "Settings":
+        if taken := RESERVED_NAMES & set(self.models):
+            raise ValueError(f"results/ keeps these names for itself: {', '.join(sorted(taken))}")
+        return self
