@@ -133,8 +133,10 @@ def _explain(detail: Mapping[str, Any]) -> str:
         return f"{path}: required, but not there"
     if detail["type"] == "string_pattern_mismatch" and "[key]" in location:
         return f"{path}: names start with a letter or digit and hold only those and . _ -"
-    if detail["type"].startswith("union_tag"):
-        return f"{path}.backend: should be one of {detail['ctx'].get('expected_tags', 'overlap, ollama')}"
+    if detail["type"] == "union_tag_not_found":
+        return f"{path}.backend: required, but not there"
+    if detail["type"] == "union_tag_invalid":
+        return f"{path}.backend: should be one of {detail['ctx']['expected_tags']}"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if detail["type"] == "value_error":
         return f"{path}: {message}"

@@ -1,0 +1,24 @@
+# Instruction-finetunes GPT-2 and measures the result. Read on in workflow/rules/, stage by stage;
+# what to run stands in config.yaml.
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/finetune.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/small_world.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/scores.csv",
+
+
+onsuccess:
+    print_outcome()

@@ -1,0 +1,25 @@
+"""Options and fixtures of all tests."""
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--real-data",
+        type=Path,
+        help="folder with instruction-data.json, gpt2-tokenizer/ and judge-agreement/: runs "
+        "tests/real, which cannot be shipped",
+    )
+
+
+@pytest.fixture(scope="session")
+def real_data(request) -> Path:
+    """The folder of real files."""
+    folder = request.config.getoption("--real-data")
+    if folder is None:
+        pytest.skip("needs real files: pytest --real-data FOLDER")
+    if not folder.is_dir():
+        pytest.fail(f"--real-data {folder}: no such folder")
+    return folder.resolve()

@@ -1,0 +1,71 @@
+"""Weights in and out of files: the converted base model, and the chapter's .pth."""
+
+import json
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from workflow.lib.errors import UserError
+from workflow.lib.files import read_json, replacing
+from workflow.lib.model import GPTConfig, GPTModel
+
+
+def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
+    """The model before finetuning, on the CPU; its head starts as a copy of the embedding.
+
+    Args:
+        path: what `convert_checkpoint` wrote.
+        drop_rate: dropout of the model to make.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            config = GPTConfig(**json.loads(stored.metadata()["config"]), drop_rate=drop_rate)
+            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{path}: damaged ({error}); delete it and run again") from error
+    state["out_head.weight"] = state["tok_emb.weight"].clone()
+    return _with_weights(config, state)
+
+
+def save_model(model: GPTModel, path: Path) -> None:
+    """Save the state dict as the chapter does (end of section 7.7).
+
+    The chapter's own class also wants its causal masks; they are one constant, stored once.
+    """
+    state = model.state_dict()
+    length = model.config.context_length
+    mask = torch.triu(torch.ones(length, length), diagonal=1)
+    state |= {f"trf_blocks.{layer}.att.mask": mask for layer in range(model.config.n_layers)}
+    with replacing(path) as unfinished:
+        torch.save(state, unfinished)
+
+
+def load_trained_model(path: Path, training: Path) -> GPTModel:
+    """Read a finetuned model, on the CPU.
+
+    Args:
+        path: the state dict, of this pipeline or of the chapter.
+        training: training.json; its `model` holds the shape, which a state dict does not.
+
+    Raises:
+        UserError: the file is damaged or of another shape.
+    """
+    config = GPTConfig(**read_json(training)["model"])
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return _with_weights(config, state)
+    except (RuntimeError, UnpicklingError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: not weights of this model ({reason}); run finetune again"
+        ) from error
+
+
+def _with_weights(config: GPTConfig, state: dict[str, torch.Tensor]) -> GPTModel:
+    """A model that owns these tensors; made without memory of its own first."""
+    with torch.device("meta"):
+        model = GPTModel(config)
+    model.load_state_dict(state, assign=True)
+    return model.requires_grad_(True)

@@ -1,0 +1,62 @@
+"""Reading and writing files so that a reader never meets half of one."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workflow.lib.errors import UserError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Write beside the file, then put it in place in one step; on an error nothing is left.
+
+    Args:
+        path: the file to make; its folder is made if missing.
+
+    Yields:
+        the path to write to.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write readable JSON: indented, text as it is, a newline at the end."""
+    with replacing(path) as unfinished:
+        text = json.dumps(content, indent=4, ensure_ascii=False)
+        unfinished.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: not UTF-8 or not JSON; says where.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
+        ) from error
+
+
+def sha256_of(path: str | Path) -> str:
+    """Digest of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,71 @@
+# What all rules share: the checked settings, and what a variant's names stand for.
+
+import sys
+from pathlib import Path
+
+from workflow.lib.config import choose, load_settings
+from workflow.lib.errors import UserError
+from workflow.lib.outcome import outcome_lines
+from workflow.lib.prompts import load_style
+from workflow.lib.provenance import code_digest
+
+PIPELINE_ENV = "../../envs/pipeline.yaml"
+
+
+def or_exit(function, *arguments):
+    """Call, or end Snakemake with the one line that says what the user can put right."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+SETTINGS = or_exit(load_settings, config)
+
+
+def defined(kind, name):
+    """The definition a wildcard names, for example kind `model` or `recipe`."""
+    return or_exit(choose, kind, name, getattr(SETTINGS, f"{kind}s"))
+
+
+def recipe_of(wildcards):
+    return defined("recipe", wildcards.recipe)
+
+
+def tokenizer_of(wildcards):
+    """Files of the tokenizer that a model reads."""
+    name = defined("model", wildcards.model).tokenizer
+    return [f"resources/tokenizers/{name}/{file}" for file in ("encoder.json", "vocab.bpe")]
+
+
+def tokens_of(wildcards, split):
+    """Token ids of one split, as this model and recipe read it."""
+    tokenizer, recipe = defined("model", wildcards.model).tokenizer, recipe_of(wildcards)
+    return f"results/tokens/{tokenizer}/{recipe.dataset}/{recipe.prompt}/{split}.npz"
+
+
+def style_of(name):
+    """A prompt style's templates: a changed file counts as a changed param."""
+    return or_exit(load_style, name).as_dict()
+
+
+def source_of(kind, name):
+    """Where files come from, as params of a download."""
+    return defined(kind, name).model_dump(include={"url", "mirrors", "sha256"})
+
+
+def local_files(source, names=("",)):
+    """A source that is a local path: its files, so that editing them reruns what follows."""
+    if "://" in source.url:
+        return []
+    return [str(Path(source.url).expanduser() / name) for name in names]
+
+
+wildcard_constraints:
+    dataset=r"[^/]+",
+    judge=r"[^/]+",
+    model=r"[^/]+",
+    prompt=r"[^/]+",
+    recipe=r"[^/]+",
+    split="train|val|test",
+    tokenizer=r"[^/]+",

@@ -1,0 +1,60 @@
+# From a model to scores (sections 7.7 and 7.8).
+
+
+rule generate:
+    input:
+        model="results/{model}/{recipe}/model.pth",
+        training="results/{model}/{recipe}/training.json",
+        entries=lambda wildcards: f"results/data/{recipe_of(wildcards).dataset}/test.json",
+        tokenizer=tokenizer_of,
+    output:
+        "results/{model}/{recipe}/responses.json",
+    params:
+        style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
+        generation=lambda wildcards: recipe_of(wildcards).generation.model_dump(),
+        code=code_digest("workflow/scripts/generate_responses.py"),
+    log:
+        "results/logs/generate/{model}/{recipe}.log",
+    conda:
+        PIPELINE_ENV
+    threads: workflow.cores or 1
+    resources:
+        gpu=1,
+    script:
+        "../scripts/generate_responses.py"
+
+
+# Made again for every run that will judge, and first of all its jobs, so that an hour of training
+# never ends before a server that is not there.
+rule check_judge:
+    output:
+        temp("results/judges/{judge}.json"),
+    params:
+        judge=lambda wildcards: identity_of(wildcards.judge),
+        code=code_digest("workflow/scripts/check_judge.py"),
+    log:
+        "results/logs/check_judge/{judge}.log",
+    conda:
+        PIPELINE_ENV
+    localrule: True
+    priority: 100
+    script:
+        "../scripts/check_judge.py"
+
+
+rule judge:
+    input:
+        responses="results/{model}/{recipe}/responses.json",
+        check=ancient("results/judges/{judge}.json"),
+    output:
+        "results/{model}/{recipe}/{judge}/scores.csv",
+    params:
+        judge=lambda wildcards: identity_of(wildcards.judge),
+        code=code_digest("workflow/scripts/judge_responses.py"),
+    log:
+        "results/logs/judge/{model}/{recipe}/{judge}.log",
+    conda:
+        PIPELINE_ENV
+    localrule: True
+    script:
+        "../scripts/judge_responses.py"

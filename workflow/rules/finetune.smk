@@ -1,0 +1,46 @@
+# From weights and tokens to a model that follows instructions (section 7.6).
+
+
+rule finetune:
+    input:
+        weights="resources/gpt2/{model}/model.safetensors",
+        train=lambda wildcards: tokens_of(wildcards, "train"),
+        val=lambda wildcards: tokens_of(wildcards, "val"),
+        val_entries=lambda wildcards: f"results/data/{recipe_of(wildcards).dataset}/val.json",
+        tokenizer=tokenizer_of,
+    output:
+        model="results/{model}/{recipe}/model.pth",
+        losses="results/{model}/{recipe}/losses.csv",
+        samples="results/{model}/{recipe}/samples.json",
+        training="results/{model}/{recipe}/training.json",
+    params:
+        style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
+        training=lambda wildcards: recipe_of(wildcards).training.model_dump(),
+        evaluation=lambda wildcards: recipe_of(wildcards).evaluation.model_dump(),
+        code=code_digest("workflow/scripts/finetune.py"),
+    log:
+        "results/logs/finetune/{model}/{recipe}.log",
+    conda:
+        PIPELINE_ENV
+    threads: workflow.cores or 1
+    resources:
+        gpu=1,
+    script:
+        "../scripts/finetune.py"
+
+
+rule plot_losses:
+    input:
+        losses="results/{model}/{recipe}/losses.csv",
+        training="results/{model}/{recipe}/training.json",
+    output:
+        "results/{model}/{recipe}/loss.png",
+    params:
+        code=code_digest("workflow/scripts/plot_losses.py"),
+    log:
+        "results/logs/plot_losses/{model}/{recipe}.log",
+    conda:
+        PIPELINE_ENV
+    localrule: True
+    script:
+        "../scripts/plot_losses.py"

@@ -1,0 +1,44 @@
+# From OpenAI's checkpoint to weights that everything else reads (section 7.5).
+
+CHECKPOINT_FILES = (
+    "checkpoint",
+    "encoder.json",
+    "hparams.json",
+    "model.ckpt.data-00000-of-00001",
+    "model.ckpt.index",
+    "model.ckpt.meta",
+    "vocab.bpe",
+)
+
+
+rule download_gpt2:
+    input:
+        lambda wildcards: local_files(defined("model", wildcards.model), CHECKPOINT_FILES),
+    output:
+        expand("resources/gpt2/{{model}}/{file}", file=CHECKPOINT_FILES),
+    params:
+        key="models.{model}",
+        source=lambda wildcards: source_of("model", wildcards.model),
+        code=code_digest("workflow/scripts/download_files.py"),
+    log:
+        "results/logs/download_gpt2/{model}.log",
+    conda:
+        PIPELINE_ENV
+    localrule: True
+    script:
+        "../scripts/download_files.py"
+
+
+rule convert_gpt2:
+    input:
+        rules.download_gpt2.output,
+    output:
+        "resources/gpt2/{model}/model.safetensors",
+    params:
+        code=code_digest("workflow/scripts/convert_gpt2.py"),
+    log:
+        "results/logs/convert_gpt2/{model}.log",
+    conda:
+        "../../envs/convert.yaml"
+    script:
+        "../scripts/convert_gpt2.py"

@@ -1,0 +1,10 @@
+"""Convert a TensorFlow checkpoint (listing 7.7)."""
+
+from pathlib import Path
+
+from workflow.lib.convert import convert_checkpoint
+from workflow.lib.runlog import rule_log
+
+with rule_log(snakemake.log[0]):
+    output = Path(snakemake.output[0])
+    convert_checkpoint(Path(snakemake.input[0]).parent, output)

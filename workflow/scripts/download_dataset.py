@@ -1,0 +1,17 @@
+"""Fetch a data set, which is one file (listing 7.1)."""
+
+from pathlib import Path
+
+from workflow.lib.download import fetch_file
+from workflow.lib.runlog import rule_log
+
+with rule_log(snakemake.log[0]):
+    source = snakemake.params.source
+    fetch_file(
+        source["url"],
+        source["mirrors"],
+        Path(snakemake.output[0]),
+        sha256=source["sha256"],
+        store=Path("resources/downloads"),
+        key=snakemake.params.key,
+    )

@@ -1,0 +1,17 @@
+"""Fetch the files that stand under one address: a tokenizer's, or a checkpoint's."""
+
+from pathlib import Path
+
+from workflow.lib.download import fetch
+from workflow.lib.runlog import rule_log
+
+with rule_log(snakemake.log[0]):
+    source = snakemake.params.source
+    fetch(
+        source["url"],
+        source["mirrors"],
+        {Path(path).name: Path(path) for path in snakemake.output},
+        sha256=source["sha256"],
+        store=Path("resources/downloads"),
+        key=snakemake.params.key,
+    )

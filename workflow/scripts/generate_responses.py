@@ -1,0 +1,22 @@
+"""Answer the test entries (listing 7.9)."""
+
+from pathlib import Path
+
+from workflow.lib.checkpoint import load_trained_model
+from workflow.lib.device import prepare_device
+from workflow.lib.generate import write_responses
+from workflow.lib.prompts import PromptStyle
+from workflow.lib.runlog import rule_log
+from workflow.lib.settings import Generation
+from workflow.lib.tokenizer import load_tokenizer
+
+with rule_log(snakemake.log[0]):
+    device = prepare_device(snakemake.config.get("device", "auto"), snakemake.config.get("threads"))
+    write_responses(
+        load_trained_model(Path(snakemake.input.model), Path(snakemake.input.training)).to(device),
+        Path(snakemake.input.entries),
+        load_tokenizer(Path(snakemake.input.tokenizer[0]).parent),
+        PromptStyle(**snakemake.params.style),
+        Generation(**snakemake.params.generation),
+        Path(snakemake.output[0]),
+    )

@@ -1,0 +1,11 @@
+"""Draw the losses (figure 7.17)."""
+
+from pathlib import Path
+
+from workflow.lib.plots import plot_losses
+from workflow.lib.runlog import rule_log
+
+with rule_log(snakemake.log[0]):
+    plot_losses(
+        Path(snakemake.input.losses), Path(snakemake.input.training), Path(snakemake.output[0])
+    )

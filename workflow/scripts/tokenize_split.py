@@ -1,0 +1,16 @@
+"""Turn a split into token ids (listing 7.4)."""
+
+from pathlib import Path
+
+from workflow.lib.prompts import PromptStyle
+from workflow.lib.runlog import rule_log
+from workflow.lib.token_cache import tokenize_split
+from workflow.lib.tokenizer import load_tokenizer
+
+with rule_log(snakemake.log[0]):
+    tokenize_split(
+        Path(snakemake.input.entries),
+        load_tokenizer(Path(snakemake.input.tokenizer[0]).parent),
+        PromptStyle(**snakemake.params.style),
+        Path(snakemake.output[0]),
+    )
