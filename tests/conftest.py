@@ -1,8 +1,12 @@
 """Options and fixtures of all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# The models of the tests are so small that a second thread only costs time.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_addoption(parser):
