@@ -1,0 +1,73 @@
+"""Cached, batched responses are the textbook's, token for token."""
+
+import json
+
+import pytest
+import torch
+
+from tests.oracle import generate_textbook
+from tests.unit.test_model import CONFIG, random_model
+from tests.unit.test_train import BYTES
+from tests.unit.test_train import CONFIG as BYTES_CONFIG
+from workflow.lib import generate as module
+from workflow.lib.generate import generate, write_responses
+from workflow.lib.prompts import load_style
+from workflow.lib.settings import Generation
+
+END = 96
+
+
+def random_prompts(lengths):
+    generator = torch.Generator().manual_seed(7)
+    return [torch.randint(96, (n,), generator=generator).tolist() for n in lengths]
+
+
+@pytest.mark.parametrize("cache_bytes", [1, 50_000, 2**30])
+def test_tokens_equal_full_recomputation(monkeypatch, cache_bytes):
+    """Batches of one, of a few and of all; prompts that fit, that outgrow and that exceed the
+    context of 32."""
+    monkeypatch.setattr(module, "CACHE_BYTES", cache_bytes)
+    model = random_model(3)
+    prompts = random_prompts([1, 3, 3, 9, 12, 17, 20, 25, 31, 32, 40])
+    found = dict(generate(model, prompts, 15, END))
+    assert sorted(found) == list(range(len(prompts)))
+    for number, prompt in enumerate(prompts):
+        assert found[number] == generate_textbook(model, prompt, 15, END), number
+
+
+def test_a_response_ends_at_end_of_text():
+    """Every token is taken as the end once, so that rows leave the batch at different steps."""
+    model = random_model(3)
+    prompts = random_prompts([2, 4, 6, 8])
+    lengths = set()
+    for end in {token for p in prompts for token in generate_textbook(model, p, 15, -1)}:
+        for number, tokens in generate(model, prompts, 15, end):
+            assert tokens == generate_textbook(model, prompts[number], 15, end)
+            lengths.add(len(tokens))
+    assert len(lengths) > 3
+
+
+def test_responses_keep_order_keys_and_text(tmp_path):
+    entries = [
+        {"instruction": f"Say {'ä' * n}", "input": "", "output": "ja", "kind": "x"}
+        for n in (9, 1, 5)
+    ]
+    (tmp_path / "test.json").write_text(json.dumps(entries))
+    model = random_model(1, BYTES_CONFIG)
+    write_responses(
+        model, tmp_path / "test.json", BYTES, load_style("phi3"), Generation(max_new_tokens=4),
+        tmp_path / "responses.json",
+    )  # fmt: skip
+    text = (tmp_path / "responses.json").read_text("utf-8")
+    assert "Say äää" in text
+    assert '    "instruction"' in text
+    responses = json.loads(text)
+    assert [{k: r[k] for k in entries[0]} for r in responses] == entries
+    assert all(list(r)[-1] == "model_response" for r in responses)
+
+
+def test_training_mode_is_given_back():
+    model = random_model(3).train()
+    list(generate(model, [[1, 2]], 2, END))
+    assert model.training
+    assert CONFIG.context_length == 32
