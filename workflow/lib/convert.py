@@ -1,11 +1,10 @@
 """OpenAI's TensorFlow checkpoint as safetensors, under the chapter's names (section 7.5).
 
-Chapter 5's load_weights_into_gpt, by name and with every shape checked. Only this module reads with
-tensorflow, and imports it only when called.
+Chapter 5's load_weights_into_gpt, by name and with every shape checked. What reads the converted
+file needs no tensorflow.
 """
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from safetensors.numpy import save_file
 from workflow.lib.errors import UserError
 from workflow.lib.files import read_json, replacing
 from workflow.lib.runlog import log
+from workflow.lib.tf_checkpoint import import_tensorflow
 
 
 class Hyperparameters(BaseModel):
@@ -96,9 +96,7 @@ def _expected_shapes(shape: Hyperparameters) -> dict[str, tuple[int, ...]]:
 
 def _read_variables(folder: Path, shape: Hyperparameters) -> dict[str, np.ndarray]:
     """All variables of the checkpoint, after comparing names and shapes with hparams.json."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its start-up notes help nobody here
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     expected = _expected_shapes(shape)
     prefix = folder / "model.ckpt"
     try:

@@ -34,6 +34,7 @@ def rule_log(path: str | Path) -> Iterator[None]:
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
+    log.info("%s", _job_of(Path(path)))
     try:
         yield
     except KeyboardInterrupt:
@@ -62,6 +63,12 @@ def progress(items: Iterable[Item], label: str, total: int | None = None) -> Ite
         total: how many there are, if `items` has no length.
     """
     return iter(tqdm(items, label, total=total, disable=not sys.stderr.isatty(), leave=False))
+
+
+def _job_of(path: Path) -> str:
+    """What a log file tells of: `generate small book` for results/logs/generate/small/book.log."""
+    parts = path.with_suffix("").parts
+    return " ".join(parts[parts.index("logs") + 1 :] if "logs" in parts else parts[-1:])
 
 
 def _one_line(error: Exception) -> str | None:

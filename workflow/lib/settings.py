@@ -4,8 +4,9 @@
 """
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 # Plain names only: they become folders under results/ and resources/.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -140,6 +141,19 @@ class Transport(Section):
     backoff: Number = Field(1.0, ge=0, description="seconds before the first of them; doubles")
 
 
+def _reachable(address: str) -> str:
+    """Refuse what no request could be sent to, and passwords, which would end up in records."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("should be an address such as http://localhost:11434")
+    if parts.username is not None:
+        raise ValueError("should hold no name or password")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_reachable)]
+
+
 class Asked(Section):
     """What every judge that is asked in words has in common."""
 
@@ -172,9 +186,7 @@ class Ollama(Asked):
 
     backend: Literal["ollama"]
     model: str = Field(min_length=1, description="as `ollama list` names it")
-    url: str = Field(
-        "http://localhost:11434", pattern=r"^https?://[^@\s]+$", description="address of the server"
-    )
+    url: Address = Field("http://localhost:11434", description="address of the server")
     options: dict[str, bool | int | float | str | list[str]] = Field(
         {"seed": 123, "temperature": 0, "num_ctx": 2048}, description="options of the model"
     )
@@ -194,11 +206,7 @@ class OpenAI(Asked):
 
     backend: Literal["openai"]
     model: str = Field(min_length=1, description="as the server lists it")
-    base_url: str = Field(
-        "https://api.openai.com/v1",
-        pattern=r"^https?://[^@\s]+$",
-        description="address up to /v1",
-    )
+    base_url: Address = Field("https://api.openai.com/v1", description="address up to /v1")
     api_key_env: str | None = Field(
         "OPENAI_API_KEY", description="environment variable with the key; null: none needed"
     )

@@ -1,7 +1,10 @@
 """OpenAI's TensorFlow checkpoints of GPT-2."""
 
 import json
+import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -18,14 +21,17 @@ def write_tf_checkpoint(folder: Path, model: GPTModel, dtype: str = "float16") -
         model: the model whose weights are written.
         dtype: NumPy name of the type of the stored numbers.
     """
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        fed = {}
         for name, array in _openai_arrays(model).items():
-            tf.compat.v1.get_variable(name, initializer=array.astype(dtype), use_resource=False)
-        session.run(tf.compat.v1.global_variables_initializer())
+            # Fed in: as a constant of the graph, the array would be stored in .meta once more.
+            value = tf.compat.v1.placeholder(dtype, array.shape)
+            tf.compat.v1.get_variable(name, initializer=value, use_resource=False)
+            fed[value] = array.astype(dtype)
+        session.run(tf.compat.v1.global_variables_initializer(), fed)
         saver = tf.compat.v1.train.Saver()
         saver.save(session, str(folder / "model.ckpt"), write_meta_graph=True)
     # The path that TensorFlow notes is the one it wrote to; the folder may be moved.
@@ -42,6 +48,24 @@ def write_tf_checkpoint(folder: Path, model: GPTModel, dtype: str = "float16") -
         "n_layer": config.n_layers,
     }
     (folder / "hparams.json").write_text(json.dumps(hparams, indent=2) + "\n", encoding="utf-8")
+
+
+def import_tensorflow() -> ModuleType:
+    """The tensorflow module, without its start-up notes, which help nobody here.
+
+    Some come from native code before its log level counts, hence the closed standard error.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+    return tensorflow
 
 
 def _openai_arrays(model: GPTModel) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from workflow.lib.config import choose, load_settings
 from workflow.lib.errors import UserError
+from workflow.lib.judge.identity import judge_identity
 from workflow.lib.outcome import outcome_lines
 from workflow.lib.prompts import load_style
 from workflow.lib.provenance import code_digest
@@ -49,16 +50,30 @@ def style_of(name):
     return or_exit(load_style, name).as_dict()
 
 
+def identity_of(name):
+    """What a judge's scores depend on."""
+    return or_exit(judge_identity, defined("judge", name))
+
+
 def source_of(kind, name):
     """Where files come from, as params of a download."""
     return defined(kind, name).model_dump(include={"url", "mirrors", "sha256"})
 
 
 def local_files(source, names=("",)):
-    """A source that is a local path: its files, so that editing them reruns what follows."""
-    if "://" in source.url:
-        return []
-    return [str(Path(source.url).expanduser() / name) for name in names]
+    """A source that is a local path: its files, so that editing them reruns what follows.
+
+    What is not there is left for the download to report.
+    """
+    files = [] if "://" in source.url else [Path(source.url).expanduser() / n for n in names]
+    return [str(file) for file in files if file.is_file()]
+
+
+def print_outcome():
+    """The chapter's two lines for every variant, and where the report is."""
+    if Path("results/scores.csv").exists():
+        summary, report = Path("results/summary.csv"), Path("results/report.html")
+        print("", *outcome_lines(summary, report), sep="\n", file=sys.stderr)
 
 
 wildcard_constraints:

@@ -47,7 +47,8 @@ rule judge:
         responses="results/{model}/{recipe}/responses.json",
         check=ancient("results/judges/{judge}.json"),
     output:
-        "results/{model}/{recipe}/{judge}/scores.csv",
+        scores="results/{model}/{recipe}/{judge}/scores.csv",
+        usage="results/{model}/{recipe}/{judge}/usage.json",
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
         code=code_digest("workflow/scripts/judge_responses.py"),

@@ -1,0 +1,169 @@
+"""What a change makes run again, and only that: the table of reruns, row by row."""
+
+import os
+
+import pytest
+
+AFTER_JUDGES = {"summary", "report", "scores"}
+FROM_FINETUNE = {
+    f"{job} {model} quick"
+    for job in ("finetune", "plot_losses", "generate")
+    for model in ("tiny-a", "tiny-b")
+} | {"check_judge overlap", "check_judge server", *AFTER_JUDGES}
+JUDGED = {f"judge {m} quick {j}" for m in ("tiny-a", "tiny-b") for j in ("overlap", "server")}
+ONE_JUDGE = {
+    "judge tiny-a quick server", "judge tiny-b quick server", "check_judge server", *AFTER_JUDGES
+}  # fmt: skip
+
+
+def test_the_same_again_has_nothing_to_do(project):
+    outcome = project.run()
+    assert outcome.code == 0
+    assert "Nothing to be done" in outcome.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"judges__server__prompt": "reasons"},
+        {"judges__server__model": "llama3:latest"},
+        {"judges__server__options": {"seed": 7, "temperature": 0, "num_ctx": 2048}},
+    ],
+    ids=["prompt", "model", "options"],
+)
+def test_changing_a_judge_reruns_that_judge_and_the_report(project, change):
+    before = project.contents()
+    project.change(**change)
+    outcome = project.run()
+    assert outcome.code == 0, outcome.text
+    assert outcome.jobs == ONE_JUDGE
+    made = {name for name in project.contents() if "server" in name} | {
+        f"results/{name}" for name in ("summary.csv", "report.html", "scores.csv")
+    }
+    after = project.contents()
+    assert {n: c for n, c in after.items() if n not in made} == {
+        n: c for n, c in before.items() if n not in made
+    }
+
+
+def test_editing_a_judges_prompt_file_reruns_that_judge(project):
+    project.edit("workflow/prompts/judge/integer.yaml", "from 0 to 100", "between 0 and 100")
+    outcome = project.run()
+    assert outcome.code == 0, outcome.text
+    assert outcome.jobs == ONE_JUDGE
+
+
+def test_changing_a_prompt_style_reruns_from_the_tokens_of_that_recipe(project):
+    before = project.contents()
+    project.change(recipes__quick__prompt="phi3")
+    outcome = project.run()
+    assert outcome.code == 0, outcome.text
+    tokens = {f"tokenize small-world few phi3 {split}" for split in ("train", "val")}
+    assert outcome.jobs == tokens | FROM_FINETUNE | JUDGED
+    kept = [n for n in before if n.startswith(("resources/", "results/data/", "results/tokens/"))]
+    after = project.contents()
+    assert {n: after[n] for n in kept} == {n: before[n] for n in kept}
+
+
+def test_changing_the_learning_rate_reruns_from_finetuning(project):
+    project.change(recipes__quick__training={"epochs": 1, "learning_rate": 2e-3})
+    assert project.run().jobs == FROM_FINETUNE | JUDGED
+
+
+@pytest.mark.parametrize("values", [(4, 2), (2, 4)])
+def test_no_change_of_settings_hides_behind_another(project, values):
+    """Params are compared as a set of values: 8, 1 and 1, 8 must not look the same."""
+    batch_size, every = values
+    project.change(
+        recipes__quick__training={"epochs": 1, "learning_rate": 1e-3, "batch_size": batch_size},
+        recipes__quick__evaluation={"every": every},
+    )
+    assert "finetune tiny-a quick" in project.run("-n", "results/scores.csv").jobs
+
+
+def test_a_new_variant_runs_its_own_jobs(project):
+    before = project.contents()
+    project.change(
+        recipes__quicker={"extends": "quick", "training": {"epochs": 0}},
+        compare__recipes=["quick", "quicker"],
+    )
+    outcome = project.run()
+    assert outcome.code == 0, outcome.text
+    assert outcome.jobs == {job.replace(" quick", " quicker") for job in FROM_FINETUNE | JUDGED}
+    after = project.contents()
+    replaced = ("results/summary.csv", "results/report.html", "results/scores.csv")
+    assert {n: after[n] for n in before if n not in replaced} == {
+        n: c for n, c in before.items() if n not in replaced
+    }
+
+
+def test_nothing_reruns_for_what_changes_no_result(project):
+    """A comment, a log path, threads, resources, timeouts, retries, concurrency, the device."""
+    project.edit("workflow/lib/train.py", "def finetune(", "# A comment.\ndef finetune(")
+    project.edit("workflow/lib/train.py", '"""Finetune a base model', '"""Finetune some base model')
+    project.edit("workflow/scripts/finetune.py", "with rule_log", "# A comment.\nwith rule_log")
+    project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")
+    project.edit("workflow/rules/finetune.smk", "gpu=1,", "gpu=1,\n        mem_mb=900,")
+    project.edit("workflow/rules/finetune.smk", "threads: workflow.cores or 1", "threads: 1")
+    project.change(
+        judges__server__transport={"concurrency": 3, "timeout": 9, "retries": 1},
+        threads=1,
+        device="cpu",
+    )
+    outcome = project.run()
+    assert outcome.code == 0, outcome.text
+    assert "Nothing to be done" in outcome.text, outcome.jobs
+
+
+def test_touching_files_reruns_nothing(project):
+    touched = [
+        "workflow/scripts/finetune.py",
+        "resources/gpt2/tiny-a/model.safetensors",
+        "resources/datasets/few.json",
+        "results/tiny-a/quick/model.pth",
+        "results/tiny-b/quick/responses.json",
+    ]
+    for name in touched:
+        os.utime(project.path(name))
+    outcome = project.run()
+    assert outcome.code == 0
+    assert "Nothing to be done" in outcome.text, outcome.jobs
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "jobs"),
+    [
+        (
+            "plots.py",
+            "def plot_losses(",
+            "_UNUSED = 1\n\n\ndef plot_losses(",
+            {"plot_losses tiny-a quick", "plot_losses tiny-b quick", "report", "scores"},
+        ),
+        (
+            "judge/overlap.py",
+            "def overlap_score(",
+            "_UNUSED = 1\n\n\ndef overlap_score(",
+            JUDGED | AFTER_JUDGES | {"check_judge overlap", "check_judge server"},
+        ),
+        (
+            "generate.py",
+            "def write_responses(",
+            "_UNUSED = 1\n\n\ndef write_responses(",
+            FROM_FINETUNE | JUDGED,  # finetuning writes samples with it
+        ),
+    ],
+)
+def test_a_changed_function_reruns_the_rules_that_import_it(project, module, old, new, jobs):
+    project.edit(f"workflow/lib/{module}", old, new)
+    assert project.run("-n", "results/scores.csv").jobs == jobs
+
+
+def test_a_changed_data_set_reruns_what_reads_it(project):
+    """The url is a local path: editing that file counts, as it does for any input."""
+    source = project.folder / "own.json"
+    source.write_bytes(project.path("resources/datasets/few.json").read_bytes())
+    project.change(datasets__few__url="own.json")
+    project.run("--touch", "results/scores.csv")
+    source.write_text(source.read_text().replace("?", "!", 1))
+    jobs = project.run("-n", "results/scores.csv").jobs
+    assert {"download_dataset few", "split few", "finetune tiny-a quick"} <= jobs

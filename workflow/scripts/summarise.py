@@ -1,0 +1,10 @@
+"""One row a variant and judge, with intervals (end of section 7.8)."""
+
+from pathlib import Path
+
+from workflow.lib.runlog import rule_log
+from workflow.lib.summary import summarise
+
+with rule_log(snakemake.log[0]):
+    files = {name: list(map(Path, paths)) for name, paths in snakemake.input.items()}
+    summarise(**files, output=Path(snakemake.output[0]))

@@ -1,0 +1,18 @@
+"""Write the page that shows the whole comparison."""
+
+from pathlib import Path
+
+from workflow.lib.report import Variant, write_report
+from workflow.lib.runlog import rule_log
+
+with rule_log(snakemake.log[0]):
+    folders = [Path(path).parent for path in snakemake.input.trainings]
+    settings = snakemake.params.settings
+    write_report(
+        [Variant(folder.parent.name, folder.name, folder) for folder in folders],
+        settings["compare"]["judges"],
+        settings,
+        {Path(path).parent.name: Path(path) for path in snakemake.input.qualities},
+        Path(snakemake.input.summary),
+        Path(snakemake.output[0]),
+    )
