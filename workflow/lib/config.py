@@ -31,15 +31,17 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
     """
     config = deepcopy(dict(config))
     mistakes: list[str] = []
-    config["recipes"] = _complete_recipes(config.get("recipes"), mistakes)
+    written = config.get("recipes")
+    config["recipes"] = _complete_recipes(written, mistakes)
     settings = None
     try:
         settings = Settings.model_validate(config)
     except ValidationError as error:
-        mistakes += [_explain(detail) for detail in error.errors()]
+        mistakes += [_explain(detail, written) for detail in error.errors()]
     mistakes += _unknown_names(config)
     if mistakes or settings is None:
-        raise UserError("the config has mistakes:\n" + "\n".join(f"  {m}" for m in mistakes))
+        lines = dict.fromkeys(f"  {mistake}" for mistake in mistakes)
+        raise UserError("\n".join(["the config has mistakes:", *lines]))
     return settings
 
 
@@ -52,6 +54,30 @@ def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Defin
     if name not in definitions:
         raise UserError(f"unknown {kind} {name!r}{_suggest(name, definitions)}")
     return definitions[name]
+
+
+def compared(settings: Settings) -> dict[str, Any]:
+    """What is compared and all it refers to, as a config file that would repeat it.
+
+    Left out is what changes no result: device, threads, and how judges are reached.
+    """
+    names = settings.compare
+    recipes = {name: settings.recipes[name] for name in names.recipes}
+    models = {name: settings.models[name] for name in names.models}
+    used = {
+        "models": names.models,
+        "recipes": names.recipes,
+        "judges": names.judges,
+        "datasets": [recipe.dataset for recipe in recipes.values()],
+        "tokenizers": [model.tokenizer for model in models.values()],
+    }
+    everything = settings.model_dump(mode="json")
+    chosen = {"compare": everything["compare"]}
+    for section, wanted in used.items():
+        chosen[section] = {name: everything[section][name] for name in dict.fromkeys(wanted)}
+    for judge in chosen["judges"].values():
+        judge.pop("transport", None)
+    return chosen
 
 
 def _complete_recipes(recipes: Any, mistakes: list[str]) -> Any:
@@ -121,11 +147,18 @@ def _unknown_names(config: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _explain(detail: Mapping[str, Any]) -> str:
-    """One mistake found by pydantic, in one line."""
-    location = detail["loc"]
+def _explain(detail: Mapping[str, Any], recipes: Any) -> str:
+    """One mistake found by pydantic, in one line.
+
+    Args:
+        detail: what pydantic says of it.
+        recipes: as written, to name the one that an inherited mistake stands in.
+    """
+    location = detail["loc"] or ("config",)
     if location[0] == "judges":
         location = location[:2] + location[3:]  # without pydantic's name for the backend
+    if location[0] == "recipes" and len(location) > 1:
+        location = ("recipes", _written_in(location[1:], recipes), *location[2:])
     path = ".".join(str(part) for part in location if part != "[key]")
     if detail["type"] == "extra_forbidden":
         return f"{path}: unknown key{_suggest(str(location[-1]), _keys_at(location[:-1]))}"
@@ -141,6 +174,22 @@ def _explain(detail: Mapping[str, Any]) -> str:
     if detail["type"] == "value_error":
         return f"{path}: {message}"
     return f"{path}: should be {message[0].lower()}{message[1:]}, not {detail['input']!r}"
+
+
+def _written_in(location: tuple[Any, ...], recipes: Any) -> Any:
+    """The recipe that holds this key itself: the named one, one it extends, or the defaults."""
+    name, *path = location
+    link, passed = name, set()
+    while isinstance(recipes, dict) and link in recipes and link not in passed:
+        passed.add(link)
+        inside = recipes[link]
+        for part in path:
+            inside = inside.get(part, recipes) if isinstance(inside, dict) else recipes
+        if inside is not recipes:
+            return link
+        parent = recipes[link].get("extends") if isinstance(recipes[link], dict) else None
+        link = parent or "defaults"
+    return name
 
 
 def _keys_at(location: Iterable[Any]) -> Iterable[str]:

@@ -113,7 +113,7 @@ def _read_variables(folder: Path, shape: Hyperparameters) -> dict[str, np.ndarra
             more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
             raise UserError(f"{prefix} does not match hparams.json: {'; '.join(faults[:3])}{more}")
         return {name: reader.get_tensor(name) for name in expected}
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         raise UserError(
             f"{prefix}: damaged or truncated ({str(error).splitlines()[0][:200]}); delete {folder} "
             "to fetch it anew"

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from workflow.lib.config import choose, load_settings
+from workflow.lib.config import choose, compared, load_settings
 from workflow.lib.errors import UserError
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.outcome import outcome_lines
@@ -22,6 +22,9 @@ def or_exit(function, *arguments):
 
 
 SETTINGS = or_exit(load_settings, config)
+
+
+COMPARED = compared(SETTINGS)
 
 
 def defined(kind, name):
@@ -67,6 +70,18 @@ def local_files(source, names=("",)):
     """
     files = [] if "://" in source.url else [Path(source.url).expanduser() / n for n in names]
     return [str(file) for file in files if file.is_file()]
+
+
+def of_variants(file):
+    """A file of every compared variant."""
+    names = SETTINGS.compare
+    return expand(f"results/{{m}}/{{r}}/{file}", m=names.models, r=names.recipes)
+
+
+def of_judged(file):
+    """A file of every compared variant and judge."""
+    names = SETTINGS.compare
+    return [of for path in of_variants("") for of in expand(f"{path}{{j}}/{file}", j=names.judges)]
 
 
 def print_outcome():

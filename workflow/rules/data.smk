@@ -6,15 +6,15 @@ rule download_dataset:
         lambda wildcards: local_files(defined("dataset", wildcards.dataset)),
     output:
         "resources/datasets/{dataset}.json",
+    log:
+        "results/logs/download_dataset/{dataset}.log",
+    localrule: True
+    conda:
+        PIPELINE_ENV
     params:
         key="datasets.{dataset}",
         source=lambda wildcards: source_of("dataset", wildcards.dataset),
         code=code_digest("workflow/scripts/download_dataset.py"),
-    log:
-        "results/logs/download_dataset/{dataset}.log",
-    conda:
-        PIPELINE_ENV
-    localrule: True
     script:
         "../scripts/download_dataset.py"
 
@@ -27,14 +27,14 @@ rule split:
         val="results/data/{dataset}/val.json",
         test="results/data/{dataset}/test.json",
         quality="results/data/{dataset}/quality.json",
+    log:
+        "results/logs/split/{dataset}.log",
+    localrule: True
+    conda:
+        PIPELINE_ENV
     params:
         split=lambda wildcards: defined("dataset", wildcards.dataset).split.model_dump(),
         code=code_digest("workflow/scripts/split_dataset.py"),
-    log:
-        "results/logs/split/{dataset}.log",
-    conda:
-        PIPELINE_ENV
-    localrule: True
     script:
         "../scripts/split_dataset.py"
 
@@ -47,15 +47,15 @@ rule download_tokenizer:
     output:
         "resources/tokenizers/{tokenizer}/encoder.json",
         "resources/tokenizers/{tokenizer}/vocab.bpe",
+    log:
+        "results/logs/download_tokenizer/{tokenizer}.log",
+    localrule: True
+    conda:
+        PIPELINE_ENV
     params:
         key="tokenizers.{tokenizer}",
         source=lambda wildcards: source_of("tokenizer", wildcards.tokenizer),
         code=code_digest("workflow/scripts/download_files.py"),
-    log:
-        "results/logs/download_tokenizer/{tokenizer}.log",
-    conda:
-        PIPELINE_ENV
-    localrule: True
     script:
         "../scripts/download_files.py"
 
@@ -66,13 +66,13 @@ rule tokenize:
         tokenizer=rules.download_tokenizer.output,
     output:
         "results/tokens/{tokenizer}/{dataset}/{prompt}/{split}.npz",
+    log:
+        "results/logs/tokenize/{tokenizer}/{dataset}/{prompt}/{split}.log",
+    localrule: True
+    conda:
+        PIPELINE_ENV
     params:
         style=lambda wildcards: style_of(wildcards.prompt),
         code=code_digest("workflow/scripts/tokenize_split.py"),
-    log:
-        "results/logs/tokenize/{tokenizer}/{dataset}/{prompt}/{split}.log",
-    conda:
-        PIPELINE_ENV
-    localrule: True
     script:
         "../scripts/tokenize_split.py"

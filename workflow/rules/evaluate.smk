@@ -9,10 +9,6 @@ rule generate:
         tokenizer=tokenizer_of,
     output:
         "results/{model}/{recipe}/responses.json",
-    params:
-        style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
-        generation=lambda wildcards: recipe_of(wildcards).generation.model_dump(),
-        code=code_digest("workflow/scripts/generate_responses.py"),
     log:
         "results/logs/generate/{model}/{recipe}.log",
     conda:
@@ -20,6 +16,10 @@ rule generate:
     threads: workflow.cores or 1
     resources:
         gpu=1,
+    params:
+        style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
+        generation=lambda wildcards: recipe_of(wildcards).generation.model_dump(),
+        code=code_digest("workflow/scripts/generate_responses.py"),
     script:
         "../scripts/generate_responses.py"
 
@@ -29,15 +29,15 @@ rule generate:
 rule check_judge:
     output:
         temp("results/judges/{judge}.json"),
+    log:
+        "results/logs/check_judge/{judge}.log",
+    priority: 100
+    localrule: True
+    conda:
+        PIPELINE_ENV
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
         code=code_digest("workflow/scripts/check_judge.py"),
-    log:
-        "results/logs/check_judge/{judge}.log",
-    conda:
-        PIPELINE_ENV
-    localrule: True
-    priority: 100
     script:
         "../scripts/check_judge.py"
 
@@ -49,13 +49,13 @@ rule judge:
     output:
         scores="results/{model}/{recipe}/{judge}/scores.csv",
         usage="results/{model}/{recipe}/{judge}/usage.json",
+    log:
+        "results/logs/judge/{model}/{recipe}/{judge}.log",
+    localrule: True
+    conda:
+        PIPELINE_ENV
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
         code=code_digest("workflow/scripts/judge_responses.py"),
-    log:
-        "results/logs/judge/{model}/{recipe}/{judge}.log",
-    conda:
-        PIPELINE_ENV
-    localrule: True
     script:
         "../scripts/judge_responses.py"

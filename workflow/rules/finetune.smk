@@ -13,11 +13,6 @@ rule finetune:
         losses="results/{model}/{recipe}/losses.csv",
         samples="results/{model}/{recipe}/samples.json",
         training="results/{model}/{recipe}/training.json",
-    params:
-        style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
-        training=lambda wildcards: recipe_of(wildcards).training.model_dump(),
-        evaluation=lambda wildcards: recipe_of(wildcards).evaluation.model_dump(),
-        code=code_digest("workflow/scripts/finetune.py"),
     log:
         "results/logs/finetune/{model}/{recipe}.log",
     conda:
@@ -25,6 +20,11 @@ rule finetune:
     threads: workflow.cores or 1
     resources:
         gpu=1,
+    params:
+        style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
+        training=lambda wildcards: recipe_of(wildcards).training.model_dump(),
+        evaluation=lambda wildcards: recipe_of(wildcards).evaluation.model_dump(),
+        code=code_digest("workflow/scripts/finetune.py"),
     script:
         "../scripts/finetune.py"
 
@@ -35,12 +35,12 @@ rule plot_losses:
         training="results/{model}/{recipe}/training.json",
     output:
         "results/{model}/{recipe}/loss.png",
-    params:
-        code=code_digest("workflow/scripts/plot_losses.py"),
     log:
         "results/logs/plot_losses/{model}/{recipe}.log",
+    localrule: True
     conda:
         PIPELINE_ENV
-    localrule: True
+    params:
+        code=code_digest("workflow/scripts/plot_losses.py"),
     script:
         "../scripts/plot_losses.py"

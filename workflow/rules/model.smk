@@ -16,15 +16,15 @@ rule download_gpt2:
         lambda wildcards: local_files(defined("model", wildcards.model), CHECKPOINT_FILES),
     output:
         expand("resources/gpt2/{{model}}/{file}", file=CHECKPOINT_FILES),
+    log:
+        "results/logs/download_gpt2/{model}.log",
+    localrule: True
+    conda:
+        PIPELINE_ENV
     params:
         key="models.{model}",
         source=lambda wildcards: source_of("model", wildcards.model),
         code=code_digest("workflow/scripts/download_files.py"),
-    log:
-        "results/logs/download_gpt2/{model}.log",
-    conda:
-        PIPELINE_ENV
-    localrule: True
     script:
         "../scripts/download_files.py"
 
@@ -34,11 +34,11 @@ rule convert_gpt2:
         rules.download_gpt2.output,
     output:
         "resources/gpt2/{model}/model.safetensors",
-    params:
-        code=code_digest("workflow/scripts/convert_gpt2.py"),
     log:
         "results/logs/convert_gpt2/{model}.log",
     conda:
         "../../envs/convert.yaml"
+    params:
+        code=code_digest("workflow/scripts/convert_gpt2.py"),
     script:
         "../scripts/convert_gpt2.py"

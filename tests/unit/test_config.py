@@ -1,0 +1,142 @@
+"""config.yaml is checked whole before anything runs, and its mistakes are said plainly."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow.lib.config import choose, load_settings
+from workflow.lib.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+
+
+def mistakes(config) -> list[str]:
+    with pytest.raises(UserError) as raised:
+        load_settings(config)
+    return [line.strip() for line in str(raised.value).splitlines()[1:]]
+
+
+def test_the_books_recipe_is_the_chapters(config):
+    book = load_settings(config).recipes["book"]
+    assert (book.dataset, book.prompt) == ("instruction-data", "alpaca")
+    assert book.training.model_dump() == {
+        "epochs": 2, "batch_size": 8, "learning_rate": 5e-5, "weight_decay": 0.1,
+        "max_length": 1024, "mask_prompt": False, "drop_rate": 0.0, "seed": 123,
+    }  # fmt: skip
+    assert (book.evaluation.every, book.evaluation.batches) == (5, 5)
+    assert book.generation.max_new_tokens == 256
+    split = load_settings(config).datasets["instruction-data"].split
+    assert (split.train, split.test) == (0.85, 0.10)
+
+
+def test_a_recipe_fills_in_what_it_extends_and_the_defaults(config):
+    config["recipes"]["mine"] = {"extends": "small-world", "training": {"epochs": 3}}
+    recipe = load_settings(config).recipes["mine"]
+    assert recipe.training.epochs == 3
+    assert recipe.training.learning_rate == float(
+        config["recipes"]["small-world"]["training"]["learning_rate"]
+    )
+    assert recipe.training.batch_size == 8
+    assert recipe.generation.max_new_tokens == 64
+
+
+def test_an_exponent_that_yaml_reads_as_text_is_a_number(config):
+    config["recipes"]["book"]["training"] = {"learning_rate": "5e-5"}
+    assert load_settings(config).recipes["book"].training.learning_rate == 5e-5
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "workflow/presets").glob("*.yaml")))
+def test_presets_fit_the_config(config, preset):
+    config.update(yaml.safe_load(preset.read_text("utf-8")))
+    load_settings(config)
+
+
+def test_every_published_size_is_defined_at_openais_address(config):
+    models = load_settings(config).models
+    for name, size in [("small", "124M"), ("medium", "355M"), ("large", "774M"), ("xl", "1558M")]:
+        model = models[f"gpt2-{name}-{size}"]
+        assert model.url == f"https://openaipublic.blob.core.windows.net/gpt-2/models/{size}"
+        assert model.mirrors
+        assert model.tokenizer == "gpt2"
+
+
+def set_at(config, path, value):
+    *sections, key = path.split("/")
+    for name in sections:
+        config = config[name]
+    config[key] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("compare/models", ["nano-1m"], "models has no 'nano-1m'; did you mean nano-1M?"),
+        ("compare/recipes", ["small-word"], "no 'small-word'; did you mean small-world?"),
+        ("compare/judges", ["overlp"], "judges has no 'overlp'; did you mean overlap?"),
+        ("compare/models", [], "compare.models: "),
+        ("compare/model", ["x"], "compare.model: unknown key; did you mean models?"),
+        ("devise", "cpu", "devise: unknown key; did you mean device?"),
+        ("device", "gpu", "device: should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'"),
+        ("datasets/small-world/sha265", "0" * 64, "sha265: unknown key; did you mean sha256?"),
+        ("datasets/small-world/sha256", "abc", "datasets.small-world.sha256: "),
+        ("datasets/small-world/split", {"train": 0.9, "test": 0.1}, "leaves no validation"),
+        ("datasets/small-world/split", {"train": 1.5}, "less than 1, not 1.5"),
+        ("datasets/small-world/url", 7, "should be a valid string, not 7"),
+        ("datasets/a b", {"url": "x"}, "datasets.a b: names start with a letter or digit"),
+        ("models/data", {"url": "x", "tokenizer": "gpt2"}, "keeps these names for itself: data"),
+        ("models/x", {"url": "x"}, "models.x.tokenizer: required, but not there"),
+        ("models/x", {"url": "x", "tokenizer": "gtp2"}, "has no 'gtp2'; did you mean gpt2?"),
+        ("recipes/book/extends", "bok", "recipes.book.extends: unknown recipe 'bok'"),
+        ("recipes/book/extends", "book-ko", "goes round in a circle"),
+        ("recipes/book/training", {"epocs": 2}, "training.epocs: unknown key; did you mean epochs"),
+        (
+            "recipes/book/training",
+            {"epochs": "two"},
+            "epochs: should be a valid integer, not 'two'",
+        ),
+        ("recipes/book/training", {"epochs": -1}, "greater than or equal to 0, not -1"),
+        ("recipes/book/training", {"epochs": 1.5}, "should be a valid integer"),
+        ("recipes/book/training", {"batch_size": 0}, "greater than or equal to 1, not 0"),
+        ("recipes/book/training", {"learning_rate": "fast"}, "valid number"),
+        ("recipes/book/training", {"learning_rate": 0}, "greater than 0, not 0"),
+        ("recipes/book/training", {"mask_prompt": "yes"}, "valid boolean, not 'yes'"),
+        ("recipes/book/training", 3, "recipes.book.training: "),
+        ("recipes/book", None, "recipes.book: "),
+        ("recipes", [], "recipes: "),
+        ("judges/llama3/backend", "olama", "backend: should be one of"),
+        ("judges/x", {"model": "m"}, "judges.x.backend: required, but not there"),
+        ("judges/llama3/urll", "x", "judges.llama3.urll: unknown key; did you mean url?"),
+        ("judges/llama3/transport", {"timeout": 0}, "transport.timeout: "),
+        ("threads", 0, "threads: should be greater than or equal to 1, not 0"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_path(config, path, value, said):
+    set_at(config, path, value)
+    found = mistakes(config)
+    assert any(said in line for line in found), found
+    assert not any("Traceback" in line or "pydantic" in line for line in found)
+
+
+def test_all_mistakes_are_reported_at_once(config):
+    config["devise"] = "cpu"
+    config["compare"]["models"] = ["nona"]
+    config["recipes"]["book"]["training"] = {"epocs": 2}
+    assert len(mistakes(config)) == 3
+
+
+def test_an_inherited_mistake_is_reported_once_where_it_stands(config):
+    config["recipes"]["defaults"]["training"]["epocs"] = 2
+    assert mistakes(config) == [
+        "recipes.defaults.training.epocs: unknown key; did you mean epochs?"
+    ]
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(UserError, match="unknown model 'gpt2-smal'; did you mean gpt2-small-124M"):
+        choose("model", "gpt2-smal", {"gpt2-small-124M": 1, "nano-1M": 2})
