@@ -9,11 +9,13 @@ FROM_FINETUNE = {
     f"{job} {model} quick"
     for job in ("finetune", "plot_losses", "generate")
     for model in ("tiny-a", "tiny-b")
-} | {"check_judge overlap", "check_judge server", *AFTER_JUDGES}
-JUDGED = {f"judge {m} quick {j}" for m in ("tiny-a", "tiny-b") for j in ("overlap", "server")}
+} | AFTER_JUDGES
 ONE_JUDGE = {
-    "judge tiny-a quick server", "judge tiny-b quick server", "check_judge server", *AFTER_JUDGES
-}  # fmt: skip
+    f"{job} {model} quick server"
+    for job in ("check_judge", "judge")
+    for model in ("tiny-a", "tiny-b")
+} | AFTER_JUDGES
+JUDGED = ONE_JUDGE | {"judge tiny-a quick overlap", "judge tiny-b quick overlap"}
 
 
 def test_the_same_again_has_nothing_to_do(project):
@@ -143,7 +145,7 @@ def test_touching_files_reruns_nothing(project):
             "judge/overlap.py",
             "def overlap_score(",
             "_UNUSED = 1\n\n\ndef overlap_score(",
-            JUDGED | AFTER_JUDGES | {"check_judge overlap", "check_judge server"},
+            JUDGED,
         ),
         (
             "generate.py",

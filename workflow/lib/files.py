@@ -1,9 +1,11 @@
 """Reading and writing files so that a reader never meets half of one."""
 
+import csv
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,21 @@ def read_json(path: str | Path) -> Any:
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         ) from error
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table with line feeds, whatever its texts hold."""
+    line = io.StringIO(newline="")
+    writer = csv.DictWriter(line, columns)  # quotes a carriage return only if it ends the lines
+    with (
+        replacing(path) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
+        for row in ({column: column for column in columns}, *rows):
+            writer.writerow(row)
+            file.write(line.getvalue().removesuffix("\r\n") + "\n")
+            line.seek(0)
+            line.truncate()
 
 
 def sha256_of(path: str | Path) -> str:

@@ -17,7 +17,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 # Folders of results/ that belong to no model.
-RESERVED_NAMES = {"data", "tokens", "judges", "logs"}
+RESERVED_NAMES = {"data", "tokens", "logs", "small-world"}
 
 
 class Section(BaseModel):

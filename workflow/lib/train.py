@@ -4,7 +4,6 @@ Shuffling and evaluation take their random numbers in the chapter's order, so th
 and settings give the chapter's losses. Evaluating draws too: it changes the next epoch's order.
 """
 
-import csv
 import math
 import platform
 import time
@@ -24,7 +23,7 @@ from workflow.lib.checkpoint import load_base_model, save_model
 from workflow.lib.collate import collate
 from workflow.lib.data import Entry, read_entries
 from workflow.lib.errors import UserError
-from workflow.lib.files import replacing, sha256_of, write_json
+from workflow.lib.files import sha256_of, write_csv, write_json
 from workflow.lib.generate import generate
 from workflow.lib.model import GPTModel
 from workflow.lib.prompts import PromptStyle
@@ -133,10 +132,8 @@ def finetune(
         log.info("Training completed in %.2f minutes.", done.seconds / 60)
 
     save_model(model, outputs.model)
-    with replacing(outputs.losses) as unfinished, unfinished.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Evaluated)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in done.evaluations)
+    columns = [field.name for field in fields(Evaluated)]
+    write_csv(outputs.losses, columns, map(asdict, done.evaluations))
     write_json(outputs.samples, samples)
     write_json(
         outputs.training,

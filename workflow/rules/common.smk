@@ -58,6 +58,13 @@ def identity_of(name):
     return or_exit(judge_identity, defined("judge", name))
 
 
+def check_of(wildcards):
+    """What a judge with a server must have passed."""
+    if defined("judge", wildcards.judge).backend == "overlap":
+        return []
+    return f"results/{wildcards.model}/{wildcards.recipe}/{wildcards.judge}/ready.json"
+
+
 def source_of(kind, name):
     """Where files come from, as params of a download."""
     return defined(kind, name).model_dump(include={"url", "mirrors", "sha256"})

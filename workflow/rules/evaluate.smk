@@ -24,13 +24,13 @@ rule generate:
         "../scripts/generate_responses.py"
 
 
-# Made again for every run that will judge, and first of all its jobs, so that an hour of training
-# never ends before a server that is not there.
+# The first of all jobs wherever a judge with a server will be needed, so that an hour of training
+# never ends before a server that is not there. Temporary, so that the next judging checks again.
 rule check_judge:
     output:
-        temp("results/judges/{judge}.json"),
+        temp("results/{model}/{recipe}/{judge}/ready.json"),
     log:
-        "results/logs/check_judge/{judge}.log",
+        "results/logs/check_judge/{model}/{recipe}/{judge}.log",
     priority: 100
     localrule: True
     conda:
@@ -45,7 +45,7 @@ rule check_judge:
 rule judge:
     input:
         responses="results/{model}/{recipe}/responses.json",
-        check=ancient("results/judges/{judge}.json"),
+        check=check_of,
     output:
         scores="results/{model}/{recipe}/{judge}/scores.csv",
         usage="results/{model}/{recipe}/{judge}/usage.json",

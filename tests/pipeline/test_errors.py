@@ -1,0 +1,151 @@
+"""What a user can get wrong ends in one clear line, early, and loses nothing."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.unit.judge_servers import ollama_server, running
+
+
+def one_error(outcome) -> str:
+    """The single line about what went wrong; fails on tracebacks of ours."""
+    assert outcome.code != 0, outcome.text
+    assert "Traceback" not in outcome.text, outcome.text
+    errors = outcome.errors()
+    assert len(errors) == 1, outcome.text
+    return errors[0]
+
+
+def test_a_mistake_in_the_config_stops_before_anything(project):
+    project.change(recipes__quick__trainin={"epochs": 1})
+    outcome = project.run()
+    assert outcome.code != 0
+    assert outcome.text.splitlines()[-2:] == [
+        "error: the config has mistakes:",
+        "  recipes.quick.trainin: unknown key; did you mean training?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("results/tiny-c/quick/loss.png", "unknown model 'tiny-c'; did you mean tiny-b?"),
+        ("results/tiny-a/qick/loss.png", "unknown recipe 'qick'; did you mean quick?"),
+        ("results/tiny-a/quick/overlp/scores.csv", "unknown judge 'overlp'; did you mean overlap?"),
+        ("results/data/fwe/train.json", "unknown dataset 'fwe'; did you mean few?"),
+    ],
+)
+def test_an_unknown_name_in_a_target_suggests_the_nearest(project, target, said):
+    assert one_error(project.run(target)) == f"error: {said}"
+
+
+def test_an_unknown_prompt_style_suggests_the_nearest(project):
+    project.change(recipes__quick__prompt="alpacca")
+    assert "unknown prompt style 'alpacca'; did you mean alpaca" in one_error(project.run())
+
+
+def test_a_local_path_that_is_not_there_is_named(project):
+    project.change(datasets__more={"url": "no/such.json"})
+    line = one_error(project.run("results/data/more/train.json"))
+    assert "datasets.more" in line
+    assert "no/such.json" in line
+
+
+def test_without_network_the_ways_on_are_named(project):
+    project.change(models__away={"url": "http://127.0.0.1:9/gpt2", "tokenizer": "small-world"})
+    line = one_error(project.run("resources/gpt2/away/model.safetensors"))
+    for words in ("http://127.0.0.1:9/gpt2", "models.away", "url", "mirror", "offline"):
+        assert words in line, line
+
+
+def test_a_bad_data_set_is_refused_where_it_is_split(project):
+    path = project.folder / "bad.json"
+    path.write_text(json.dumps([{"instruction": "a", "input": ""}] * 20))
+    project.change(datasets__bad={"url": "bad.json"})
+    line = one_error(project.run("results/data/bad/train.json"))
+    assert "entry 0 has no 'output'" in line
+    assert not project.path("results/data/bad/train.json").exists()
+
+
+def test_a_checkpoint_that_was_cut_off_is_refused(project):
+    folder = project.folder / "cut"
+    shutil.copytree(project.path("resources/gpt2/tiny-a"), folder)
+    data = folder / "model.ckpt.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:1000])
+    project.change(models__cut={"url": "cut", "tokenizer": "small-world"})
+    assert "damaged or truncated" in one_error(project.run("resources/gpt2/cut/model.safetensors"))
+
+
+def test_a_missing_judge_is_noticed_before_training(project):
+    """Nothing is finetuned for a judge that cannot be asked."""
+    project.change(
+        recipes__quick__training={"epochs": 1, "learning_rate": 2e-3},
+        judges__server__url="http://127.0.0.1:9",
+        judges__server__transport={"retries": 0},
+    )
+    before = project.path("results/tiny-a/quick/model.pth").read_bytes()
+    outcome = project.run()
+    line = one_error(outcome)
+    assert "127.0.0.1:9" in line
+    assert "ollama serve" in line
+    assert not any(job.startswith("finetune") for job in outcome.jobs)
+    assert project.path("results/tiny-a/quick/model.pth").read_bytes() == before
+
+
+def test_a_judge_without_its_model_is_noticed_too(project):
+    with running(ollama_server("phi3:latest")) as other:
+        project.change(
+            judges__server__url=other.address,
+            recipes__quick__training={"epochs": 1, "learning_rate": 2e-3},
+        )
+        assert "ollama pull llama3" in one_error(project.run())
+
+
+def test_a_results_folder_that_cannot_be_written_is_named(finished, tmp_path):
+    """A file stands where the folder should be: that stops root too."""
+    project = finished.copy(tmp_path / "project")
+    shutil.rmtree(project.path("results"))
+    project.path("results").write_text("in the way")
+    outcome = project.run()
+    assert outcome.code != 0
+    assert "results" in outcome.text
+    assert project.path("results").read_text() == "in the way"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_with_the_same_command(project, how):
+    """Ctrl-C and kill -9 while finetuning: no half-written output, and the next run ends well."""
+    project.change(recipes__quick__training={"epochs": 60, "learning_rate": 1e-3})
+    run = subprocess.Popen(
+        project.command(),
+        cwd=project.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    log = project.path("results/logs/finetune/tiny-a/quick.log")
+    log.unlink()
+    deadline = time.monotonic() + 120
+    while not (log.exists() and "Step 000010" in log.read_text()):
+        assert time.monotonic() < deadline, "finetuning did not start"
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.1)
+    os.killpg(run.pid, how)
+    printed = run.communicate(timeout=60)[0]
+    assert run.returncode != 0
+    assert "Traceback" not in printed, printed
+    assert not project.path("results/tiny-a/quick/model.pth").exists()
+    project.change(recipes__quick__training={"epochs": 1, "learning_rate": 1e-3, "seed": 5})
+    if how == signal.SIGKILL:
+        assert project.run("--unlock", "results/scores.csv").code == 0
+    outcome = project.run()
+    assert outcome.code == 0, outcome.text
+    assert {"finetune tiny-a quick", "scores"} <= outcome.jobs
+    leftovers = [p for p in project.path("results").rglob(".*") if p.is_file()]
+    assert leftovers == []

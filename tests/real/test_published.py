@@ -1,0 +1,34 @@
+"""Facts about the given files that the pipeline's own code must find again."""
+
+import json
+
+from workflow.lib.data import read_entries
+from workflow.lib.prompts import load_style
+from workflow.lib.token_cache import load_tokens, tokenize_split
+from workflow.lib.tokenizer import load_tokenizer
+
+
+def test_the_published_responses_belong_to_our_test_split(real_data):
+    entries = read_entries(real_data / "instruction-data.json")
+    published = json.loads((real_data / "instruction-data-with-response.json").read_text("utf-8"))
+    assert [{k: e[k] for k in ("instruction", "input", "output")} for e in published] == (
+        entries[935:1045]
+    )
+
+
+def test_gpt2s_encoding_ends_with_end_of_text(real_data):
+    tokenizer = load_tokenizer(real_data / "gpt2-tokenizer")
+    assert (tokenizer.n_vocab, tokenizer.eot_token) == (50257, 50256)
+    assert tokenizer.encode_ordinary("Hello, world!") == [15496, 11, 995, 0]
+
+
+def test_prompts_end_where_their_own_tokens_do(real_data, tmp_path):
+    """On the real data no merge crosses into the header, as the published exercise assumes."""
+    tokenizer = load_tokenizer(real_data / "gpt2-tokenizer")
+    style = load_style("alpaca")
+    tokenize_split(real_data / "instruction-data.json", tokenizer, style, tmp_path / "all.npz")
+    stored = load_tokens(tmp_path / "all.npz")
+    entries = read_entries(real_data / "instruction-data.json")
+    assert stored.response_starts.tolist() == [
+        len(tokenizer.encode_ordinary(style.prompt(entry))) for entry in entries
+    ]

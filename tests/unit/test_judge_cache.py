@@ -1,0 +1,135 @@
+"""The cache of answers: nothing that was answered is lost, whatever stopped the job."""
+
+import errno
+import json
+import logging
+import resource
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow.lib.judge.cache import Answer, AnswerCache, question_key
+
+ANSWER = Answer("85\n“점수”", 50, 2, 0.25, "digest", "0.6.5")
+
+
+def filled(path: Path, *keys: str) -> bytes:
+    cache = AnswerCache(path)
+    for key in keys:
+        cache.add(key, ANSWER)
+    return path.read_bytes()
+
+
+def test_an_answer_is_on_the_disk_at_once_and_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "answers.jsonl"
+    assert filled(path, "one").endswith(b"\n")
+    again = AnswerCache(path)
+    assert again.get("one") == ANSWER
+    assert again.get("two") is None
+    assert again.last() == ANSWER
+
+
+def test_what_is_there_is_never_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    before = filled(path, "one")
+    assert filled(path, "two").startswith(before)
+
+
+def test_cut_off_anywhere_the_whole_lines_are_kept_and_the_file_can_grow(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    content = filled(path, "one", "two", "three")
+    lines = content.splitlines(keepends=True)
+    for size in range(len(content) + 1):
+        path.write_bytes(content[:size])
+        cache = AnswerCache(path)
+        whole = content[:size].count(b"\n")
+        found = [key for key in ("one", "two", "three") if cache.get(key)]
+        assert found == ["one", "two", "three"][:whole]
+        assert path.read_bytes() == b"".join(lines[:whole])
+    cache.add("four", ANSWER)
+    assert AnswerCache(path).get("four") == ANSWER
+
+
+def test_a_damaged_line_costs_no_other_answer(tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO, "pipeline")
+    path = tmp_path / "answers.jsonl"
+    for damage in (b'{"some": "thing"}\n', b"\0\0\0\n", b"5\n", b"\n", b'{"key": "\xff"}\n'):
+        path.unlink(missing_ok=True)
+        path.write_bytes(filled(path, "one") + damage)
+        filled(path, "three")
+        cache = AnswerCache(path)
+        assert cache.get("one") == cache.get("three") == ANSWER
+        assert caplog.messages[-1] == f"{path}: line 2 is damaged and left out"
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    before = filled(path, "one")
+    cache = AnswerCache(path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left") as full:
+            cache.add("two", ANSWER)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert full.value.errno == errno.ENOSPC
+    assert path.read_bytes() == before
+    assert cache.get("two") is None
+
+
+def test_answers_from_many_threads_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    cache = AnswerCache(path)
+    long = replace(ANSWER, reply="x" * 20_000)
+    threads = [Thread(target=cache.add, args=(str(n), long)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    again = AnswerCache(path)
+    assert all(again.get(str(n)) == long for n in range(20))
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_any_reply_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, reply) -> None:
+    path = tmp_path_factory.mktemp("cache") / "answers.jsonl"
+    AnswerCache(path).add("key", replace(ANSWER, reply=reply))
+    AnswerCache(path).add("next", ANSWER)
+    again = AnswerCache(path)
+    assert again.get("key") == replace(ANSWER, reply=reply)
+    assert again.get("next") == ANSWER
+
+
+REQUEST = {
+    "model": "llama3",
+    "messages": [{"role": "user", "content": "How good?"}],
+    "options": {"seed": 123, "temperature": 0},
+    "format": None,
+}
+QUESTION = {"backend": "ollama", "url": "u", "digest": "d", "request": REQUEST, "repeat": 0}
+
+
+def test_all_that_changes_an_answer_changes_its_key() -> None:
+    variants = [
+        QUESTION,
+        {**QUESTION, "backend": "openai"},
+        {**QUESTION, "url": "v"},
+        {**QUESTION, "digest": "e"},
+        {**QUESTION, "repeat": 1},
+        {**QUESTION, "request": {**REQUEST, "model": "phi3"}},
+        {**QUESTION, "request": {**REQUEST, "messages": []}},
+        {**QUESTION, "request": {**REQUEST, "options": {"seed": 124, "temperature": 0}}},
+        {**QUESTION, "request": {**REQUEST, "format": {"type": "object"}}},
+    ]
+    assert len({question_key(**variant) for variant in variants}) == len(variants)
+
+
+def test_the_order_of_options_is_nothing_that_changes_an_answer() -> None:
+    turned = json.loads(json.dumps(REQUEST))
+    turned["options"] = dict(reversed(turned["options"].items()))
+    assert question_key(**{**QUESTION, "request": turned}) == question_key(**QUESTION)

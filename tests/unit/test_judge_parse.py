@@ -1,0 +1,126 @@
+"""A judge's reply is read, or it is not: nothing is guessed, clamped or made 0."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow.lib.judge.parse import read_score
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        # listing 7.11: a whole number alone, as int() takes it
+        ("85", 85),
+        (" 85\n", 85),
+        ("0", 0),
+        ("100", 100),
+        ("85.", 85),
+        ("**85**", 85),
+        ("85점", 85),
+        # JSON
+        ('{"score": 85}', 85),
+        ('{"reason": "Score: 10", "score": 85}', 85),
+        ('{"score": 72.5}', 72.5),
+        ('{"score": "85"}', 85),
+        ('```json\n{"score": 85}\n```', 85),
+        ('Here it is:\n{"reason": "fine", "score": 40}', 40),
+        # labelled: the last one
+        ("Score: 85", 85),
+        ("**Score:** 85\n\nThe answer is right.", 85),
+        ("Score: **85**", 85),
+        ("Score (0-100): 85", 85),
+        ("Score: 85/100", 85),
+        ("Grammar score: 20. Overall score: 60.", 60),
+        ("The score is 85.", 85),
+        ("I would give it a score of 85, because 2 of 3 are right.", 85),
+        ("점수: 85점", 85),
+        ("점수는 85", 85),
+        ("rating = 7", 7),
+        # out of the best
+        ("I'd rate it 85/100.", 85),
+        ("I'd score this model response as 40 out of 100.\n\nHere's why:", 40),
+        ("40 out of 100, as 1/2 of it is right. So: 40/100.", 40),
+        ("모델 응답을 100점 만점에 85점으로 평가하겠습니다.", 85),
+        # a model that thinks aloud
+        ("<think>Score: 10? No, better.</think>\n\n85", 85),
+    ],
+)
+def test_scores_are_read(reply: str, expected: float) -> None:
+    assert read_score(reply) == expected
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "I cannot score this.",
+        "eighty-five",
+        "The response has 3 of 4 facts right.",
+        "85 because it is right",  # no form that is agreed on
+        # outside the scale: not clamped, not 0
+        "101",
+        "-5",
+        "1000000",
+        "9" * 5000,
+        "Score: 850",
+        "Score: -5",
+        "Score: 50. Score: 850",  # nor is an earlier one taken instead
+        '{"score": 101}',
+        '{"score": NaN}',
+        '{"score": 1e400}',
+        "120/100",
+        # no number as the score
+        '{"score": null}',
+        '{"score": true}',
+        '{"score": [85]}',
+        '{"points": 85}',
+        "[85]",
+        # another scale
+        "Score: 4/5",
+        "8/10",
+        "8 out of 10",
+        # not one number
+        "Score: 1,000",
+        "Score: 80-90",
+        "Score: 80 – 90",
+        "80/100 or perhaps 90/100",
+        "1.85/100.5",
+        "Underscore: 5",
+        "[" * 100_000,
+    ],
+)
+def test_what_is_not_clearly_a_score_on_the_scale_stays_unread(reply: str) -> None:
+    assert read_score(reply) is None
+
+
+@pytest.mark.parametrize(("grade", "points"), [(1, 0), (2, 25), (3, 50), (4, 75), (5, 100)])
+def test_a_rubric_is_mapped_to_the_whole_scale(grade: int, points: int) -> None:
+    for reply in (str(grade), f"Score: {grade}", f"{grade}/5", json.dumps({"score": grade})):
+        assert read_score(reply, worst=1, best=5) == points
+    assert read_score("0", worst=1, best=5) is None
+    assert read_score("85", worst=1, best=5) is None
+
+
+@given(st.text())
+def test_any_text_is_read_or_not_but_never_outside_the_scale(reply: str) -> None:
+    points = read_score(reply)
+    assert points is None or 0 <= points <= 100
+
+
+@given(st.text(alphabet=" score:/10of-.,%{}\"'`*\n점수만에<think>"))
+def test_texts_like_scores_are_no_exception(reply: str) -> None:
+    points = read_score(reply)
+    assert points is None or 0 <= points <= 100
+
+
+@given(st.integers(), st.text(alphabet=st.characters(blacklist_categories=["Nd"])))
+def test_a_last_labelled_whole_number_counts_if_it_is_on_the_scale(
+    number: int, reasons: str
+) -> None:
+    expected = number if 0 <= number <= 100 else None
+    assert read_score(f"{reasons}\nScore: {number}") == expected
+    assert read_score(json.dumps({"reason": reasons, "score": number})) == expected
+    assert read_score(str(number)) == expected

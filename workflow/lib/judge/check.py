@@ -1,0 +1,76 @@
+"""Whether a judge can be asked, found out before anything expensive starts."""
+
+from pathlib import Path
+
+from workflow.lib.errors import UserError
+from workflow.lib.files import write_json
+from workflow.lib.judge.asking import Backend, NoAnswerError
+from workflow.lib.judge.overlap import LABEL
+from workflow.lib.judge.prompt import JudgePrompt, load_judge_prompt
+from workflow.lib.runlog import log
+from workflow.lib.settings import Judge, Ollama, OpenAI, Overlap
+
+
+def check_judge(judge: Judge, name: str, output: Path) -> None:
+    """Make sure that a judge can be asked and record what it is (section 7.8).
+
+    The chapter looks for a process called ollama; this asks the server itself, which may be on
+    another machine.
+
+    Args:
+        judge: its settings.
+        name: its name in config.yaml.
+        output: JSON file to write: backend and, of a server, its version, the model and its digest.
+
+    Raises:
+        UserError: the server, the model or the key is missing; says in one line how to get it.
+    """
+    if isinstance(judge, Overlap):
+        write_json(output, {"judge": name, "backend": "overlap", "label": LABEL})
+        log.info("%s: %s", name, LABEL)
+        return
+    backend = open_backend(judge, name, load_judge_prompt(judge.prompt))
+    try:
+        record = preflight(backend, name)
+    finally:
+        backend.close()
+    write_json(output, {"judge": name, **record})
+    log.info("%s: %s at %s is ready", name, record["model"], record["url"])
+
+
+def open_backend(judge: Ollama | OpenAI, name: str, prompt: JudgePrompt) -> Backend:
+    """The way to ask this judge; to be closed after use.
+
+    Raises:
+        UserError: the settings do not allow to ask at all.
+    """
+    # Imported here because each client takes about a second, and a run needs one of them or none.
+    try:
+        if isinstance(judge, Ollama):
+            from workflow.lib.judge.ollama import OllamaBackend
+
+            return OllamaBackend(judge, prompt)
+        from workflow.lib.judge.openai import OpenAIBackend
+
+        return OpenAIBackend(judge, prompt)
+    except UserError as error:
+        raise UserError(f"judge {name}: {error}") from error
+
+
+def preflight(backend: Backend, name: str) -> dict[str, object]:
+    """The backend's preflight, its failures with the judge's name.
+
+    Raises:
+        UnreachableError: no server answers.
+        UserError: it answers, but cannot judge.
+    """
+    try:
+        return backend.preflight()
+    except NoAnswerError as failure:
+        raise UnreachableError(f"judge {name}: {failure}") from failure
+    except UserError as error:
+        raise UserError(f"judge {name}: {error}") from error
+
+
+class UnreachableError(UserError):
+    """No server answers: fatal, unless all that would be asked is already answered."""

@@ -1,0 +1,132 @@
+"""The judge's question: a template file filled with an entry and the response to it."""
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from workflow.lib.config import choose
+from workflow.lib.errors import UserError
+from workflow.lib.prompts import PROMPTS, PromptStyle, load_style
+from workflow.lib.settings import Section
+
+JUDGE_PROMPTS = PROMPTS / "judge"
+PLACEHOLDERS = ("prompt", "output", "model_response")
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
+# What chat models use to end one turn and begin another. A server reads these even inside a
+# message, so an answer that holds them could close the question and write the judge's reply.
+_TURN_MARKS = re.compile(
+    r"<(?=[|｜])|(?<=[|｜])>|<(?=/?s>)|\[(?=/?INST\])|<(?=(?:start|end)_of_turn>)|<(?=/?think>)",
+    re.IGNORECASE,
+)
+
+
+class Scale(Section):
+    """The numbers that a prompt asks for; mapped to 0 and 100."""
+
+    worst: int = 0
+    best: int = 100
+
+    @model_validator(mode="after")
+    def goes_up(self) -> "Scale":
+        if self.worst >= self.best:
+            raise ValueError(f"best {self.best} should be above worst {self.worst}")
+        return self
+
+
+class JudgePrompt(Section):
+    """A file of workflow/prompts/judge; integer.yaml explains the keys."""
+
+    entry: str = Field(description="prompt style that renders instruction and input")
+    template: str = Field(description="the question, every placeholder between backticks")
+    format: dict[str, Any] | None = Field(None, description="JSON schema of the answer")
+    scale: Scale = Scale()
+
+    @model_validator(mode="after")
+    def has_its_placeholders_between_backticks(self) -> "JudgePrompt":
+        found = [match[1] for match in _PLACEHOLDER.finditer(self.template)]
+        if sorted(found) != sorted(PLACEHOLDERS):
+            wanted = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+            raise ValueError(
+                f"template: should have {wanted} once each, "
+                f"not {', '.join(f'{{{name}}}' for name in found) or 'none'}"
+            )
+        for match in _PLACEHOLDER.finditer(self.template):
+            before, after = self.template[: match.start()], self.template[match.end() :]
+            if not (before.rstrip().endswith("`") and after.lstrip().startswith("`")):
+                raise ValueError(
+                    f"template: {match[0]} should stand between backticks, which part an answer "
+                    "from the question to the judge"
+                )
+        return self
+
+    @cached_property
+    def style(self) -> PromptStyle:
+        """The prompt style named by `entry`."""
+        return load_style(self.entry)
+
+    def question(self, entry: Mapping[str, str]) -> str:
+        """The question about one response (listing 7.11).
+
+        All placeholders are filled in one pass, so braces in an answer stay what they are.
+        Backticks, which part the texts from the question, become apostrophes inside them, and the
+        marks that part the turns of a chat are broken up; other texts are not changed by a byte.
+
+        Args:
+            entry: instruction, input, output and model_response.
+        """
+        texts = {
+            "prompt": self.style.prompt(entry),
+            "output": entry["output"],
+            "model_response": entry["model_response"],
+        }
+        return _PLACEHOLDER.sub(lambda match: _disarm(texts[match[1]]), self.template)
+
+
+def load_judge_prompt(name: str) -> JudgePrompt:
+    """Read a judge prompt.
+
+    Args:
+        name: a file of workflow/prompts/judge without .yaml, or the path of one's own: anything
+            with a slash or ending in .yaml.
+
+    Raises:
+        UserError: there is no such file, or it is broken; one line.
+    """
+    path = Path(name)
+    if "/" not in name and path.suffix not in (".yaml", ".yml"):
+        path = choose("judge prompt", name, {p.stem: p for p in JUDGE_PROMPTS.glob("*.yaml")})
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        prompt = JudgePrompt.model_validate(content)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UserError(f"judge prompt {path}: cannot be read: {reason}") from error
+    except ValidationError as error:
+        mistakes = "; ".join(_explain(detail) for detail in error.errors())
+        raise UserError(f"judge prompt {path}: {mistakes}") from error
+    try:
+        _ = prompt.style
+    except UserError as error:
+        raise UserError(f"judge prompt {path}: entry: {error}") from error
+    return prompt
+
+
+def _disarm(text: str) -> str:
+    """A text that cannot end its own quotation, nor the turn it stands in."""
+    text = _TURN_MARKS.sub(lambda match: {"<": "‹", ">": "›", "[": "("}[match[0]], text)
+    # Half a surrogate pair is text to JSON but to no server.
+    return text.replace("`", "'").encode("utf-8", "replace").decode("utf-8")
+
+
+def _explain(detail: Mapping[str, Any]) -> str:
+    """One mistake found by pydantic."""
+    path = ".".join(str(part) for part in detail["loc"])
+    messages = {"missing": "required, but not there", "extra_forbidden": "unknown key"}
+    message = messages.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    return f"{path}: {message}" if path else message

@@ -1,0 +1,57 @@
+"""Numbers as a reader wants to see them."""
+
+from collections.abc import Sequence
+
+
+def points(value: float | None, digits: int = 1) -> str:
+    """A score or difference; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def percent(share: float | None) -> str:
+    """A share as whole percent; a dash where there is none."""
+    return "–" if share is None else f"{share:.0%}"
+
+
+def thousands(number: float) -> str:
+    """A short number for an axis: 2, 0.5, 20k, 1.5M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:g}{unit}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the units of a kitchen clock."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def chance(p_value: float) -> str:
+    """A p-value as odds that can be pictured."""
+    if p_value < 0.001:
+        return "in fewer than 1 of 1,000 such tests"
+    if p_value < 0.1:
+        return f"in about 1 of {round(1 / p_value):,} such tests"
+    return f"in about {round(p_value * 100)} of 100 such tests"
+
+
+def strength(correlation: float) -> str:
+    """A correlation in a word."""
+    for limit, word in ((0.9, "very strongly"), (0.7, "strongly"), (0.4, "moderately")):
+        if abs(correlation) >= limit:
+            return word
+    return "weakly" if abs(correlation) >= 0.2 else "hardly"

@@ -1,0 +1,190 @@
+"""How far scores can be trusted: intervals, paired comparisons and agreement of judges.
+
+Everything is computed over entries: two variants answered the same ones, so their difference is
+taken entry by entry. Random resampling is seeded, so the same scores give the same figures.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+FEWEST_FOR_INTERVAL = 10  # fewer entries say too little about the others to draw an interval
+MARGIN = 5.0  # points; answers that are closer than this tie
+CONFIDENCE = 0.95
+_RESAMPLES = 9999
+_BATCH = 500  # resamples in memory at a time: some 20 MB for 5,000 entries
+_SEED = 123
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a mean would lie in 95 of 100 test sets of this size and kind."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The first variant beside the second, over the entries that have a score for both.
+
+    Args:
+        entries: how many those are.
+        difference: mean of first minus second, in points.
+        interval: of that mean, or None.
+        p_value: how often shuffled signs give a mean difference at least as large.
+        wins, ties, losses: entries on which the first is better, within MARGIN, or worse.
+    """
+
+    entries: int
+    difference: float
+    interval: Interval | None
+    p_value: float
+    wins: int
+    ties: int
+    losses: int
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two judges beside each other; a correlation is None where one of them never varies.
+
+    Args:
+        entries: answers scored by both.
+        pearson, spearman, kendall: correlations of the scores, of their ranks, of their orders.
+        mean_absolute_error: in points.
+        bias: mean of first minus second, in points.
+    """
+
+    entries: int
+    pearson: float | None
+    spearman: float | None
+    kendall: float | None
+    mean_absolute_error: float
+    bias: float
+
+
+def mean_interval(values: ArrayLike) -> Interval | None:
+    """95% interval of a mean: bootstrap, bias-corrected and accelerated.
+
+    Args:
+        values: (N,), a score or difference an entry.
+
+    Returns:
+        None with fewer than ten values, and where all are equal: resampling equal values says
+        nothing about how other entries would have scored.
+    """
+    sample = np.asarray(values, dtype=float)
+    if len(sample) < FEWEST_FOR_INTERVAL or np.ptp(sample) == 0:
+        return None
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # values that differ by rounding alone have no interval
+        low, high = stats.bootstrap(
+            (sample,),
+            np.mean,
+            n_resamples=_RESAMPLES,
+            batch=_BATCH,
+            confidence_level=CONFIDENCE,
+            method="BCa",
+            rng=np.random.default_rng(_SEED),
+        ).confidence_interval
+    return Interval(float(low), float(high)) if np.isfinite([low, high]).all() else None
+
+
+def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison | None:
+    """Compare two variants, entry by entry.
+
+    Args:
+        first, second: score of each scored entry, by entry number.
+
+    Returns:
+        None if no entry is scored for both.
+    """
+    shared = sorted(first.keys() & second.keys())
+    if not shared:
+        return None
+    differences = np.array([first[entry] - second[entry] for entry in shared])
+    return Comparison(
+        entries=len(shared),
+        difference=float(differences.mean()),
+        interval=mean_interval(differences),
+        p_value=_sign_flip_p_value(differences),
+        wins=int((differences >= MARGIN).sum()),
+        ties=int((np.abs(differences) < MARGIN).sum()),
+        losses=int((differences <= -MARGIN).sum()),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction: the more comparisons are made, the more each must show.
+
+    Args:
+        p_values: of one family of comparisons, in any order.
+
+    Returns:
+        corrected ones in the same order; none smaller than before.
+    """
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, p_values[number] * (len(p_values) - rank)))
+        corrected[number] = largest
+    return corrected
+
+
+def agreement(first: Sequence[float], second: Sequence[float]) -> Agreement | None:
+    """How two judges' scores of the same answers go together.
+
+    Args:
+        first, second: scores of the same answers in the same order.
+
+    Returns:
+        None if there are no answers.
+    """
+    if not len(first):
+        return None
+    one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    return Agreement(
+        entries=len(one),
+        pearson=_correlation(stats.pearsonr, one, other),
+        spearman=rank_correlation(one, other),
+        kendall=_correlation(stats.kendalltau, one, other),
+        mean_absolute_error=float(np.abs(one - other).mean()),
+        bias=float((one - other).mean()),
+    )
+
+
+def rank_correlation(first: ArrayLike, second: ArrayLike) -> float | None:
+    """Spearman's correlation; None where one side never varies or there are fewer than three."""
+    return _correlation(
+        stats.spearmanr, np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    )
+
+
+def _sign_flip_p_value(differences: NDArray[np.float64]) -> float:
+    """Two-sided: if both were equally good, each difference could as well have the other sign.
+
+    One matrix product a batch does what scipy's permutation_test does in ten times the time, and
+    twenty variants make 190 of these tests.
+    """
+    generator = np.random.default_rng(_SEED)
+    observed = abs(differences.sum()) - 1e-9 * np.abs(differences).sum()  # rounding breaks no ties
+    as_large = 0
+    for start in range(0, _RESAMPLES, _BATCH):
+        count = min(_BATCH, _RESAMPLES - start)
+        signs = generator.integers(0, 2, size=(count, len(differences)), dtype=np.int8) * 2 - 1
+        as_large += int((np.abs(signs @ differences) >= observed).sum())
+    return (as_large + 1) / (_RESAMPLES + 1)
+
+
+def _correlation(
+    function: Callable[..., Any], one: NDArray[np.float64], other: NDArray[np.float64]
+) -> float | None:
+    if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    return float(function(one, other).statistic)
