@@ -4,10 +4,11 @@ import csv
 import json
 
 import pytest
+import yaml
 
 from tests.pipeline.project import ROOT, SMALL_WORLD, Outcome, Project
 
-SIZES = ("nano-1M", "micro-4M")
+SIZES = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))["compare"]["models"]
 
 
 @pytest.fixture(scope="module")

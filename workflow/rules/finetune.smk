@@ -34,7 +34,13 @@ rule plot_losses:
         losses="results/{model}/{recipe}/losses.csv",
         training="results/{model}/{recipe}/training.json",
     output:
-        "results/{model}/{recipe}/loss.png",
+        report(
+            "results/{model}/{recipe}/loss.png",
+            caption="../report/loss.rst",
+            category="Variants",
+            subcategory="{model}",
+            labels={"recipe": "{recipe}", "what": "losses"},
+        ),
     log:
         "results/logs/plot_losses/{model}/{recipe}.log",
     localrule: True
