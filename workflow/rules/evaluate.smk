@@ -19,7 +19,7 @@ rule generate:
         "results/logs/generate/{model}/{recipe}.log",
     conda:
         PIPELINE_ENV
-    threads: workflow.cores or 1
+    threads: all_cores
     resources:
         gpu=1,
     params:

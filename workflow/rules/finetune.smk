@@ -17,7 +17,7 @@ rule finetune:
         "results/logs/finetune/{model}/{recipe}.log",
     conda:
         PIPELINE_ENV
-    threads: workflow.cores or 1
+    threads: all_cores
     resources:
         gpu=1,
     params:
