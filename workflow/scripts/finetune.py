@@ -10,13 +10,17 @@ from workflow.lib.tokenizer import load_tokenizer
 from workflow.lib.train import Inputs, Outputs, finetune
 
 with rule_log(snakemake.log[0]):
-    files = {name: Path(snakemake.input[name]) for name in Inputs.__dataclass_fields__}
+    files, params, chosen = snakemake.input, snakemake.params, snakemake.config
+    precision = chosen.get("precision", "auto")
     finetune(
-        Inputs(**files),
+        Inputs(**{name: Path(files[name]) for name in Inputs.__dataclass_fields__}),
         Outputs(**{name: Path(path) for name, path in snakemake.output.items()}),
-        load_tokenizer(Path(snakemake.input.tokenizer[0]).parent),
-        PromptStyle(**snakemake.params.style),
-        Training(**snakemake.params.training),
-        Evaluation(**snakemake.params.evaluation),
-        prepare_device(snakemake.config.get("device", "auto"), snakemake.config.get("threads")),
+        load_tokenizer(Path(files.tokenizer[0]).parent),
+        PromptStyle(**params.style),
+        Training(**params.training),
+        Evaluation(**params.evaluation),
+        prepare_device(chosen.get("device", "auto"), chosen.get("threads"), precision),
+        precision=precision,
+        code=params.code,
+        checkpoint_every=chosen.get("checkpoint_every"),
     )
