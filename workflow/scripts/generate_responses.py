@@ -11,9 +11,11 @@ from workflow.lib.settings import Generation
 from workflow.lib.tokenizer import load_tokenizer
 
 with rule_log(snakemake.log[0]):
-    device = prepare_device(snakemake.config.get("device", "auto"), snakemake.config.get("threads"))
+    chosen = {name: snakemake.config.get(name) for name in ("device", "threads", "precision")}
     write_responses(
-        load_trained_model(Path(snakemake.input.model), Path(snakemake.input.training)).to(device),
+        load_trained_model(Path(snakemake.input.model), Path(snakemake.input.training)).to(
+            prepare_device(chosen["device"] or "auto", chosen["threads"], chosen["precision"])
+        ),
         Path(snakemake.input.entries),
         load_tokenizer(Path(snakemake.input.tokenizer[0]).parent),
         PromptStyle(**snakemake.params.style),
