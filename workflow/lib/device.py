@@ -7,27 +7,30 @@ import sys
 import torch
 
 from workflow.lib.errors import UserError
+from workflow.lib.settings import Computing
 
 
-def prepare_device(name: str, threads: int | None, precision: str = "auto") -> torch.device:
+def prepare_device(computing: Computing) -> torch.device:
     """Choose the device (section 7.4), set torch's threads and how exact CUDA's products are.
 
     Args:
-        name: auto, cpu, cuda or mps; auto takes the first there is of cuda, mps, cpu.
-        threads: CPU threads; all that this process may use if None.
-        precision: auto, fp32 or bf16; with all but fp32 CUDA multiplies float32 matrices in TF32.
+        computing: device auto takes the first there is of cuda, mps, cpu; threads None takes all
+            that this process may use; with a precision other than fp32, CUDA multiplies float32
+            matrices in TF32.
 
     Raises:
         UserError: the named device is not there.
     """
-    torch.set_num_threads(threads or _allotted_threads())
+    name = computing.device
+    torch.set_num_threads(computing.threads or _allotted_threads())
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next((kind for kind, there in available.items() if there), "cpu")
     if not available.get(name, True):
         raise UserError(f"device: {name} is not available here; set `device: auto` in config.yaml")
     if name == "cuda":  # elsewhere the setting would mean something else
-        torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
+        exact = computing.precision == "fp32"
+        torch.set_float32_matmul_precision("highest" if exact else "high")
     return torch.device(name)
 
 

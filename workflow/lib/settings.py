@@ -3,7 +3,7 @@
 `workflow.lib.config` reads the file into them.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -239,15 +239,9 @@ class OpenAI(Asked):
 Judge = Annotated[Overlap | Ollama | OpenAI, Field(discriminator="backend")]
 
 
-class Settings(Section):
-    """All of config.yaml."""
+class Computing(Section):
+    """How a job computes; results stay the same up to rounding, so this reruns nothing."""
 
-    compare: Compare
-    datasets: dict[Name, Dataset]
-    tokenizers: dict[Name, Tokenizer]
-    models: dict[Name, Model]
-    recipes: dict[Name, Recipe]
-    judges: dict[Name, Judge]
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of finetuning's matrix products; auto: bf16 on CUDA, else fp32"
@@ -258,6 +252,22 @@ class Settings(Section):
     checkpoint_every: Count | None = Field(
         None, description="steps between two checkpoints to resume from; null: one a minute"
     )
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "Computing":
+        """The part of all settings, as a job is given them."""
+        return cls(**{name: config[name] for name in cls.model_fields.keys() & config.keys()})
+
+
+class Settings(Computing):
+    """All of config.yaml."""
+
+    compare: Compare
+    datasets: dict[Name, Dataset]
+    tokenizers: dict[Name, Tokenizer]
+    models: dict[Name, Model]
+    recipes: dict[Name, Recipe]
+    judges: dict[Name, Judge]
 
     @model_validator(mode="after")
     def names_make_separate_folders(self) -> "Settings":
