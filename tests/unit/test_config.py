@@ -28,9 +28,12 @@ def test_the_books_recipe_is_the_chapters(config):
     assert book.training.model_dump() == {
         "epochs": 2, "batch_size": 8, "learning_rate": 5e-5, "weight_decay": 0.1,
         "max_length": 1024, "mask_prompt": False, "drop_rate": 0.0, "seed": 123,
+        # what the chapter does not have
+        "gradient_accumulation": 1, "clip_norm": None, "warmup_steps": 0, "decay": "none",
+        "keep": "last", "too_long": "truncate",
     }  # fmt: skip
     assert (book.evaluation.every, book.evaluation.batches) == (5, 5)
-    assert book.generation.max_new_tokens == 256
+    assert (book.generation.max_new_tokens, book.generation.temperature) == (256, 0)
     split = load_settings(config).datasets["instruction-data"].split
     assert (split.train, split.test) == (0.85, 0.10)
 

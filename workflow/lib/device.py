@@ -1,29 +1,71 @@
-"""Where to compute: GPU or CPU, and with how many threads."""
+"""Where to compute, how exactly and with how many threads."""
 
 import os
+import resource
+import sys
 
 import torch
 
 from workflow.lib.errors import UserError
+from workflow.lib.settings import Computing
 
 
-def prepare_device(name: str, threads: int | None) -> torch.device:
-    """Choose the device (section 7.4) and set torch's threads.
+def prepare_device(computing: Computing) -> torch.device:
+    """Choose the device (section 7.4), set torch's threads and how exact CUDA's products are.
 
     Args:
-        name: auto, cpu, cuda or mps; auto takes the first there is of cuda, mps, cpu.
-        threads: CPU threads; all that this process may use if None.
+        computing: device auto takes the first there is of cuda, mps, cpu; threads None takes all
+            that this process may use; with a precision other than fp32, CUDA multiplies float32
+            matrices in TF32.
 
     Raises:
         UserError: the named device is not there.
     """
-    torch.set_num_threads(threads or _allotted_threads())
+    name = computing.device
+    torch.set_num_threads(computing.threads or _allotted_threads())
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next((kind for kind, there in available.items() if there), "cpu")
     if not available.get(name, True):
         raise UserError(f"device: {name} is not available here; set `device: auto` in config.yaml")
+    if name == "cuda":  # elsewhere the setting would mean something else
+        exact = computing.precision == "fp32"
+        torch.set_float32_matmul_precision("highest" if exact else "high")
     return torch.device(name)
+
+
+def trains_in_bf16(device: torch.device, precision: str) -> bool:
+    """Whether finetuning multiplies matrices in bfloat16: by itself on CUDA devices that can.
+
+    Args:
+        precision: auto, fp32 or bf16.
+    """
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return precision == "bf16"
+
+
+def make_repeatable(device: torch.device) -> None:
+    """Let CUDA add up in the same order every time, as a CPU does with the same threads."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def describe(device: torch.device) -> str:
+    """The device, and how much of it is used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes in use at a time so far: the GPU's on CUDA, else this process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _allotted_threads() -> int:

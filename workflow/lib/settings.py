@@ -3,7 +3,7 @@
 `workflow.lib.config` reads the file into them.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -77,6 +77,24 @@ class Training(Section):
     mask_prompt: bool = Field(False, description="learn from the response alone (exercise 7.2)")
     drop_rate: Number = Field(0.0, ge=0, lt=1, description="dropout")
     seed: Seed = Field(123, description="of weights, shuffling and dropout")
+    gradient_accumulation: Count = Field(
+        1, description="parts that a batch is computed in, to save memory; the gradient stays its"
+    )
+    clip_norm: Number | None = Field(
+        None, gt=0, description="longest gradient of a step, all weights together; null: any"
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="steps over which the learning rate rises"
+    )
+    decay: Literal["none", "linear", "cosine"] = Field(
+        "none", description="how it falls afterwards, to 0 at the end"
+    )
+    keep: Literal["last", "best"] = Field(
+        "last", description="weights to store: of the last step or of the lowest validation loss"
+    )
+    too_long: Literal["truncate", "drop", "raise"] = Field(
+        "truncate", description="what becomes of entries longer than max_length"
+    )
 
 
 class Evaluation(Section):
@@ -90,6 +108,11 @@ class Generation(Section):
     """How responses are written (listing 7.9)."""
 
     max_new_tokens: Count = Field(256, description="longest response, in tokens")
+    temperature: Number = Field(
+        0.0, ge=0, description="0: always the likeliest token; above: drawn, the flatter the higher"
+    )
+    top_k: Count | None = Field(None, description="draw among the k likeliest tokens; null: all")
+    seed: Seed = Field(123, description="of the draws; every entry has its own from it")
 
 
 class Published(Section):
@@ -216,7 +239,27 @@ class OpenAI(Asked):
 Judge = Annotated[Overlap | Ollama | OpenAI, Field(discriminator="backend")]
 
 
-class Settings(Section):
+class Computing(Section):
+    """How a job computes; results stay the same up to rounding, so this reruns nothing."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="of finetuning's matrix products; auto: bf16 on CUDA, else fp32"
+    )
+    threads: Count | None = Field(
+        None, description="CPU threads of a training; null: all there are"
+    )
+    checkpoint_every: Count | None = Field(
+        None, description="steps between two checkpoints to resume from; null: one a minute"
+    )
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "Computing":
+        """The part of all settings, as a job is given them."""
+        return cls(**{name: config[name] for name in cls.model_fields.keys() & config.keys()})
+
+
+class Settings(Computing):
     """All of config.yaml."""
 
     compare: Compare
@@ -225,10 +268,6 @@ class Settings(Section):
     models: dict[Name, Model]
     recipes: dict[Name, Recipe]
     judges: dict[Name, Judge]
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
-    threads: Count | None = Field(
-        None, description="CPU threads of a training; null: all there are"
-    )
 
     @model_validator(mode="after")
     def names_make_separate_folders(self) -> "Settings":

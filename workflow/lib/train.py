@@ -7,29 +7,31 @@ and settings give the chapter's losses. Evaluating draws too: it changes the nex
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import tiktoken
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
+from workflow.lib.batches import make_loader, read_split
 from workflow.lib.checkpoint import load_base_model, save_model
-from workflow.lib.collate import collate
+from workflow.lib.collate import IGNORE_INDEX
 from workflow.lib.data import Entry, read_entries
+from workflow.lib.device import describe, make_repeatable, peak_memory, trains_in_bf16
 from workflow.lib.errors import UserError
 from workflow.lib.files import sha256_of, write_csv, write_json
 from workflow.lib.generate import generate
 from workflow.lib.model import GPTModel
+from workflow.lib.optimise import make_optimizer, update
+from workflow.lib.packing import summed_loss
 from workflow.lib.prompts import PromptStyle
+from workflow.lib.resume import Checkpoint, Evaluated, State, remaining_batches
 from workflow.lib.runlog import log
 from workflow.lib.settings import Evaluation, Training
-from workflow.lib.token_cache import TokenizedSplit, load_tokens
 
 SAMPLE_TOKENS = 50  # length of the samples written during training, as in chapter 5
 
@@ -52,34 +54,13 @@ class Outputs:
         model: the state dict, as the chapter's torch.save.
         losses: CSV, the fields of Evaluated as columns, a row an evaluation.
         samples: JSON list of responses to the first validation entry, before and after each epoch.
-        training: JSON record of settings, versions, digests, speed and initial losses.
+        training: JSON record of settings, versions, digests, speed, memory and initial losses.
     """
 
     model: Path
     losses: Path
     samples: Path
     training: Path
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Losses after a step; steps count from 0, epochs from 1, tokens with padding."""
-
-    step: int
-    epoch: int
-    tokens_seen: int
-    train_loss: float
-    val_loss: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What training has done: its evaluations, steps, tokens and seconds."""
-
-    evaluations: list[Evaluated]
-    steps: int
-    tokens_seen: int
-    seconds: float
 
 
 def finetune(
@@ -90,12 +71,23 @@ def finetune(
     training: Training,
     evaluation: Evaluation,
     device: torch.device,
+    *,
+    precision: str = "fp32",
+    code: str = "",
+    checkpoint_every: int | None = None,
 ) -> None:
     """Finetune a base model on a tokenized split and write what became of it.
 
+    A run that was killed goes on from its last checkpoint, a file beside the outputs.
+
+    Args:
+        precision: auto, fp32 or bf16, of matrix products; the weights are float32.
+        code: digest of the code that runs; a checkpoint of other code is not continued.
+        checkpoint_every: steps between two checkpoints; one a minute if None.
+
     Raises:
-        UserError: the tokenizer is not the model's, the training split does not fill a batch, or
-            the loss stopped being a number.
+        UserError: the tokenizer is not the model's, the training split does not fill a batch, an
+            entry is longer than is allowed, or the loss stopped being a number.
     """
     model = load_base_model(inputs.weights, training.drop_rate)
     if tokenizer.n_vocab != model.config.vocab_size:
@@ -104,8 +96,8 @@ def finetune(
             f"{model.config.vocab_size}; correct `tokenizer` of the model in config.yaml"
         )
     max_length = min(training.max_length, model.config.context_length)
-    train = _read_tokens(inputs.train, max_length)
-    val = _read_tokens(inputs.val, max_length)
+    train, train_too_long = read_split(inputs.train, max_length, training.too_long)
+    val, val_too_long = read_split(inputs.val, max_length, training.too_long)
     if len(train.sequences) < training.batch_size:
         raise UserError(
             f"{inputs.train}: {len(train.sequences)} entries do not fill a batch of "
@@ -113,159 +105,185 @@ def finetune(
         )
     train_loader = make_loader(train, tokenizer.eot_token, training, max_length, shuffle=True)
     val_loader = make_loader(val, tokenizer.eot_token, training, max_length, shuffle=False)
+    make_repeatable(device)
     model.to(device)
+    bf16 = trains_in_bf16(device, precision)
 
+    record = {
+        "model": asdict(model.config),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "training": training.model_dump(),
+        "evaluation": evaluation.model_dump(),
+        "precision": "bf16" if bf16 else "fp32",
+        "device": describe(device),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "inputs": {name: sha256_of(path) for name, path in asdict(inputs).items()},
+    }
+    state = State(model, make_optimizer(model, training))
+    checkpoint = Checkpoint(
+        outputs.model.with_name("checkpoint.pt"),
+        record | {"device": device.type, "style": asdict(style), "code": code},
+        checkpoint_every,
+    )
     entry = read_entries(inputs.val_entries)[0]
-    samples: list[dict[str, Any]] = []
 
     def write_sample(epoch: int) -> None:
-        samples.append({"epoch": epoch, **entry, **_sample(model, tokenizer, style, entry)})
-        log.info("Epochs: %d. %s", epoch, " ".join(samples[-1]["model_response"].split()))
+        state.samples.append({"epoch": epoch, **entry, **_sample(model, tokenizer, style, entry)})
+        answer = " ".join(state.samples[-1]["model_response"].split())
+        log.info("Epochs: %d. %s", epoch, answer)
 
-    write_sample(0)
-    torch.manual_seed(training.seed)
-    initial = evaluate(model, train_loader, val_loader, evaluation.batches)
-    log.info("Initial losses: train %.3f, val %.3f", *initial)
-    torch.manual_seed(training.seed)
-    done = train_model(model, train_loader, val_loader, training, evaluation, write_sample)
+    if not checkpoint.restore(state):
+        write_sample(0)
+        torch.manual_seed(training.seed)
+        state.initial_losses = evaluate(model, train_loader, val_loader, training, evaluation, bf16)
+        log.info("Initial losses: train %.3f, val %.3f", *state.initial_losses)
+        torch.manual_seed(training.seed)
+    train_model(
+        state,
+        train_loader,
+        val_loader,
+        training,
+        evaluation,
+        bf16=bf16,
+        after_step=checkpoint.save_if_due,
+        after_epoch=write_sample,
+    )
     if training.epochs:
-        log.info("Training completed in %.2f minutes.", done.seconds / 60)
+        log.info("Training completed in %.2f minutes.", state.seconds / 60)
+    if state.best:
+        model.load_state_dict(state.best)
 
     save_model(model, outputs.model)
     columns = [field.name for field in fields(Evaluated)]
-    write_csv(outputs.losses, columns, map(asdict, done.evaluations))
-    write_json(outputs.samples, samples)
-    write_json(
-        outputs.training,
-        {
-            "model": asdict(model.config),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "training": training.model_dump(),
-            "evaluation": evaluation.model_dump(),
-            "initial_losses": {"train": initial[0], "val": initial[1]},
-            "steps": done.steps,
-            "tokens_seen": done.tokens_seen,
-            "seconds": round(done.seconds, 3),
-            "tokens_per_second": round(done.tokens_seen / done.seconds) if done.steps else None,
-            "device": _describe(device),
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
-            "inputs": {name: sha256_of(path) for name, path in asdict(inputs).items()},
-        },
-    )
-
-
-def make_loader(
-    split: TokenizedSplit, end_of_text: int, training: Training, max_length: int, shuffle: bool
-) -> DataLoader:
-    """Batches of a split (listing 7.6), drawn from torch's global generator.
-
-    Args:
-        split: token ids of the entries.
-        end_of_text: what pads.
-        training: batch size and masking.
-        max_length: where rows are cut.
-        shuffle: a new order each pass and whole batches only, as for training.
-
-    Returns:
-        a loader of inputs and targets, each (B, T).
-    """
-
-    def collate_entries(numbers: list[int]) -> tuple[Tensor, Tensor]:
-        starts = split.response_starts[numbers] if training.mask_prompt else None
-        sequences = [split.sequences[number] for number in numbers]
-        return collate(sequences, end_of_text, max_length, starts)
-
-    return DataLoader(
-        range(len(split.sequences)),
-        batch_size=training.batch_size,
-        collate_fn=collate_entries,
-        shuffle=shuffle,
-        drop_last=shuffle,
-    )
+    write_csv(outputs.losses, columns, map(asdict, state.evaluations))
+    write_json(outputs.samples, state.samples)
+    record |= {
+        "initial_losses": dict(zip(("train", "val"), state.initial_losses, strict=True)),
+        "steps": state.steps,
+        "kept_step": _kept_step(state),
+        "tokens_seen": state.tokens_seen,
+        "too_long": {"train": train_too_long, "val": val_too_long},
+        "seconds": round(state.seconds, 3),
+        "tokens_per_second": round(state.tokens_seen / state.seconds) if state.steps else None,
+        "peak_memory_bytes": peak_memory(device),
+        "resumed_at": state.resumed_at,
+    }
+    write_json(outputs.training, record)
+    checkpoint.remove()
 
 
 def train_model(
+    state: State,
+    train_loader: DataLoader,
+    val_loader: DataLoader,
+    training: Training,
+    evaluation: Evaluation,
+    *,
+    bf16: bool = False,
+    after_step: Callable[[State], None],
+    after_epoch: Callable[[int], None],
+) -> None:
+    """Chapter 5's train_model_simple, from wherever the state is.
+
+    Args:
+        state: changed in place.
+        train_loader, val_loader: batches; the first shuffles.
+        after_step: called after every step and its evaluation.
+        after_epoch: called with the number of finished epochs.
+    """
+    model = state.model
+    began = time.perf_counter() - state.seconds
+    all_steps = training.epochs * len(train_loader)
+    for epoch in range(state.epoch, training.epochs + 1):
+        state.epoch = epoch
+        for inputs, targets in remaining_batches(train_loader, state):
+            model.train()
+            for part in loss_parts(model, inputs, targets, training.gradient_accumulation, bf16):
+                part.backward()  # gradients of the parts add up to that of the batch
+            update(state.optimizer, training, state.steps, all_steps)
+            state.tokens_seen += inputs.numel()
+            if state.steps % evaluation.every == 0:
+                losses = evaluate(model, train_loader, val_loader, training, evaluation, bf16)
+                evaluated = Evaluated(state.steps, epoch, state.tokens_seen, *losses)
+                _note(state, evaluated, training.keep)
+            state.steps += 1
+            state.batches_done += 1
+            state.seconds = time.perf_counter() - began
+            after_step(state)
+        after_epoch(epoch)
+        state.batches_done = 0
+
+
+@torch.inference_mode()
+def evaluate(
     model: GPTModel,
     train_loader: DataLoader,
     val_loader: DataLoader,
     training: Training,
     evaluation: Evaluation,
-    after_epoch: Callable[[int], None],
-) -> Progress:
-    """Chapter 5's train_model_simple.
-
-    Args:
-        model: changed in place.
-        train_loader, val_loader: batches; the first shuffles.
-        after_epoch: called with the number of finished epochs.
-    """
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=training.learning_rate,
-        weight_decay=training.weight_decay,
-        fused=True,
-    )
-    began = time.perf_counter()
-    evaluations: list[Evaluated] = []
-    step, tokens_seen = -1, 0
-    for epoch in range(1, training.epochs + 1):
-        for inputs, targets in train_loader:
-            model.train()
-            optimizer.zero_grad()
-            batch_loss(model, inputs, targets).backward()
-            optimizer.step()
-            tokens_seen += inputs.numel()
-            step += 1
-            if step % evaluation.every == 0:
-                losses = evaluate(model, train_loader, val_loader, evaluation.batches)
-                evaluations.append(Evaluated(step, epoch, tokens_seen, *losses))
-                log.info("Ep %d (Step %06d): Train loss %.3f, Val loss %.3f", epoch, step, *losses)
-                if not all(map(math.isfinite, losses)):
-                    raise UserError(
-                        f"the loss is {losses} at step {step}; lower training.learning_rate"
-                    )
-        after_epoch(epoch)
-    return Progress(evaluations, step + 1, tokens_seen, time.perf_counter() - began)
-
-
-@torch.inference_mode()
-def evaluate(
-    model: GPTModel, train_loader: DataLoader, val_loader: DataLoader, batches: int
+    bf16: bool = False,
 ) -> tuple[float, float]:
     """Mean of batch means over the first batches of both sets (chapter 5's evaluate_model).
 
     Each loader begins a new pass, which draws from the random generator.
     """
     model.eval()
-    train_loss, val_loss = (
-        _mean_loss(model, loader, batches) for loader in (train_loader, val_loader)
-    )
-    return train_loss, val_loss
+    means = []
+    for loader in (train_loader, val_loader):
+        losses = [
+            sum(loss_parts(model, *batch, training.gradient_accumulation, bf16))
+            for batch in islice(loader, evaluation.batches)
+        ]
+        means.append(sum(torch.stack(losses).tolist()) / len(losses))  # a GPU is waited for here
+    return means[0], means[1]
 
 
-def batch_loss(model: GPTModel, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy over the targets that count.
+def loss_parts(
+    model: GPTModel, inputs: Tensor, targets: Tensor, parts: int = 1, bf16: bool = False
+) -> Iterator[Tensor]:
+    """Mean cross-entropy over the targets of a batch that count, as summands (section 7.3).
+
+    Every summand is divided by the targets of the whole batch, so that it does not matter how
+    these are spread over the parts.
 
     Args:
-        inputs, targets: (B, T), as `collate` makes them, on any device.
+        inputs, targets: (B, T), as `collate` makes them.
+        parts: how many to compute one after the other, each of about B / parts sequences.
+        bf16: whether matrices are multiplied in bfloat16.
     """
-    device = model.tok_emb.weight.device
-    logits = model(inputs.to(device))  # (B, T, V)
-    return cross_entropy(logits.flatten(0, 1), targets.to(device).flatten())
+    counted = int((targets != IGNORE_INDEX).sum())
+    if not counted:
+        raise UserError(
+            "a batch has prompts alone, cut before their responses; raise training.max_length or "
+            "set training.too_long: drop"
+        )
+    for part in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
+        if (part[1] != IGNORE_INDEX).any():
+            with torch.autocast(model.tok_emb.weight.device.type, torch.bfloat16, enabled=bf16):
+                loss = summed_loss(model, *part)
+            yield loss / counted
 
 
-def _mean_loss(model: GPTModel, loader: DataLoader, batches: int) -> float:
-    losses = [batch_loss(model, *batch).item() for batch in islice(loader, batches)]
-    return sum(losses) / len(losses)
+def _note(state: State, evaluated: Evaluated, keep: str) -> None:
+    """Add an evaluation; keep a copy of the weights if it is the best and that is wanted."""
+    losses = evaluated.train_loss, evaluated.val_loss
+    log.info("Ep %d (Step %06d): Train loss %.3f, Val loss %.3f",
+             evaluated.epoch, evaluated.step, *losses)  # fmt: skip
+    if not all(map(math.isfinite, losses)):
+        raise UserError(
+            f"the loss is {losses} at step {evaluated.step}; lower training.learning_rate"
+        )
+    if keep == "best" and all(evaluated.val_loss < e.val_loss for e in state.evaluations):
+        weights = state.model.state_dict().items()
+        state.best = {name: weight.to("cpu", copy=True) for name, weight in weights}
+    state.evaluations.append(evaluated)
 
 
-def _read_tokens(path: Path, max_length: int) -> TokenizedSplit:
-    """The tokens of a split; says which entries are longer than what is kept."""
-    split = load_tokens(path)
-    if long := [n for n, ids in enumerate(split.sequences) if len(ids) > max_length]:
-        some = ", ".join(map(str, long[:10])) + (", ..." if len(long) > 10 else "")
-        log.info("%s: %d entries cut to %d tokens: %s", path, len(long), max_length, some)
-    return split
+def _kept_step(state: State) -> int | None:
+    """The step whose weights are stored; None before the first."""
+    if state.best:
+        return min(state.evaluations, key=lambda evaluated: evaluated.val_loss).step
+    return state.steps - 1 if state.steps else None
 
 
 def _sample(
@@ -275,10 +293,3 @@ def _sample(
     prompt = tokenizer.encode_ordinary(style.prompt(entry))
     [(_, tokens)] = generate(model, [prompt], SAMPLE_TOKENS, tokenizer.eot_token)
     return {"model_response": style.answer(tokenizer.decode(tokens))}
-
-
-def _describe(device: torch.device) -> str:
-    """The device, and how much of it was used."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"

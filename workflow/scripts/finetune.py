@@ -5,18 +5,21 @@ from pathlib import Path
 from workflow.lib.device import prepare_device
 from workflow.lib.prompts import PromptStyle
 from workflow.lib.runlog import rule_log
-from workflow.lib.settings import Evaluation, Training
+from workflow.lib.settings import Computing, Evaluation, Training
 from workflow.lib.tokenizer import load_tokenizer
 from workflow.lib.train import Inputs, Outputs, finetune
 
 with rule_log(snakemake.log[0]):
-    files = {name: Path(snakemake.input[name]) for name in Inputs.__dataclass_fields__}
+    computing = Computing.of(snakemake.config)
     finetune(
-        Inputs(**files),
+        Inputs(**{name: Path(snakemake.input[name]) for name in Inputs.__dataclass_fields__}),
         Outputs(**{name: Path(path) for name, path in snakemake.output.items()}),
         load_tokenizer(Path(snakemake.input.tokenizer[0]).parent),
         PromptStyle(**snakemake.params.style),
         Training(**snakemake.params.training),
         Evaluation(**snakemake.params.evaluation),
-        prepare_device(snakemake.config.get("device", "auto"), snakemake.config.get("threads")),
+        prepare_device(computing),
+        precision=computing.precision,
+        code=snakemake.params.code,
+        checkpoint_every=computing.checkpoint_every,
     )

@@ -7,13 +7,13 @@ from workflow.lib.device import prepare_device
 from workflow.lib.generate import write_responses
 from workflow.lib.prompts import PromptStyle
 from workflow.lib.runlog import rule_log
-from workflow.lib.settings import Generation
+from workflow.lib.settings import Computing, Generation
 from workflow.lib.tokenizer import load_tokenizer
 
 with rule_log(snakemake.log[0]):
-    device = prepare_device(snakemake.config.get("device", "auto"), snakemake.config.get("threads"))
+    model = load_trained_model(Path(snakemake.input.model), Path(snakemake.input.training))
     write_responses(
-        load_trained_model(Path(snakemake.input.model), Path(snakemake.input.training)).to(device),
+        model.to(prepare_device(Computing.of(snakemake.config))),
         Path(snakemake.input.entries),
         load_tokenizer(Path(snakemake.input.tokenizer[0]).parent),
         PromptStyle(**snakemake.params.style),

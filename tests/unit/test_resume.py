@@ -1,0 +1,131 @@
+"""A training killed at any moment ends with the bytes of one that was never interrupted."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.test_train import BYTES, TRAINING, files  # noqa: F401
+from workflow.lib import resume
+from workflow.lib.prompts import load_style
+from workflow.lib.settings import Evaluation
+from workflow.lib.train import Outputs, finetune
+
+# A new process for every run: SIGKILL takes it away as it would a job.
+FORK = multiprocessing.get_context("fork")
+PLAIN = TRAINING.model_copy(update={"epochs": 6})
+EVERYTHING = PLAIN.model_copy(
+    update={"drop_rate": 0.1, "keep": "best", "decay": "cosine", "warmup_steps": 3,
+            "clip_norm": 0.5, "gradient_accumulation": 3}
+)  # fmt: skip
+
+
+def start(files, training, code="1", every=1):  # noqa: F811
+    inputs, outputs = files
+
+    def body():
+        torch.set_num_threads(1)
+        finetune(
+            inputs, outputs, BYTES, load_style("phi3"), training, Evaluation(every=2, batches=2),
+            torch.device("cpu"), code=code, checkpoint_every=every,
+        )  # fmt: skip
+
+    process = FORK.Process(target=body)
+    process.start()
+    return process
+
+
+def finish(files, training, **options):  # noqa: F811
+    """Run to the end; the bytes that must not depend on what happened before, and the record."""
+    process = start(files, training, **options)
+    process.join()
+    assert process.exitcode == 0
+    outputs = files[1]
+    made = [path.read_bytes() for path in (outputs.model, outputs.losses, outputs.samples)]
+    return made, json.loads(outputs.training.read_text())
+
+
+def kill_after(files, training, checkpoints, delay):  # noqa: F811
+    """Start a run and kill it a little after it has written that many checkpoints."""
+    path = checkpoint_of(files)
+    process, seen, last = start(files, training), 0, stamp(path)
+    while process.is_alive() and seen < checkpoints:
+        if (now := stamp(path)) != last:
+            seen, last = seen + 1, now
+        time.sleep(0.0005)
+    time.sleep(delay)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it was finished before it could be killed"
+
+
+def stamp(path: Path):
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def checkpoint_of(files) -> Path:  # noqa: F811
+    return files[1].model.with_name("checkpoint.pt")
+
+
+@pytest.fixture
+def elsewhere(files, tmp_path):  # noqa: F811
+    """The same inputs, outputs in another folder."""
+    names = ("model.pth", "losses.csv", "samples.json", "training.json")
+    return files[0], Outputs(*(tmp_path / "elsewhere" / name for name in names))
+
+
+@pytest.mark.parametrize("training", [PLAIN, EVERYTHING], ids=["plain", "everything"])
+def test_killed_at_random_points_the_outputs_are_the_same_bytes(files, elsewhere, training):  # noqa: F811
+    expected, _ = finish(elsewhere, training)
+    points = random.Random(9)
+    for checkpoints in (0, 1, 3, 4):
+        kill_after(files, training, checkpoints, points.uniform(0, 0.03))
+        assert not files[1].model.exists()
+    found, record = finish(files, training)
+    assert found == expected
+    assert record["steps"] == 30
+    assert len(record["resumed_at"]) >= 1
+    assert sorted(path.name for path in files[1].model.parent.iterdir()) == [
+        "losses.csv", "model.pth", "samples.json", "training.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change", [{"code": "2"}, {"training": PLAIN.model_copy(update={"learning_rate": 2e-3})}]
+)
+def test_a_checkpoint_of_other_code_or_settings_is_ignored(files, elsewhere, change):  # noqa: F811
+    kill_after(files, PLAIN, 2, 0)
+    other = {"training": PLAIN} | change
+    found, record = finish(files, **other)
+    assert record["resumed_at"] == []
+    assert found == finish(elsewhere, **other)[0]
+
+
+def test_a_checkpoint_of_other_inputs_is_ignored(files):  # noqa: F811
+    kill_after(files, PLAIN, 2, 0)
+    files[0].val.write_bytes(files[0].val.read_bytes() + b"\0")
+    assert finish((replace(files[0]), files[1]), PLAIN)[1]["resumed_at"] == []
+
+
+def test_a_damaged_checkpoint_is_ignored(files):  # noqa: F811
+    kill_after(files, PLAIN, 2, 0)
+    path = checkpoint_of(files)
+    path.write_bytes(path.read_bytes()[:1000])
+    assert finish(files, PLAIN)[1]["resumed_at"] == []
+
+
+def test_without_a_number_of_steps_checkpoints_are_a_minute_apart(files, monkeypatch):  # noqa: F811
+    finish(files, PLAIN, every=None)
+    monkeypatch.setattr(resume, "PAUSE", 0.0)
+    process = start(files, PLAIN, every=None)
+    while process.is_alive() and not checkpoint_of(files).exists():
+        pass
+    assert process.is_alive()
+    process.join()

@@ -1,0 +1,64 @@
+"""From logits to the next token (chapter 5): the likeliest, or drawn at random."""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from workflow.lib.settings import Generation
+
+
+class Choice:
+    """Chooses tokens as `generation` says, and remembers where that was a close call.
+
+    Greedy without a temperature: two logits that differ by no more than rounding may change places
+    on another machine or in another batch. Otherwise every entry draws from a generator of its own,
+    one number a token, so that its response does not depend on which others are computed with it.
+
+    Args:
+        settings: temperature, top_k and seed.
+
+    Attributes:
+        ties: numbers of the entries with a greedy choice between logits equal up to rounding.
+    """
+
+    def __init__(self, settings: Generation) -> None:
+        self.settings = settings
+        self.ties: set[int] = set()
+        self.generators: dict[int, torch.Generator] = {}
+
+    def __call__(self, logits: Tensor, numbers: Sequence[int]) -> list[int]:
+        """Choose the next token of each entry.
+
+        Args:
+            logits: (B, V).
+            numbers: of the B entries.
+        """
+        return self._draw(logits, numbers) if self.settings.temperature else self._best(
+            logits, numbers
+        )  # fmt: skip
+
+    def _best(self, logits: Tensor, numbers: Sequence[int]) -> list[int]:
+        (best, second), tokens = logits.topk(2).values.T, logits.argmax(-1)
+        rounding = 100 * torch.finfo(logits.dtype).eps * best.abs().clamp(min=1)
+        close = (best - second <= rounding).tolist()
+        self.ties.update(number for number, tie in zip(numbers, close, strict=True) if tie)
+        return tokens.tolist()
+
+    def _draw(self, logits: Tensor, numbers: Sequence[int]) -> list[int]:
+        scaled = logits.cpu().double() / self.settings.temperature
+        if self.settings.top_k is not None:
+            likeliest = scaled.topk(min(self.settings.top_k, scaled.shape[1]))
+            scaled = torch.full_like(scaled, -torch.inf).scatter_(1, *likeliest[::-1])
+        sums = scaled.softmax(-1).cumsum(-1)  # (B, V): a token's share ends where the next begins
+        drawn = torch.stack([self._next(number) for number in numbers])  # (B,) in [0, 1)
+        return torch.searchsorted(sums, drawn[:, None] * sums[:, -1:], right=True)[:, 0].tolist()
+
+    def _next(self, number: int) -> Tensor:
+        """The next random number of an entry."""
+        if number not in self.generators:
+            digest = hashlib.sha256(f"{self.settings.seed} {number}".encode()).digest()
+            seed = int.from_bytes(digest[:8]) // 2  # seeds below 2 ** 63
+            self.generators[number] = torch.Generator().manual_seed(seed)
+        return torch.rand((), generator=self.generators[number], dtype=torch.float64)
