@@ -58,7 +58,7 @@ rule small_world_dataset:
 
 rule small_world_corpus:
     input:
-        rules.small_world_dataset.output,
+        rules.small_world_dataset.output[0],
     output:
         "results/small-world/corpus.txt",
     log:
@@ -74,8 +74,8 @@ rule small_world_corpus:
 
 rule small_world_tokenizer:
     input:
-        corpus=rules.small_world_corpus.output,
-        dataset=rules.small_world_dataset.output,
+        corpus=rules.small_world_corpus.output[0],
+        dataset=rules.small_world_dataset.output[0],
     output:
         "results/small-world/tokenizer/encoder.json",
         "results/small-world/tokenizer/vocab.bpe",
@@ -93,7 +93,7 @@ rule small_world_tokenizer:
 rule small_world_pretrain:
     input:
         rules.small_world_tokenizer.output,
-        corpus=rules.small_world_corpus.output,
+        corpus=rules.small_world_corpus.output[0],
     output:
         weights="results/small-world/pretrained/{model}.pth",
         probes="results/small-world/pretrained/{model}.json",
