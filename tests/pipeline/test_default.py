@@ -83,3 +83,21 @@ def test_shipped_files_are_small():
     models = [p for p in files if p.parent != SMALL_WORLD]
     assert sum(p.stat().st_size for p in models) <= 12 * 2**20
     assert ROOT in SMALL_WORLD.parents
+
+
+def test_snakemakes_own_report_holds_the_results(default):
+    """Outputs carry captions and labels for `snakemake --report`."""
+    project, _ = default
+    outcome = project.run("--report", "own.html")
+    assert outcome.code == 0, outcome.tail
+    page = project.path("own.html").read_text("utf-8")
+    for text in ("summary.csv", "loss.png", "figure 7.17", SIZES[0]):
+        assert text in page
+
+
+def test_what_variants_share_is_made_once(default):
+    _, outcome = default
+    ran = outcome.text.count
+    assert ran("localrule split:") == ran("localrule download_tokenizer:") == 1
+    assert ran("localrule download_gpt2:") == ran("localrule convert_gpt2:") == len(SIZES)
+    assert ran("localrule tokenize:") == 2  # the training and the validation split
