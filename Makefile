@@ -10,7 +10,7 @@ scores: .venv/ready
 
 # All tests; REAL_DATA=folder adds those of tests/real.
 test: .venv/ready-dev
-	.venv/bin/python -m pytest $(if $(REAL_DATA),--real-data $(REAL_DATA))
+	.venv/bin/python -m pytest $(if $(REAL_DATA),--real-data=$(REAL_DATA))
 
 .venv/ready: envs/requirements.txt envs/lock.txt
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed: make PYTHON=python3.11')"

@@ -23,7 +23,7 @@ def real_data(request) -> Path:
     """The folder of real files."""
     folder = request.config.getoption("--real-data")
     if folder is None:
-        pytest.skip("needs real files: pytest --real-data FOLDER")
+        pytest.skip("needs real files: pytest --real-data=FOLDER")
     if not folder.is_dir():
         pytest.fail(f"--real-data {folder}: no such folder")
     return folder.resolve()
