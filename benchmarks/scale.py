@@ -65,8 +65,9 @@ def main() -> None:
 def _alpaca_sized(entries: list[dict], count: int) -> list[dict]:
     """Entries whose texts have Alpaca's mean length, outputs joined to reach it."""
     draw = random.Random(123)
-    length = mean(sum(map(len, entry.values())) for entry in entries)
-    joined = max(1, round((ALPACA_CHARACTERS - length) / mean(len(e["output"]) for e in entries)))
+    output = mean(len(entry["output"]) for entry in entries)
+    others = mean(sum(map(len, entry.values())) for entry in entries) - output
+    joined = max(1, round((ALPACA_CHARACTERS - others) / output))
     return [
         {
             **draw.choice(entries),

@@ -5,6 +5,7 @@ that come after it, so its keys and values never change as the text grows.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -68,7 +69,8 @@ class KeyValueCache:
             torch.tensor(ids, device=device), torch.tensor(places, device=device), attend
         )  # (N, D)
         self.lengths += map(len, prompts)
-        return states[prefix + torch.tensor(tails, device=device).cumsum(0) - 1]
+        last = [prefix + end - 1 for end in accumulate(tails)]
+        return states[torch.tensor(last, device=device)]
 
     def extend(self, model: GPTModel, tokens: Sequence[int]) -> Tensor:
         """Put one token behind each row in use.
