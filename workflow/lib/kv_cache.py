@@ -6,6 +6,7 @@ that come after it, so its keys and values never change as the text grows.
 
 from collections.abc import Sequence
 from itertools import accumulate
+from os.path import commonprefix  # of any lists, in spite of its name
 
 import torch
 from torch import Tensor
@@ -48,10 +49,9 @@ class KeyValueCache:
         Returns:
             (len(prompts), D) states of their last tokens, which predict what comes next.
         """
-        shortest, first = min(map(len, prompts)), prompts[0]
-        prefix = next(
-            (n for n in range(shortest - 1) if any(p[n] != first[n] for p in prompts)), shortest - 1
-        )  # at least one token stays outside, so that every prompt has a last one of its own
+        # Without the last tokens, so that every prompt has one of its own to predict from.
+        shared = commonprefix([list(prompt[:-1]) for prompt in prompts])
+        prefix = len(shared)
         tails = [len(prompt) - prefix for prompt in prompts]
         attention = PackedAttention(prefix, tails)
         rows = slice(len(self), len(self) + len(prompts))
@@ -63,7 +63,7 @@ class KeyValueCache:
             return attention.as_packed(CausalAttention()(layer, queries, keys, values))
 
         device = self.keys.device
-        ids = [*first[:prefix], *(token for prompt in prompts for token in prompt[prefix:])]
+        ids = [*shared, *(token for prompt in prompts for token in prompt[prefix:])]
         places = [*range(prefix), *(n for p in prompts for n in range(prefix, len(p)))]
         states = model.hidden(
             torch.tensor(ids, device=device), torch.tensor(places, device=device), attend
