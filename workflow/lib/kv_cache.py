@@ -5,8 +5,7 @@ that come after it, so its keys and values never change as the text grows.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
-from os.path import commonprefix  # of any lists, in spite of its name
+from itertools import accumulate, takewhile
 
 import torch
 from torch import Tensor
@@ -50,7 +49,8 @@ class KeyValueCache:
             (len(prompts), D) states of their last tokens, which predict what comes next.
         """
         # Without the last tokens, so that every prompt has one of its own to predict from.
-        shared = commonprefix([list(prompt[:-1]) for prompt in prompts])
+        columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
+        shared = [tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, columns)]
         prefix = len(shared)
         tails = [len(prompt) - prefix for prompt in prompts]
         attention = PackedAttention(prefix, tails)
