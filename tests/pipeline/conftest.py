@@ -19,7 +19,7 @@ def finished(tmp_path_factory, ollama) -> Project:
     folder = tmp_path_factory.mktemp("finished")
     project = Project.create(folder / "project", tiny_overlay(folder / "sources", ollama.address))
     outcome = project.run()
-    assert outcome.code == 0, outcome.text
+    assert outcome.code == 0, outcome.tail
     return project
 
 

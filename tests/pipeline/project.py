@@ -34,6 +34,11 @@ class Outcome:
     text: str
     jobs: set[str]
 
+    @property
+    def tail(self) -> str:
+        """The end of what was printed, for a failed assertion."""
+        return "\n".join(self.text.splitlines()[-40:])
+
     def errors(self) -> list[str]:
         """Our own lines about what went wrong."""
         return [line for line in self.text.splitlines() if line.startswith("error: ")]

@@ -14,10 +14,10 @@ from tests.unit.judge_servers import ollama_server, running
 
 def one_error(outcome) -> str:
     """The single line about what went wrong; fails on tracebacks of ours."""
-    assert outcome.code != 0, outcome.text
-    assert "Traceback" not in outcome.text, outcome.text
+    assert outcome.code != 0, outcome.tail
+    assert "Traceback" not in outcome.text, outcome.tail
     errors = outcome.errors()
-    assert len(errors) == 1, outcome.text
+    assert len(errors) == 1, outcome.tail
     return errors[0]
 
 
@@ -145,7 +145,7 @@ def test_an_interrupted_run_goes_on_with_the_same_command(project, how):
     if how == signal.SIGKILL:
         assert project.run("--unlock", "results/scores.csv").code == 0
     outcome = project.run()
-    assert outcome.code == 0, outcome.text
+    assert outcome.code == 0, outcome.tail
     assert {"finetune tiny-a quick", "scores"} <= outcome.jobs
     leftovers = [p for p in project.path("results").rglob(".*") if p.is_file()]
     assert leftovers == []

@@ -37,7 +37,7 @@ def test_changing_a_judge_reruns_that_judge_and_the_report(project, change):
     before = project.contents()
     project.change(**change)
     outcome = project.run()
-    assert outcome.code == 0, outcome.text
+    assert outcome.code == 0, outcome.tail
     assert outcome.jobs == ONE_JUDGE
     made = {name for name in project.contents() if "server" in name} | {
         f"results/{name}" for name in ("summary.csv", "report.html", "scores.csv")
@@ -51,7 +51,7 @@ def test_changing_a_judge_reruns_that_judge_and_the_report(project, change):
 def test_editing_a_judges_prompt_file_reruns_that_judge(project):
     project.edit("workflow/prompts/judge/integer.yaml", "from 0 to 100", "between 0 and 100")
     outcome = project.run()
-    assert outcome.code == 0, outcome.text
+    assert outcome.code == 0, outcome.tail
     assert outcome.jobs == ONE_JUDGE
 
 
@@ -59,7 +59,7 @@ def test_changing_a_prompt_style_reruns_from_the_tokens_of_that_recipe(project):
     before = project.contents()
     project.change(recipes__quick__prompt="phi3")
     outcome = project.run()
-    assert outcome.code == 0, outcome.text
+    assert outcome.code == 0, outcome.tail
     tokens = {f"tokenize small-world few phi3 {split}" for split in ("train", "val")}
     assert outcome.jobs == tokens | FROM_FINETUNE | JUDGED
     kept = [n for n in before if n.startswith(("resources/", "results/data/", "results/tokens/"))]
@@ -90,7 +90,7 @@ def test_a_new_variant_runs_its_own_jobs(project):
         compare__recipes=["quick", "quicker"],
     )
     outcome = project.run()
-    assert outcome.code == 0, outcome.text
+    assert outcome.code == 0, outcome.tail
     assert outcome.jobs == {job.replace(" quick", " quicker") for job in FROM_FINETUNE | JUDGED}
     after = project.contents()
     replaced = ("results/summary.csv", "results/report.html", "results/scores.csv")
@@ -106,14 +106,14 @@ def test_nothing_reruns_for_what_changes_no_result(project):
     project.edit("workflow/scripts/finetune.py", "with rule_log", "# A comment.\nwith rule_log")
     project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")
     project.edit("workflow/rules/finetune.smk", "gpu=1,", "gpu=1,\n        mem_mb=900,")
-    project.edit("workflow/rules/finetune.smk", "threads: workflow.cores or 1", "threads: 1")
+    project.edit("workflow/rules/finetune.smk", "threads: all_cores", "threads: 1")
     project.change(
         judges__server__transport={"concurrency": 3, "timeout": 9, "retries": 1},
         threads=1,
         device="cpu",
     )
     outcome = project.run()
-    assert outcome.code == 0, outcome.text
+    assert outcome.code == 0, outcome.tail
     assert "Nothing to be done" in outcome.text, outcome.jobs
 
 

@@ -45,7 +45,7 @@ def book(real_data, tmp_path_factory):
         }
         project = Project.create(folder / "project", overlay)
         outcome = project.run()
-        assert outcome.code == 0, outcome.text
+        assert outcome.code == 0, outcome.tail
         yield project, outcome, list(files.requests), list(ollama.questions)
 
 

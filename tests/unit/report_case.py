@@ -84,7 +84,7 @@ def write_scores(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def write_usage(path: Path, **changes: Any) -> Path:
     """A usage.json as the overlap judge leaves it, or with changes."""
-    usage = {"backend": "overlap", "digest": None, "answers": 0, "question_tokens": 0}
+    usage = {"backend": "overlap", "digests": [], "servers": [], "answers": 0, "question_tokens": 0}
     usage |= {"answer_tokens": 0, "seconds": 0.0, "cost": None}
     _write_json(path, usage | changes)
     return path
@@ -168,7 +168,7 @@ def _write_scores(variant: Variant, judge: str, answers: list[dict[str, str]], r
                     "reply": reply,
                 }
             )
-    asked = {"backend": "ollama", "digest": "cd" * 32, "answers": 58, "question_tokens": 5000}
+    asked = {"backend": "ollama", "digests": ["cd" * 32], "answers": 58, "question_tokens": 5000}
     asked |= {"answer_tokens": 700, "seconds": 65.4, "cost": None}
     table = write_scores(variant.folder / judge / "scores.csv", rows)
     write_usage(table.parent / "usage.json", **(asked if judge == "strict" else {}))

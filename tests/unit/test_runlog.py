@@ -1,11 +1,17 @@
 """Errors end a script in one line, in its log file and on stderr; defects show their traceback."""
 
 import errno
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
 from workflow.lib.errors import UserError
 from workflow.lib.runlog import log, progress, rule_log
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(path, error=None):
@@ -47,6 +53,42 @@ def test_what_a_user_can_put_right_is_one_line(tmp_path, capfd, error, line):
     assert printed.splitlines()[-1] == line
     assert "Traceback" not in printed
     assert (tmp_path / "x.log").read_text() == printed
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "from workflow.lib.checkpoint import save_model\n"
+        "from workflow.lib.model import GPTConfig, GPTModel\n"
+        "save_model(GPTModel(GPTConfig(300, 200, 64, 4, 2)), folder / 'model.pth')",
+        "import numpy; from safetensors.numpy import save_file\n"
+        "save_file({'a': numpy.zeros(100_000)}, folder / 'model.safetensors')",
+        "from workflow.lib.files import write_json\nwrite_json(folder / 'x.json', ['x' * 300_000])",
+    ],
+    ids=["pth", "safetensors", "json"],
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, write):
+    """Real writes to a real file system of 200 kB."""
+    child = (
+        "import sys; from pathlib import Path; from workflow.lib.runlog import rule_log\n"
+        "folder = Path(sys.argv[1])\n"
+        "with rule_log(folder.parent / 'x.log'):\n"
+    ) + textwrap.indent(write, "    ")
+    full = tmp_path / "full"
+    full.mkdir()
+    script = (
+        'mount -t tmpfs -o size=200k none "$3" || exit 77; "$1" -c "$2" "$3"; find "$3" -type f'
+    )
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh",
+         sys.executable, child, str(full)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("this system lets nobody mount a small file system")
+    assert "error: no space left on the disk" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
 
 
 def test_a_defect_shows_where_it_is(tmp_path, capfd):

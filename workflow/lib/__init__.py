@@ -2,7 +2,6 @@
 
 import os
 
-# Threads of a computation that wait for each other spin by default. Where another program wants the
-# processor too, they spin away the very time they are waiting for, and a small training takes many
-# times as long. OpenMP reads this when torch is imported, which no module does before this one.
+# Threads that wait for each other should sleep, not spin: beside any other busy program spinning
+# makes training several times slower. Counts only if set before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

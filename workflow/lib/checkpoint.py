@@ -38,8 +38,9 @@ def save_model(model: GPTModel, path: Path) -> None:
     length = model.config.context_length
     mask = torch.triu(torch.ones(length, length), diagonal=1)
     state |= {f"trf_blocks.{layer}.att.mask": mask for layer in range(model.config.n_layers)}
-    with replacing(path) as unfinished:
-        torch.save(state, unfinished)
+    # Through a file of Python's, so that a full disk is told apart from a failure of torch's.
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        torch.save(state, file)
 
 
 def load_trained_model(path: Path, training: Path) -> GPTModel:

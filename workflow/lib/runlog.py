@@ -75,8 +75,11 @@ def _one_line(error: Exception) -> str | None:
     """The error as something a user can act on, or None if it is ours."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left on the disk{_where(error)}; free some and run again"
+    for cause in _causes(error):
+        if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
+            "No space left on device" in str(cause)  # safetensors
+        ):
+            return f"no space left on the disk{_where(cause)}; free some and run again"
     if isinstance(error, PermissionError | IsADirectoryError | FileNotFoundError):
         return f"{os.strerror(error.errno or 0)}{_where(error)}"
     if "out of memory" in str(error):  # torch's own classes differ by device
@@ -84,5 +87,12 @@ def _one_line(error: Exception) -> str | None:
     return None
 
 
-def _where(error: OSError) -> str:
-    return f": {error.filename}" if error.filename else ""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those it came from: torch reports a full disk as its own failure."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _where(error: BaseException) -> str:
+    return f": {error.filename}" if getattr(error, "filename", None) else ""

@@ -65,6 +65,11 @@ def check_of(wildcards):
     return f"results/{wildcards.model}/{wildcards.recipe}/{wildcards.judge}/ready.json"
 
 
+def all_cores(wildcards):
+    """Claims every core, so that two heavy jobs never share a machine; 1 where none is named."""
+    return workflow.resource_settings.cores or 1
+
+
 def source_of(kind, name):
     """Where files come from, as params of a download."""
     return defined(kind, name).model_dump(include={"url", "mirrors", "sha256"})

@@ -26,7 +26,12 @@ rule split:
         train="results/data/{dataset}/train.json",
         val="results/data/{dataset}/val.json",
         test="results/data/{dataset}/test.json",
-        quality="results/data/{dataset}/quality.json",
+        quality=report(
+            "results/data/{dataset}/quality.json",
+            caption="../report/quality.rst",
+            category="Data",
+            labels={"data set": "{dataset}", "what": "doubtful entries"},
+        ),
     log:
         "results/logs/split/{dataset}.log",
     localrule: True

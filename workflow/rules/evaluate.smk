@@ -8,12 +8,18 @@ rule generate:
         entries=lambda wildcards: f"results/data/{recipe_of(wildcards).dataset}/test.json",
         tokenizer=tokenizer_of,
     output:
-        "results/{model}/{recipe}/responses.json",
+        report(
+            "results/{model}/{recipe}/responses.json",
+            caption="../report/responses.rst",
+            category="Variants",
+            subcategory="{model}",
+            labels={"recipe": "{recipe}", "what": "responses"},
+        ),
     log:
         "results/logs/generate/{model}/{recipe}.log",
     conda:
         PIPELINE_ENV
-    threads: workflow.cores or 1
+    threads: all_cores
     resources:
         gpu=1,
     params:
@@ -47,7 +53,13 @@ rule judge:
         responses="results/{model}/{recipe}/responses.json",
         check=check_of,
     output:
-        scores="results/{model}/{recipe}/{judge}/scores.csv",
+        scores=report(
+            "results/{model}/{recipe}/{judge}/scores.csv",
+            caption="../report/variant-scores.rst",
+            category="Variants",
+            subcategory="{model}",
+            labels={"recipe": "{recipe}", "what": "scores by {judge}"},
+        ),
         usage="results/{model}/{recipe}/{judge}/usage.json",
     log:
         "results/logs/judge/{model}/{recipe}/{judge}.log",

@@ -17,7 +17,7 @@ rule finetune:
         "results/logs/finetune/{model}/{recipe}.log",
     conda:
         PIPELINE_ENV
-    threads: workflow.cores or 1
+    threads: all_cores
     resources:
         gpu=1,
     params:
@@ -34,7 +34,13 @@ rule plot_losses:
         losses="results/{model}/{recipe}/losses.csv",
         training="results/{model}/{recipe}/training.json",
     output:
-        "results/{model}/{recipe}/loss.png",
+        report(
+            "results/{model}/{recipe}/loss.png",
+            caption="../report/loss.rst",
+            category="Variants",
+            subcategory="{model}",
+            labels={"recipe": "{recipe}", "what": "losses"},
+        ),
     log:
         "results/logs/plot_losses/{model}/{recipe}.log",
     localrule: True

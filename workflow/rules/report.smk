@@ -7,7 +7,12 @@ rule summary:
         usages=of_judged("usage.json"),
         trainings=of_variants("training.json"),
     output:
-        "results/summary.csv",
+        report(
+            "results/summary.csv",
+            caption="../report/summary.rst",
+            category="Comparison",
+            labels={"what": "summary"},
+        ),
     log:
         "results/logs/summary.log",
     localrule: True
@@ -32,7 +37,12 @@ rule report:
         summary="results/summary.csv",
         template=sorted(map(str, Path("workflow/report").glob("*.j2"))),
     output:
-        "results/report.html",
+        report(
+            "results/report.html",
+            caption="../report/report.rst",
+            category="Comparison",
+            labels={"what": "report"},
+        ),
     log:
         "results/logs/report.log",
     localrule: True
@@ -51,7 +61,12 @@ rule scores:
         tables=of_judged("scores.csv"),
         report="results/report.html",
     output:
-        "results/scores.csv",
+        report(
+            "results/scores.csv",
+            caption="../report/scores.rst",
+            category="Comparison",
+            labels={"what": "all scores"},
+        ),
     log:
         "results/logs/scores.log",
     localrule: True
