@@ -12,8 +12,10 @@ import tiktoken
 import torch
 
 from workflow.lib.data import read_entries
+from workflow.lib.device import prepare_device
 from workflow.lib.model import GPTConfig, GPTModel
 from workflow.lib.prompts import load_style
+from workflow.lib.settings import Computing
 from workflow.lib.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +37,7 @@ def arguments(description: str | None, **options: Any) -> argparse.Namespace:
     for name, default in options.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
+    prepare_device(Computing(device="cpu", threads=chosen.threads))
     return chosen
 
 
