@@ -71,3 +71,43 @@ def test_training_mode_is_given_back():
     list(generate(model, [[1, 2]], 2, END))
     assert model.training
     assert CONFIG.context_length == 32
+
+
+def computed_by(model, monkeypatch):
+    """The shapes of the token ids that the model is given, as they come."""
+    shapes, hidden = [], model.hidden
+    monkeypatch.setattr(
+        model, "hidden", lambda ids, *rest: shapes.append(tuple(ids.shape)) or hidden(ids, *rest)
+    )
+    return shapes
+
+
+def test_common_beginnings_are_computed_once_and_padding_never(monkeypatch):
+    model = random_model(3)
+    prompts = [[1, 2, 3, 4, 5, 6], [1, 2, 3, 7], [1, 2, 3, 4]]
+    shapes = computed_by(model, monkeypatch)
+    list(generate(model, prompts, 3, -1))
+    assert shapes == [(3 + 3 + 1 + 1,), (3, 1), (3, 1)]
+
+
+def test_a_finished_row_is_given_to_a_prompt_that_waits(monkeypatch):
+    """Two rows, five prompts: no step computes a row without a text."""
+    model = random_model(3)
+    prompts = random_prompts([4, 4, 4, 4, 4])
+    end = generate_textbook(model, prompts[0], 3, -1)[2]  # ends the first early
+    expected = [generate_textbook(model, prompt, 9, end) for prompt in prompts]
+    monkeypatch.setattr(module, "CACHE_BYTES", 2 * (4 + 9) * module.bytes_a_position(model))
+    shapes = computed_by(model, monkeypatch)
+    assert [tokens for _, tokens in sorted(generate(model, prompts, 9, end))] == expected
+    steps = sum(shape[0] for shape in shapes if len(shape) == 2)
+    assert steps == sum(min(len(tokens), 8) for tokens in expected)
+    assert max(shape[0] for shape in shapes if len(shape) == 2) == 2
+
+
+def test_a_text_slides_only_once_it_outgrew_the_context(monkeypatch):
+    model = random_model(3)
+    [prompt] = random_prompts([25])
+    shapes = computed_by(model, monkeypatch)
+    list(generate(model, [prompt], 15, -1))
+    # Tokens 26 to 33 are predicted from 25 to 32 positions, the others from the last 32.
+    assert shapes == [(25,)] + [(1, 1)] * 7 + [(1, 32)] * 7

@@ -1,5 +1,6 @@
 """Where to compute, how exactly and with how many threads."""
 
+import ctypes
 import os
 import resource
 import sys
@@ -23,6 +24,7 @@ def prepare_device(computing: Computing) -> torch.device:
     """
     name = computing.device
     torch.set_num_threads(computing.threads or _allotted_threads())
+    _keep_freed_memory()
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next((kind for kind, there in available.items() if there), "cpu")
@@ -75,3 +77,15 @@ def _allotted_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _keep_freed_memory() -> None:
+    """Have Linux's allocator hand freed memory out again instead of giving it back.
+
+    Every step of a training frees what the next one asks for. Given back, those gigabytes come
+    again page by page, each cleared by the kernel: a tenth of a step of GPT-2 small.
+    """
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        library.mallopt(-4, 0)  # M_MMAP_MAX: no block of memory is a mapping of its own
+        library.mallopt(-1, -1)  # M_TRIM_THRESHOLD: nothing is given back at the end either

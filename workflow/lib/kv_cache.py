@@ -5,6 +5,7 @@ that come after it, so its keys and values never change as the text grows.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 
 import torch
 from torch import Tensor
@@ -47,10 +48,10 @@ class KeyValueCache:
         Returns:
             (len(prompts), D) states of their last tokens, which predict what comes next.
         """
-        shortest, first = min(map(len, prompts)), prompts[0]
-        prefix = next(
-            (n for n in range(shortest - 1) if any(p[n] != first[n] for p in prompts)), shortest - 1
-        )  # at least one token stays outside, so that every prompt has a last one of its own
+        # Without the last tokens, so that every prompt has one of its own to predict from.
+        columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
+        shared = [tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, columns)]
+        prefix = len(shared)
         tails = [len(prompt) - prefix for prompt in prompts]
         attention = PackedAttention(prefix, tails)
         rows = slice(len(self), len(self) + len(prompts))
@@ -62,13 +63,14 @@ class KeyValueCache:
             return attention.as_packed(CausalAttention()(layer, queries, keys, values))
 
         device = self.keys.device
-        ids = [*first[:prefix], *(token for prompt in prompts for token in prompt[prefix:])]
+        ids = [*shared, *(token for prompt in prompts for token in prompt[prefix:])]
         places = [*range(prefix), *(n for p in prompts for n in range(prefix, len(p)))]
         states = model.hidden(
             torch.tensor(ids, device=device), torch.tensor(places, device=device), attend
         )  # (N, D)
         self.lengths += map(len, prompts)
-        return states[prefix + torch.tensor(tails, device=device).cumsum(0) - 1]
+        last = [prefix + end - 1 for end in accumulate(tails)]
+        return states[torch.tensor(last, device=device)]
 
     def extend(self, model: GPTModel, tokens: Sequence[int]) -> Tensor:
         """Put one token behind each row in use.

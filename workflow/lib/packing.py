@@ -77,12 +77,11 @@ class PackedBatch:
     counts: Tensor
 
     def to(self, device: torch.device) -> "PackedBatch":
-        """The same batch there; the copy to a CUDA device does not wait for it."""
+        """The same batch there; CUDA copies it while it still computes the one before."""
+        cuda = device.type == "cuda"
         moved = {
-            name: (value.pin_memory() if device.type == "cuda" else value).to(
-                device, non_blocking=True
-            )
-            for name, value in vars(self).items()
+            name: (tensor.pin_memory() if cuda else tensor).to(device, non_blocking=cuda)
+            for name, tensor in vars(self).items()
             if name != "attention"
         }
         return PackedBatch(attention=self.attention, **moved)
@@ -135,4 +134,4 @@ def summed_loss(model: GPTModel, inputs: Tensor, targets: Tensor) -> Tensor:
     states = model.hidden(batch.token_ids, batch.positions, batch.attention)  # (N, D)
     logits = model.out_head(states[batch.predicting])  # (M, V)
     losses = cross_entropy(logits, batch.targets, reduction="none")  # (M,)
-    return losses @ batch.counts.to(losses.dtype)
+    return (losses * batch.counts).sum()

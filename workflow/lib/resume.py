@@ -105,7 +105,8 @@ class Checkpoint:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.save(content, self._unfinished)
+            with self._unfinished.open("wb") as file:
+                torch.save(content, file)
             self._unfinished.replace(self.path)
         except (OSError, RuntimeError) as error:  # a full disk must not end the training
             log.info("no checkpoint at step %d: %s", state.steps, str(error).splitlines()[0])

@@ -35,9 +35,9 @@ class Choice:
             logits: (B, V).
             numbers: of the B entries.
         """
-        return self._draw(logits, numbers) if self.settings.temperature else self._best(
-            logits, numbers
-        )  # fmt: skip
+        if self.settings.temperature:
+            return self._draw(logits, numbers)
+        return self._best(logits, numbers)
 
     def _best(self, logits: Tensor, numbers: Sequence[int]) -> list[int]:
         (best, second), tokens = logits.topk(2).values.T, logits.argmax(-1)

@@ -1,0 +1,100 @@
+"""What the benchmarks share: GPT-2's small shape, entries to work on, and fair timing."""
+
+import argparse
+import platform
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import tiktoken
+import torch
+
+from workflow.lib.data import read_entries
+from workflow.lib.device import prepare_device
+from workflow.lib.model import GPTConfig, GPTModel
+from workflow.lib.prompts import load_style
+from workflow.lib.settings import Computing
+from workflow.lib.tokenizer import load_tokenizer
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL_WORLD = ROOT / "workflow/resources/small-world"
+GPT2_SMALL = {"context_length": 1024, "emb_dim": 768, "n_heads": 12, "n_layers": 12}
+
+
+def arguments(description: str | None, **options: Any) -> argparse.Namespace:
+    """Options of a benchmark: the data, the threads, and numbers of its own with their defaults."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder with instruction-data.json and gpt2-tokenizer/; the small world if not given",
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    for name, default in options.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    chosen = parser.parse_args()
+    prepare_device(Computing(device="cpu", threads=chosen.threads))
+    return chosen
+
+
+def load_entries(data: Path | None) -> tuple[list[dict], tiktoken.Encoding]:
+    """Entries to work on and their tokenizer."""
+    if data is None:
+        entries = SMALL_WORLD / "instruction-data.json"
+        return read_entries(entries), load_tokenizer(SMALL_WORLD / "nano-1M")
+    return read_entries(data / "instruction-data.json"), load_tokenizer(data / "gpt2-tokenizer")
+
+
+def sequences_of(entries: list[dict], tokenizer: tiktoken.Encoding) -> list[list[int]]:
+    """Token ids of whole entries in the chapter's style."""
+    style = load_style("alpaca")
+    return [tokenizer.encode_ordinary(style.prompt(e) + style.completion(e)) for e in entries]
+
+
+def random_gpt2_small(vocab_size: int) -> GPTModel:
+    """GPT-2 small with random weights: speed does not depend on what they are."""
+    torch.manual_seed(123)
+    return GPTModel(GPTConfig(vocab_size=max(vocab_size, 50257), **GPT2_SMALL))
+
+
+def medians(actions: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of actions that take turns, so that a change of the machine meets them all.
+
+    Args:
+        actions: by name; each is given the number of the round. One round goes before the timed
+            ones, for what is slow only once.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for number in range(-1, rounds):
+        for name, action in actions.items():
+            began = time.perf_counter()
+            action(number + 1)
+            if number >= 0:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: median(values) for name, values in seconds.items()}
+
+
+_FACTOR = torch.randn(2048, 2048)
+MATMUL_FLOPS = 2 * 2048**3
+
+
+def matmul(_: int) -> torch.Tensor:
+    """The machine's own matrix product, float32, to measure its rate by."""
+    return _FACTOR @ _FACTOR
+
+
+def machine() -> str:
+    """The processor and what computes on it, for the head of a table."""
+    name = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = lines[0].split(":")[1].strip() if lines else name
+    return (
+        f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, "
+        f"torch {torch.__version__}"
+    )

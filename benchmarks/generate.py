@@ -1,0 +1,76 @@
+"""Greedy responses of GPT-2 small: the textbook loop and the engine.
+
+python -m benchmarks.generate [--data FOLDER] [--new-tokens 128] [--rounds 3] [--threads N]
+
+The engine answers the 110 prompts of the chapter's test split, all of them up to the last token:
+random weights do not end a response. The textbook, which would take hours for that, is timed token
+by token at eleven lengths from the start to the end of a response of the median prompt.
+"""
+
+import time
+from statistics import mean, median
+
+import torch
+
+from benchmarks.common import (
+    MATMUL_FLOPS,
+    arguments,
+    load_entries,
+    machine,
+    matmul,
+    random_gpt2_small,
+)
+from tests.oracle import generate_textbook, logits_of
+from workflow.lib.generate import generate
+from workflow.lib.prompts import load_style
+
+NEVER = -1  # an end-of-text that no model writes
+
+
+def main() -> None:
+    chosen = arguments(__doc__, rounds=3, new_tokens=128, prompts=110)
+    entries, tokenizer = load_entries(chosen.data)
+    style, start = load_style("alpaca"), int(0.85 * len(entries))
+    tested = entries[start : start + chosen.prompts]
+    prompts = [tokenizer.encode_ordinary(style.prompt(entry)) for entry in tested]
+    model = random_gpt2_small(tokenizer.n_vocab).eval()
+
+    sample = sorted(prompts, key=len)[len(prompts) // 2]
+    assert dict(generate(model, [sample], 3, NEVER))[0] == generate_textbook(
+        model, sample, 3, NEVER
+    )
+    text = torch.tensor([(sample * 100)[: len(sample) + chosen.new_tokens]])
+    lengths = range(len(sample), text.shape[1] + 1, max(1, chosen.new_tokens // 10))
+    engine, textbook, rates = [], [], []
+    for _ in range(chosen.rounds):
+        rates.append(MATMUL_FLOPS / seconds_of(lambda: matmul(0)))
+        textbook.append(
+            mean(seconds_of(lambda n=n: next_token(model, text[:, :n])) for n in lengths)
+        )
+        took = seconds_of(lambda: list(generate(model, prompts, chosen.new_tokens, NEVER)))
+        engine.append(len(prompts) * chosen.new_tokens / took)
+    weights = sum(p.numel() for p in model.parameters()) - model.tok_emb.weight.numel()
+    print(machine())
+    print(f"{len(prompts)} prompts, {chosen.new_tokens} new tokens each")
+    print(f"textbook {1 / median(textbook):8.2f} tokens a second")
+    print(
+        f"engine   {median(engine):8.1f} tokens a second, {median(engine) * median(textbook):.0f} x"
+    )
+    done = 2 * weights * median(engine) / 1e9
+    print(f"matrix products of the engine: {done:.0f} GFLOP/s of {median(rates) / 1e9:.0f}")
+
+
+@torch.no_grad()
+def next_token(model, tokens):
+    """What the textbook loop does for every token."""
+    return int(logits_of(model, tokens)[0, -1].argmax())
+
+
+def seconds_of(action) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Where and how exactly is computed follows config.yaml."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from workflow.lib.device import describe, peak_memory, prepare_device, trains_in_bf16
+from workflow.lib.errors import UserError
+from workflow.lib.settings import Computing
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+
+
+def test_a_job_takes_its_part_of_all_settings():
+    computing = Computing.of({"device": "cpu", "threads": 1, "compare": {}, "recipes": {}})
+    assert (computing.device, computing.threads, computing.precision) == ("cpu", 1, "auto")
+    assert prepare_device(computing) == CPU
+    assert describe(CPU) == "cpu, 1 threads"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match="device: cuda is not available here"):
+        prepare_device(Computing(device="cuda"))
+
+
+def test_on_a_cpu_bfloat16_is_only_used_when_asked_for():
+    assert [trains_in_bf16(CPU, p) for p in ("auto", "fp32", "bf16")] == [False, False, True]
+
+
+def test_peak_memory_is_in_bytes():
+    before = peak_memory(CPU)
+    block = torch.ones(2**26)  # 256 MiB
+    assert before > 2**26
+    assert peak_memory(CPU) >= block.nbytes
+
+
+def test_waiting_threads_do_not_spin():
+    """OpenMP has to be told before torch is imported."""
+    code = "import workflow.lib.train, torch, os; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        check=True,
+    )
+    assert done.stdout == "passive\n"
