@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from workflow.lib.config import choose, load_settings
 from workflow.lib.errors import UserError
@@ -56,7 +57,7 @@ def test_an_exponent_that_yaml_reads_as_text_is_a_number(config):
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "workflow/presets").glob("*.yaml")))
 def test_presets_fit_the_config(config, preset):
-    config.update(yaml.safe_load(preset.read_text("utf-8")))
+    update_config(config, yaml.safe_load(preset.read_text("utf-8")))  # as --configfile does
     load_settings(config)
 
 
@@ -116,6 +117,11 @@ def set_at(config, path, value):
         ("judges/x", {"model": "m"}, "judges.x.backend: required, but not there"),
         ("judges/llama3/urll", "x", "judges.llama3.urll: unknown key; did you mean url?"),
         ("judges/llama3/transport", {"timeout": 0}, "transport.timeout: "),
+        ("compare/models", ["nano-1M", "nano-1M"], "models: names nano-1M more than once"),
+        ("recipes/book/extends", 5, "extends: should be a recipe's name, not 5"),
+        ("recipes/book/extends", ["x"], "extends: should be a recipe's name, not ['x']"),
+        ("models", {124: {"url": "x", "tokenizer": "gpt3"}}, "models.124"),
+        ("recipes/book/training", {"clip_norm": True}, "clip_norm: should be a number, not True"),
         ("threads", 0, "threads: should be greater than or equal to 1, not 0"),
     ],
 )

@@ -71,6 +71,7 @@ def test_doubtful_entries_are_found_by_number():
         (b'[{"instruction": "a", "input": "", "output": 3}]', "entry 0 has a number as 'output'"),
         (b'[{"instruction": " ", "input": "", "output": ""}]', "entry 0 has an empty 'instr"),
         ('[{"instruction": "ä"}]'.encode("latin-1"), r"not UTF-8 \(byte 18\); save the file as"),
+        (rb'[{"instruction": "half \ud83d", "input": "", "output": "b"}]', "half a surrogate pair"),
         (b"<!doctype html><html></html>", "not JSON"),
         (b"", "not JSON"),
     ],

@@ -42,7 +42,10 @@ def mistakes(judge: dict[str, Any]) -> str:
         ({**GPT_4, "baseurl": "x"}, "judges.mine.baseurl: unknown key; did you mean base_url?"),
         ({**GPT_4, "prices": {"inputs": 1, "output": 2}}, "judges.mine.prices.input: required"),
         ({**LLAMA3, "repeats": 0}, "judges.mine.repeats: should be greater than or equal to 1"),
-        ({**LLAMA3, "repeats": 3, "options": {}}, "judges.mine: repeats need a whole number as"),
+        (
+            {**LLAMA3, "repeats": 3, "options": {"seed": 1.5}},
+            "judges.mine: repeats need a whole number as",
+        ),
         ({**LLAMA3, "max_unparsed": 2}, "judges.mine.max_unparsed: should be less than or equal"),
         ({**LLAMA3, "url": "localhost:11434"}, "judges.mine.url: should be an address such as"),
         ({**LLAMA3, "url": "http://localhost:99999"}, "judges.mine.url: Port out of range"),

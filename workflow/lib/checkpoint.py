@@ -7,7 +7,7 @@ from pickle import UnpicklingError
 import torch
 from safetensors import SafetensorError, safe_open
 
-from workflow.lib.errors import UserError
+from workflow.lib.errors import UserError, first_line
 from workflow.lib.files import read_json, replacing
 from workflow.lib.model import GPTConfig, GPTModel
 
@@ -57,8 +57,8 @@ def load_trained_model(path: Path, training: Path) -> GPTModel:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return _with_weights(config, state)
-    except (RuntimeError, UnpicklingError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, UnpicklingError, EOFError, LookupError, ValueError) as error:
+        reason = first_line(error)
         raise UserError(
             f"{path}: not weights of this model ({reason}); run finetune again"
         ) from error

@@ -59,7 +59,7 @@ def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Defin
 def compared(settings: Settings) -> dict[str, Any]:
     """What is compared and all it refers to, as a config file that would repeat it.
 
-    Left out is what changes no result: device, threads, and how judges are reached.
+    Left out is what changes no result: device, threads, checkpoints, and how judges are reached.
     """
     names = settings.compare
     recipes = {name: settings.recipes[name] for name in names.recipes}
@@ -72,7 +72,7 @@ def compared(settings: Settings) -> dict[str, Any]:
         "tokenizers": [model.tokenizer for model in models.values()],
     }
     everything = settings.model_dump(mode="json")
-    chosen = {"compare": everything["compare"]}
+    chosen = {"compare": everything["compare"], "precision": everything["precision"]}
     for section, wanted in used.items():
         chosen[section] = {name: everything[section][name] for name in dict.fromkeys(wanted)}
     for judge in chosen["judges"].values():
@@ -89,7 +89,7 @@ def _complete_recipes(recipes: Any, mistakes: list[str]) -> Any:
     complete = {}
     for name in written:
         chain, parent = [], name
-        while parent is not None:
+        while isinstance(parent, str):
             if parent in chain:
                 mistakes.append(f"recipes.{name}.extends: goes round in a circle")
                 break
@@ -102,6 +102,10 @@ def _complete_recipes(recipes: Any, mistakes: list[str]) -> Any:
             chain.append(parent)
             recipe = written[parent]
             parent = recipe.get("extends") if isinstance(recipe, dict) else None
+        if chain and parent is not None and not isinstance(parent, str):
+            mistakes.append(
+                f"recipes.{chain[-1]}.extends: should be a recipe's name, not {parent!r}"
+            )
         layers = [defaults, *(written[link] for link in reversed(chain))]
         complete[name] = written[name]
         if all(isinstance(layer, dict) for layer in layers):
@@ -220,7 +224,7 @@ def _members(annotation: Any) -> list[Any]:
 
 def _suggest(name: str, known: Iterable[str]) -> str:
     """The nearest known name, as the end of a message."""
-    known = sorted(known)
+    known = sorted(map(str, known))
     if near := get_close_matches(name, known, n=1, cutoff=0.5):
         return f"; did you mean {near[0]}?"
     return f"; there are: {', '.join(known)}" if 0 < len(known) <= 12 else ""

@@ -116,7 +116,7 @@ def _read_variables(folder: Path, shape: Hyperparameters) -> dict[str, np.ndarra
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         raise UserError(
             f"{prefix}: damaged or truncated ({str(error).splitlines()[0][:200]}); delete {folder} "
-            "to fetch it anew"
+            "and resources/downloads to fetch it anew"
         ) from error
 
 

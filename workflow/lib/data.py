@@ -119,6 +119,10 @@ def _fault(entry: Any) -> str | None:
             return f"has no {key!r}"
         if not isinstance(entry[key], str):
             return f"has {_kind(entry[key])} as {key!r}, should be text"
+        try:
+            entry[key].encode()
+        except UnicodeEncodeError:
+            return f"has half a surrogate pair in {key!r}, which no file can hold"
     if not entry["instruction"].strip():
         return "has an empty 'instruction'"
     return None

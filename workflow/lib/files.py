@@ -17,6 +17,8 @@ from workflow.lib.errors import UserError
 def replacing(path: str | Path) -> Iterator[Path]:
     """Write beside the file, then put it in place in one step; on an error nothing is left.
 
+    What a killed process left there is overwritten by the next.
+
     Args:
         path: the file to make; its folder is made if missing.
 
@@ -25,12 +27,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         yield unfinished
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_folder(path: Path) -> None:
+    """Make sure that files can be made in a folder, which need not exist yet.
+
+    Raises:
+        UserError: something else stands there, or it may not be written to.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file where a folder should be; move it away")
+    if path.exists() and not os.access(path, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be written to; change its permissions or its owner")
 
 
 def write_json(path: str | Path, content: Any) -> None:

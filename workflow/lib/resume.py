@@ -7,6 +7,7 @@ one set of settings, inputs and code; any other is ignored.
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,8 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 
+from workflow.lib.errors import first_line
+from workflow.lib.files import replacing
 from workflow.lib.model import GPTModel
 from workflow.lib.runlog import log
 
@@ -103,13 +106,12 @@ class Checkpoint:
             "evaluations": [asdict(evaluated) for evaluated in state.evaluations],
             "random": _random_states(state.model),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with self._unfinished.open("wb") as file:
+            with replacing(self.path) as unfinished, unfinished.open("wb") as file:
                 torch.save(content, file)
-            self._unfinished.replace(self.path)
+                os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # a full disk must not end the training
-            log.info("no checkpoint at step %d: %s", state.steps, str(error).splitlines()[0])
+            log.info("no checkpoint at step %d: %s", state.steps, first_line(error))
 
     def restore(self, state: State) -> bool:
         """Take up the state of the same training that was killed; whether there was one."""
@@ -117,8 +119,8 @@ class Checkpoint:
             return False
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
-            log.info("%s: not readable (%s); starting anew", self.path, str(error).splitlines()[0])
+        except (OSError, RuntimeError, UnpicklingError, EOFError, LookupError, ValueError) as error:
+            log.info("%s: not readable (%s); starting anew", self.path, first_line(error))
             return False
         if content.pop("key", None) != self.key:
             log.info("%s: of other settings, inputs or code; starting anew", self.path)
@@ -136,11 +138,6 @@ class Checkpoint:
     def remove(self) -> None:
         """Nothing is left once the outputs are written."""
         self.path.unlink(missing_ok=True)
-        self._unfinished.unlink(missing_ok=True)
-
-    @property
-    def _unfinished(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.unfinished")
 
 
 def remaining_batches(loader: DataLoader, state: State) -> Iterator[tuple[Tensor, Tensor]]:

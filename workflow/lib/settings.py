@@ -6,24 +6,12 @@
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
-# Plain names only: they become folders under results/ and resources/.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# YAML reads 5e-5 as text; these accept it as the number it means. Whole numbers stay strict.
-Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+from workflow.lib.section import Count, Name, Names, Number, Section, Seed, Sha256
 
 # Folders of results/ that belong to no model.
 RESERVED_NAMES = {"data", "tokens", "logs", "small-world"}
-
-
-class Section(BaseModel):
-    """A part of config.yaml: cannot change once read, and knows all its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 class Source(Section):
@@ -143,9 +131,9 @@ class Recipe(Section):
 class Compare(Section):
     """What `snakemake results/scores.csv` runs: every model with every recipe and judge."""
 
-    models: list[str] = Field(min_length=1)
-    recipes: list[str] = Field(min_length=1)
-    judges: list[str] = Field(min_length=1)
+    models: Names
+    recipes: Names
+    judges: Names
 
 
 class Overlap(Section):
@@ -213,6 +201,13 @@ class Ollama(Asked):
     options: dict[str, bool | int | float | str | list[str]] = Field(
         {"seed": 123, "temperature": 0, "num_ctx": 2048}, description="options of the model"
     )
+
+    @field_validator("options")
+    @classmethod
+    def keep_what_is_not_named(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Without num_ctx the server cuts prompts where nobody sees it."""
+        return {**cls.model_fields["options"].default, **options}
+
     think: bool | None = Field(None, description="whether a thinking model thinks; its own choice")
     pull: bool = Field(False, description="let the server download the model if it lacks it")
 
@@ -240,7 +235,7 @@ Judge = Annotated[Overlap | Ollama | OpenAI, Field(discriminator="backend")]
 
 
 class Computing(Section):
-    """How a job computes; results stay the same up to rounding, so this reruns nothing."""
+    """How a job computes. Only `precision` changes results, and reruns what it does."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
     precision: Literal["auto", "fp32", "bf16"] = Field(

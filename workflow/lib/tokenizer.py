@@ -42,5 +42,6 @@ def load_tokenizer(folder: Path) -> tiktoken.Encoding:
         )
     except (AssertionError, KeyError, ValueError) as error:
         raise UserError(
-            f"{encoder} and {merges} do not make one encoding; delete the folder to fetch it anew"
+            f"{encoder} and {merges} do not make one encoding; delete the folder and "
+            "resources/downloads to fetch them anew"
         ) from error

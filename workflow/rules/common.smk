@@ -1,15 +1,18 @@
 # What all rules share: the checked settings, and what a variant's names stand for.
 
 import sys
+import time
 from pathlib import Path
 
 from workflow.lib.config import choose, compared, load_settings
 from workflow.lib.errors import UserError
+from workflow.lib.files import check_folder
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.outcome import outcome_lines
 from workflow.lib.prompts import load_style
 from workflow.lib.provenance import code_digest
 
+BEGAN = time.time()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
 
 
@@ -22,6 +25,8 @@ def or_exit(function, *arguments):
 
 
 SETTINGS = or_exit(load_settings, config)
+or_exit(check_folder, Path("results"))
+or_exit(check_folder, Path("resources"))
 
 
 COMPARED = compared(SETTINGS)
@@ -97,9 +102,12 @@ def of_judged(file):
 
 
 def print_outcome():
-    """The chapter's two lines for every variant, and where the report is."""
-    if Path("results/scores.csv").exists():
-        summary, report = Path("results/summary.csv"), Path("results/report.html")
+    """The chapter's two lines for every variant, and where the report is, if this run made them."""
+    summary, report, scores = map(
+        Path, ("results/summary.csv", "results/report.html", "results/scores.csv")
+    )
+    made = scores.exists() and scores.stat().st_mtime >= BEGAN
+    if made and summary.exists() and report.exists():
         print("", *outcome_lines(summary, report), sep="\n", file=sys.stderr)
 
 

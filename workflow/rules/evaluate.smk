@@ -24,6 +24,7 @@ rule generate:
         gpu=1,
     params:
         style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
+        precision=SETTINGS.precision,
         generation=lambda wildcards: recipe_of(wildcards).generation.model_dump(),
         code=code_digest("workflow/scripts/generate_responses.py"),
     script:

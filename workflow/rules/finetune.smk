@@ -23,6 +23,7 @@ rule finetune:
     params:
         style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
         training=lambda wildcards: recipe_of(wildcards).training.model_dump(),
+        precision=SETTINGS.precision,
         evaluation=lambda wildcards: recipe_of(wildcards).evaluation.model_dump(),
         code=code_digest("workflow/scripts/finetune.py"),
     script:

@@ -36,6 +36,10 @@ SMALL_WORLD = {
 }
 
 
+# What the facts and the wordings are made from.
+WORDS = ["workflow/lib/small_world/words.yaml", "workflow/lib/small_world/kinds.yaml"]
+
+
 rule small_world:
     input:
         "results/small-world/instruction-data.json",
@@ -43,6 +47,8 @@ rule small_world:
 
 
 rule small_world_dataset:
+    input:
+        WORDS,
     output:
         "results/small-world/instruction-data.json",
     log:

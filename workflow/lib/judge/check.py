@@ -1,14 +1,15 @@
 """Whether a judge can be asked, found out before anything expensive starts."""
 
 from pathlib import Path
+from threading import Event
 
 from workflow.lib.errors import UserError
 from workflow.lib.files import write_json
-from workflow.lib.judge.asking import Backend, NoAnswerError
+from workflow.lib.judge.asking import Backend, NoAnswerError, ask_patiently
 from workflow.lib.judge.overlap import LABEL
 from workflow.lib.judge.prompt import JudgePrompt, load_judge_prompt
 from workflow.lib.runlog import log
-from workflow.lib.settings import Judge, Ollama, OpenAI, Overlap
+from workflow.lib.settings import Judge, Ollama, OpenAI, Overlap, Transport
 
 
 def check_judge(judge: Judge, name: str, output: Path) -> None:
@@ -31,7 +32,7 @@ def check_judge(judge: Judge, name: str, output: Path) -> None:
         return
     backend = open_backend(judge, name, load_judge_prompt(judge.prompt))
     try:
-        record = preflight(backend, name)
+        record = preflight(backend, name, judge.transport)
     finally:
         backend.close()
     write_json(output, {"judge": name, **record})
@@ -57,15 +58,15 @@ def open_backend(judge: Ollama | OpenAI, name: str, prompt: JudgePrompt) -> Back
         raise UserError(f"judge {name}: {error}") from error
 
 
-def preflight(backend: Backend, name: str) -> dict[str, object]:
-    """The backend's preflight, its failures with the judge's name.
+def preflight(backend: Backend, name: str, transport: Transport) -> dict[str, object]:
+    """The backend's preflight, as patient as its questions, its failures with the judge's name.
 
     Raises:
         UnreachableError: no server answers.
         UserError: it answers, but cannot judge.
     """
     try:
-        return backend.preflight()
+        return ask_patiently(backend.preflight, transport, Event())
     except NoAnswerError as failure:
         raise UnreachableError(f"judge {name}: {failure}") from failure
     except UserError as error:

@@ -125,7 +125,7 @@ def _ask(
     with closing(open_backend(judge, names["judge"], prompt)) as backend:
         unreachable = None
         try:
-            digest = preflight(backend, names["judge"])["digest"]
+            digest = preflight(backend, names["judge"], judge.transport)["digest"]
         except UnreachableError as error:
             # With all the answers at hand, a changed way of reading them needs no server.
             last, unreachable = cache.last(), error

@@ -29,7 +29,8 @@ from workflow.lib.summary import GOOD_SCORE
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 EXAMPLES = 3  # the chapter prints the first three test entries
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+# A password before the host, or a query such as an access token.
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[^\s?])(?<=\S)\?\S+(?=\s)")
 
 
 def write_report(
