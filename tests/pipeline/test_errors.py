@@ -118,8 +118,11 @@ def test_a_results_folder_that_cannot_be_written_is_named(finished, tmp_path):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_with_the_same_command(project, how):
-    """Ctrl-C and kill -9 while finetuning: no half-written output, and the next run ends well."""
-    project.change(recipes__quick__training={"epochs": 60, "learning_rate": 1e-3})
+    """Ctrl-C and kill -9 while finetuning: no half-written output, and the next run goes on from
+    the last checkpoint."""
+    project.change(
+        recipes__quick__training={"epochs": 60, "learning_rate": 1e-3}, checkpoint_every=5
+    )
     run = subprocess.Popen(
         project.command(),
         cwd=project.folder,
@@ -140,11 +143,13 @@ def test_an_interrupted_run_goes_on_with_the_same_command(project, how):
     assert run.returncode != 0
     assert "Traceback" not in printed, printed
     assert not project.path("results/tiny-a/quick/model.pth").exists()
-    project.change(recipes__quick__training={"epochs": 1, "learning_rate": 1e-3, "seed": 5})
     if how == signal.SIGKILL:
         assert project.run("--unlock", "results/scores.csv").code == 0
     outcome = project.run()
     assert outcome.code == 0, outcome.tail
     assert {"finetune tiny-a quick", "scores"} <= outcome.jobs
+    record = json.loads(project.path("results/tiny-a/quick/training.json").read_text())
+    assert record["resumed_at"][0] >= 10
+    assert not project.path("results/tiny-a/quick/checkpoint.pt").exists()
     leftovers = [p for p in project.path("results").rglob(".*") if p.is_file()]
     assert leftovers == []

@@ -72,6 +72,11 @@ def test_changing_the_learning_rate_reruns_from_finetuning(project):
     assert project.run().jobs == FROM_FINETUNE | JUDGED
 
 
+def test_changing_the_precision_reruns_from_finetuning(project):
+    project.change(precision="bf16")
+    assert project.run("-n", "results/scores.csv").jobs == FROM_FINETUNE | JUDGED
+
+
 @pytest.mark.parametrize("values", [(4, 2), (2, 4)])
 def test_no_change_of_settings_hides_behind_another(project, values):
     """Params are compared as a set of values: 8, 1 and 1, 8 must not look the same."""
