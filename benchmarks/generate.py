@@ -49,15 +49,19 @@ def main() -> None:
         )
         took = seconds_of(lambda: list(generate(model, prompts, chosen.new_tokens, NEVER)))
         engine.append(len(prompts) * chosen.new_tokens / took)
-    weights = sum(p.numel() for p in model.parameters()) - model.tok_emb.weight.numel()
+    blocks = sum(p.numel() for p in model.trf_blocks.parameters() if p.ndim == 2)
+    shared = next(n for n, tokens in enumerate(zip(*prompts, strict=False)) if len({*tokens}) > 1)
+    read = sum(map(len, prompts)) - shared * (len(prompts) - 1)  # positions of the prompts
+    written = len(prompts) * chosen.new_tokens
+    flops = 2 * (blocks * (read + written) + model.out_head.weight.numel() * written)
     print(machine())
     print(f"{len(prompts)} prompts, {chosen.new_tokens} new tokens each")
     print(f"textbook {1 / median(textbook):8.2f} tokens a second")
     print(
         f"engine   {median(engine):8.1f} tokens a second, {median(engine) * median(textbook):.0f} x"
     )
-    done = 2 * weights * median(engine) / 1e9
-    print(f"matrix products of the engine: {done:.0f} GFLOP/s of {median(rates) / 1e9:.0f}")
+    rate = flops / written * median(engine)
+    print(f"its matrix products: {rate / 1e9:.0f} GFLOP/s of {median(rates) / 1e9:.0f}")
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 # From weights and tokens to a model that follows instructions (section 7.6).
 
 
+# A run that is killed leaves checkpoint.pt beside its outputs, which Snakemake does not know of and
+# so does not delete, and goes on from there (workflow/lib/resume.py).
 rule finetune:
     input:
         weights="resources/gpt2/{model}/model.safetensors",
