@@ -52,13 +52,16 @@ def _seconds(project: Path) -> float:
 
 
 def _seconds_by_rule(project: Path) -> dict[str, float]:
-    """From Snakemake's records, one an output; the outputs of a job share its times."""
-    jobs: dict[str, set[tuple[float, float]]] = defaultdict(set)
+    """From Snakemake's records: one an output, so several tell of the same job."""
+    jobs: dict[int, tuple[str, float]] = {}
     for path in (project / ".snakemake/metadata").rglob("*"):
         if path.is_file():
             record = json.loads(path.read_text())
-            jobs[record["rule"]].add((record["starttime"], record["endtime"]))
-    return {rule: sum(end - start for start, end in times) for rule, times in jobs.items()}
+            jobs[record["job_hash"]] = record["rule"], record["endtime"] - record["starttime"]
+    seconds: dict[str, float] = defaultdict(float)
+    for rule, took in jobs.values():
+        seconds[rule] += took
+    return seconds
 
 
 if __name__ == "__main__":
