@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.report import Variant
-from workflow.lib.summary import COLUMNS, summarise
+from workflow.lib.summary import summarise
+from workflow.lib.verdict import COLUMNS
 
 HOSTILE = (
     "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"

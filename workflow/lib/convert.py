@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import save_file
 
-from workflow.lib.errors import UserError
+from workflow.lib.errors import UserError, first_line
 from workflow.lib.files import read_json, replacing
 from workflow.lib.runlog import log
 from workflow.lib.tf_checkpoint import import_tensorflow
@@ -115,7 +115,7 @@ def _read_variables(folder: Path, shape: Hyperparameters) -> dict[str, np.ndarra
         return {name: reader.get_tensor(name) for name in expected}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         raise UserError(
-            f"{prefix}: damaged or truncated ({str(error).splitlines()[0][:200]}); delete {folder} "
+            f"{prefix}: damaged or truncated ({first_line(error)[:200]}); delete {folder} "
             "and resources/downloads to fetch it anew"
         ) from error
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from workflow.lib.errors import UserError
+from workflow.lib.errors import UserError, first_line
 
 log = logging.getLogger("pipeline")
 Item = TypeVar("Item")
@@ -83,7 +83,7 @@ def _one_line(error: Exception) -> str | None:
     if isinstance(error, PermissionError | IsADirectoryError | FileNotFoundError):
         return f"{os.strerror(error.errno or 0)}{_where(error)}"
     if "out of memory" in str(error):  # torch's own classes differ by device
-        return f"{str(error).splitlines()[0]}; lower batch_size or max_length, or a smaller model"
+        return f"{first_line(error)}; lower batch_size or max_length, or a smaller model"
     return None
 
 

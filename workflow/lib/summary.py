@@ -4,7 +4,6 @@ import csv
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -12,49 +11,12 @@ from typing import Any
 from workflow.lib.errors import UserError
 from workflow.lib.files import read_json, write_csv
 from workflow.lib.stats import mean_interval
+from workflow.lib.verdict import COLUMNS, STATUSES, Verdict
 
-COLUMNS = (
-    "model",
-    "recipe",
-    "judge",
-    "entry",
-    "repeat",
-    "score",
-    "status",
-    "exact_match",
-    "response_tokens",
-    "reply",
-    "prompt_sha256",
-    "response_sha256",
-)
-STATUSES = ("scored", "unparsed", "failed", "empty")
 # What a judge writes can be longer than csv's own limit of 128 kB a cell.
 csv.field_size_limit(2**31 - 1)
 
 GOOD_SCORE = 50  # of 100: at least half right
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one judge said about one response, once: a row of scores.csv.
-
-    Args:
-        entry: number of the test entry, from 0.
-        repeat: which asking of the judge, from 0.
-        score: 0 to 100, or None where there is none.
-        status: one of STATUSES; `empty` is an empty response, scored 0.
-        exact_match: whether the response is the reference.
-        response_tokens: length of the response, or None if it was not counted.
-        reply: the judge's words; empty if it uses none.
-    """
-
-    entry: int
-    repeat: int
-    score: float | None
-    status: str
-    exact_match: bool
-    response_tokens: int | None
-    reply: str
 
 
 def collect_scores(tables: Sequence[Path], output: Path) -> None:
@@ -109,13 +71,14 @@ def read_scores(table: Path) -> list[Verdict]:
     """Read a scores.csv, in its order."""
     return [
         Verdict(
-            entry=int(row["entry"]),
-            repeat=int(row["repeat"]),
-            score=float(row["score"]) if row["score"] else None,
-            status=row["status"],
-            exact_match=row["exact_match"].lower() in ("1", "true"),
-            response_tokens=int(row["response_tokens"]) if row["response_tokens"] else None,
-            reply=row["reply"],
+            **row
+            | {
+                "entry": int(row["entry"]),
+                "repeat": int(row["repeat"]),
+                "score": float(row["score"]) if row["score"] else None,
+                "exact_match": int(row["exact_match"].lower() in ("1", "true")),
+                "response_tokens": int(row["response_tokens"]) if row["response_tokens"] else None,
+            }
         )
         for row in _rows(table)
     ]

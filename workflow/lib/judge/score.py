@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -21,6 +21,7 @@ from workflow.lib.judge.prompt import load_judge_prompt
 from workflow.lib.judge.questions import Question, ask_all
 from workflow.lib.runlog import log
 from workflow.lib.settings import Judge, Ollama, OpenAI, Overlap
+from workflow.lib.verdict import COLUMNS, Verdict
 
 # Words and single marks: counted the same for every model, whatever its tokenizer, and in every
 # script, so that the lengths of two variants can be compared.
@@ -33,38 +34,6 @@ class Names(TypedDict):
     model: str
     recipe: str
     judge: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One row of scores.csv.
-
-    Args:
-        model, recipe, judge: names in config.yaml.
-        entry: number of the test entry, from 0.
-        repeat: which asking about this entry, from 0.
-        score: 0 to 100, or nothing.
-        status: `scored`; `empty`, an empty response, which scores 0 unasked; `unparsed`, a reply
-            without a readable score; `failed`, no reply.
-        exact_match: 1 if response and reference are equal but for outer white space, else 0.
-        response_tokens: length of the response in words and punctuation marks.
-        reply: what the judge wrote; nothing from the overlap judge.
-        prompt_sha256: of the question; nothing from the overlap judge.
-        response_sha256: of the response.
-    """
-
-    model: str
-    recipe: str
-    judge: str
-    entry: int
-    repeat: int
-    score: float | None
-    status: str
-    exact_match: int
-    response_tokens: int
-    reply: str
-    prompt_sha256: str
-    response_sha256: str
 
 
 def judge_responses(
@@ -101,7 +70,7 @@ def judge_responses(
         used = _usage(judge, [])
     else:
         verdicts, used = _ask(entries, judge, names, cache)
-    write_csv(output, [field.name for field in fields(Verdict)], map(_row, verdicts))
+    write_csv(output, COLUMNS, map(_row, verdicts))
     if usage is not None:
         write_json(usage, used)
     _log_scores(verdicts)

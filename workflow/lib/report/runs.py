@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.files import read_json
-from workflow.lib.summary import Verdict, by_entry, entry_scores, read_scores
+from workflow.lib.summary import by_entry, entry_scores, read_scores
+from workflow.lib.verdict import Verdict
 
 
 @dataclass(frozen=True)
