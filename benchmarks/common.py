@@ -15,7 +15,7 @@ from workflow.lib.data import read_entries
 from workflow.lib.device import prepare_device
 from workflow.lib.model import GPTConfig, GPTModel
 from workflow.lib.prompts import load_style
-from workflow.lib.settings import Computing
+from workflow.lib.settings.computing import Computing
 from workflow.lib.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,7 +22,7 @@ from tests.oracle import collate_textbook, logits_of
 from workflow.lib.model import GPTModel
 from workflow.lib.optimise import make_optimizer, update
 from workflow.lib.packing import PackedBatch, pack
-from workflow.lib.settings import Evaluation, Training
+from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.train import loss_parts
 
 

@@ -123,6 +123,8 @@ def test_an_interrupted_run_goes_on_with_the_same_command(project, how):
     project.change(
         recipes__quick__training={"epochs": 60, "learning_rate": 1e-3}, checkpoint_every=5
     )
+    log = project.path("results/logs/finetune/tiny-a/quick.log")
+    log.unlink()
     run = subprocess.Popen(
         project.command(),
         cwd=project.folder,
@@ -131,8 +133,6 @@ def test_an_interrupted_run_goes_on_with_the_same_command(project, how):
         text=True,
         start_new_session=True,
     )
-    log = project.path("results/logs/finetune/tiny-a/quick.log")
-    log.unlink()
     deadline = time.monotonic() + 120
     while not (log.exists() and "Step 000010" in log.read_text()):
         assert time.monotonic() < deadline, "finetuning did not start"

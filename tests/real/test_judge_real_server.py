@@ -19,7 +19,7 @@ import pytest
 
 from workflow.lib.judge.check import check_judge
 from workflow.lib.judge.score import judge_responses
-from workflow.lib.settings import OpenAI, Transport
+from workflow.lib.settings.judges import OpenAI, Transport
 
 ENTRIES = [
     {"instruction": "Count.", "input": "", "output": "1", "model_response": f"`{n}` <|end|>"}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.judge.score import Names, judge_responses
-from workflow.lib.settings import Judge
+from workflow.lib.settings.judges import Judge
 
 ENTRIES = [
     {"instruction": f"Count to {n}.", "input": "", "output": f"{n}", "model_response": f"No. {n}"}

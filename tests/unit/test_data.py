@@ -6,7 +6,7 @@ import pytest
 
 from workflow.lib.data import find_doubtful, read_entries, split_dataset
 from workflow.lib.errors import UserError
-from workflow.lib.settings import Split
+from workflow.lib.settings.sources import Split
 
 
 def entry(number, **changes):

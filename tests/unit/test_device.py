@@ -10,7 +10,7 @@ import torch
 
 from workflow.lib.device import describe, peak_memory, prepare_device, trains_in_bf16
 from workflow.lib.errors import UserError
-from workflow.lib.settings import Computing
+from workflow.lib.settings.computing import Computing
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from tests.unit.test_train import CONFIG as BYTES_CONFIG
 from workflow.lib import generate as module
 from workflow.lib.generate import generate, write_responses
 from workflow.lib.prompts import load_style
-from workflow.lib.settings import Generation
+from workflow.lib.settings.recipe import Generation
 
 END = 96
 

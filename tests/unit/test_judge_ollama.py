@@ -24,7 +24,7 @@ from tests.unit.judge_servers import (
 from workflow.lib.errors import UserError
 from workflow.lib.judge.check import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
-from workflow.lib.settings import Ollama, Transport
+from workflow.lib.settings.judges import Ollama, Transport
 
 FAST = {"backoff": 0.01, "timeout": 5.0, "first_timeout": 5.0}
 

@@ -21,7 +21,7 @@ from tests.unit.judge_servers import (
 from workflow.lib.errors import UserError
 from workflow.lib.judge.check import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
-from workflow.lib.settings import OpenAI, Transport
+from workflow.lib.settings.judges import OpenAI, Transport
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.judge_servers import Reply, judge_entries, ollama_server, running
 from workflow.lib.errors import UserError
 from workflow.lib.judge import parse, score
-from workflow.lib.settings import Ollama, Transport
+from workflow.lib.settings.judges import Ollama, Transport
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = [
@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from workflow.lib.judge.score import judge_responses
 from workflow.lib.runlog import rule_log
-from workflow.lib.settings import Ollama, Transport
+from workflow.lib.settings.judges import Ollama, Transport
 
 folder, url, log = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 with rule_log(folder / log):

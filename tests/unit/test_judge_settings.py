@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from workflow.lib.config import load_settings
 from workflow.lib.errors import UserError
 from workflow.lib.judge.identity import judge_identity
-from workflow.lib.settings import Judge
+from workflow.lib.settings.judges import Judge
 
 LLAMA3 = {"backend": "ollama", "model": "llama3"}
 GPT_4 = {"backend": "openai", "model": "gpt-4"}

@@ -12,11 +12,12 @@ from tests.unit.test_train import BYTES, TRAINING, files, run  # noqa: F401
 from workflow.lib.batches import read_split
 from workflow.lib.checkpoint import load_trained_model
 from workflow.lib.errors import UserError
+from workflow.lib.finetune import finetune
 from workflow.lib.optimise import learning_rate, make_optimizer, update
 from workflow.lib.prompts import load_style
-from workflow.lib.settings import Evaluation, Training
+from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.token_cache import load_tokens
-from workflow.lib.train import finetune, loss_parts
+from workflow.lib.train import loss_parts
 
 
 def rates(steps, **options):

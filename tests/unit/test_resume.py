@@ -2,10 +2,8 @@
 
 import json
 import multiprocessing
-import os
 import random
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +12,13 @@ import torch
 
 from tests.unit.test_train import BYTES, TRAINING, files  # noqa: F401
 from workflow.lib import resume
+from workflow.lib.checkpoint import write_tensors
+from workflow.lib.finetune import Outputs, finetune
 from workflow.lib.prompts import load_style
-from workflow.lib.settings import Evaluation
-from workflow.lib.train import Outputs, finetune
+from workflow.lib.settings.recipe import Evaluation
 
-# A new process for every run: SIGKILL takes it away as it would a job.
+# A new process for every run, so that it can be killed: by an alarm that nobody handles, which the
+# kernel carries out as it does SIGKILL.
 FORK = multiprocessing.get_context("fork")
 PLAIN = TRAINING.model_copy(update={"epochs": 6})
 EVERYTHING = PLAIN.model_copy(
@@ -27,11 +27,13 @@ EVERYTHING = PLAIN.model_copy(
 )  # fmt: skip
 
 
-def start(files, training, code="1", every=1):  # noqa: F811
+def start(files, training, code="1", every=1, dies=None):  # noqa: F811
     inputs, outputs = files
 
     def body():
         torch.set_num_threads(1)
+        if dies:
+            die_after(*dies)
         finetune(
             inputs, outputs, BYTES, load_style("phi3"), training, Evaluation(every=2, batches=2),
             torch.device("cpu"), code=code, checkpoint_every=every,
@@ -52,22 +54,26 @@ def finish(files, training, **options):  # noqa: F811
     return made, json.loads(outputs.training.read_text())
 
 
+def die_after(checkpoints, delay):
+    """Let the kernel end this process a little after so many checkpoints, whatever it then does."""
+    save, written = resume.Checkpoint.save, []
+
+    def save_and_count(self, state):
+        save(self, state)
+        written.append(state.steps)
+        if len(written) == checkpoints:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+
+    resume.Checkpoint.save = save_and_count
+    if not checkpoints:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+
+
 def kill_after(files, training, checkpoints, delay):  # noqa: F811
-    """Start a run and kill it a little after it has written that many checkpoints."""
-    path = checkpoint_of(files)
-    process, seen, last = start(files, training), 0, stamp(path)
-    while process.is_alive() and seen < checkpoints:
-        if (now := stamp(path)) != last:
-            seen, last = seen + 1, now
-        time.sleep(0.0005)
-    time.sleep(delay)
-    os.kill(process.pid, signal.SIGKILL)
+    """Start a run that is killed a little after it has written that many checkpoints."""
+    process = start(files, training, dies=(checkpoints, delay))
     process.join()
-    assert process.exitcode == -signal.SIGKILL, "it was finished before it could be killed"
-
-
-def stamp(path: Path):
-    return path.stat().st_mtime_ns if path.exists() else None
+    assert process.exitcode == -signal.SIGALRM, "it was finished before it could be killed"
 
 
 def checkpoint_of(files) -> Path:  # noqa: F811
@@ -86,7 +92,7 @@ def test_killed_at_random_points_the_outputs_are_the_same_bytes(files, elsewhere
     expected, _ = finish(elsewhere, training)
     points = random.Random(9)
     for checkpoints in (0, 1, 3, 4):
-        kill_after(files, training, checkpoints, points.uniform(0, 0.03))
+        kill_after(files, training, checkpoints, points.uniform(0.0005, 0.03))
         assert not files[1].model.exists()
     found, record = finish(files, training)
     assert found == expected
@@ -101,7 +107,7 @@ def test_killed_at_random_points_the_outputs_are_the_same_bytes(files, elsewhere
     "change", [{"code": "2"}, {"training": PLAIN.model_copy(update={"learning_rate": 2e-3})}]
 )
 def test_a_checkpoint_of_other_code_or_settings_is_ignored(files, elsewhere, change):  # noqa: F811
-    kill_after(files, PLAIN, 2, 0)
+    kill_after(files, PLAIN, 2, 0.0005)
     other = {"training": PLAIN} | change
     found, record = finish(files, **other)
     assert record["resumed_at"] == []
@@ -109,13 +115,13 @@ def test_a_checkpoint_of_other_code_or_settings_is_ignored(files, elsewhere, cha
 
 
 def test_a_checkpoint_of_other_inputs_is_ignored(files):  # noqa: F811
-    kill_after(files, PLAIN, 2, 0)
+    kill_after(files, PLAIN, 2, 0.0005)
     files[0].val.write_bytes(files[0].val.read_bytes() + b"\0")
     assert finish((replace(files[0]), files[1]), PLAIN)[1]["resumed_at"] == []
 
 
 def test_a_damaged_checkpoint_is_ignored(files):  # noqa: F811
-    kill_after(files, PLAIN, 2, 0)
+    kill_after(files, PLAIN, 2, 0.0005)
     path = checkpoint_of(files)
     path.write_bytes(path.read_bytes()[:1000])
     assert finish(files, PLAIN)[1]["resumed_at"] == []
@@ -129,3 +135,18 @@ def test_without_a_number_of_steps_checkpoints_are_a_minute_apart(files, monkeyp
         pass
     assert process.is_alive()
     process.join()
+
+
+def test_an_interruption_of_writing_stays_one(tmp_path):
+    """Control-C while torch writes: neither swallowed nor turned into an error of torch's."""
+    content = {f"weight {n}": torch.zeros(3000, 16) for n in range(400)}
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for delay in range(2, 22, 2):  # milliseconds, of some 100
+            signal.setitimer(signal.ITIMER_REAL, delay / 1000)
+            with pytest.raises(KeyboardInterrupt):
+                write_tensors(content, tmp_path / "model.pth")
+            assert list(tmp_path.iterdir()) == []
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

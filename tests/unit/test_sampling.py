@@ -8,7 +8,7 @@ from tests.unit.test_model import random_model
 from workflow.lib import generate as module
 from workflow.lib.generate import generate
 from workflow.lib.sampling import Choice
-from workflow.lib.settings import Generation
+from workflow.lib.settings.recipe import Generation
 
 LOGITS = torch.tensor([1.0, 3.0, 2.0, -1.0])
 

@@ -12,13 +12,14 @@ from safetensors.torch import save_file
 
 from tests.oracle import finetune_textbook
 from tests.unit.test_model import random_model
+from workflow.lib.batches import make_loader
 from workflow.lib.checkpoint import load_base_model
 from workflow.lib.errors import UserError
+from workflow.lib.finetune import Inputs, Outputs, finetune
 from workflow.lib.model import GPTConfig
 from workflow.lib.prompts import load_style
-from workflow.lib.settings import Evaluation, Training
+from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.token_cache import TokenizedSplit
-from workflow.lib.train import Inputs, Outputs, finetune, make_loader
 
 CONFIG = GPTConfig(vocab_size=257, context_length=64, emb_dim=32, n_heads=4, n_layers=2)
 BYTES = tiktoken.Encoding(

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from workflow.lib.collate import collate
 from workflow.lib.errors import UserError
 from workflow.lib.runlog import log
-from workflow.lib.settings import Training
+from workflow.lib.settings.recipe import Training
 from workflow.lib.token_cache import TokenizedSplit, load_tokens
 
 

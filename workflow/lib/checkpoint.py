@@ -1,8 +1,10 @@
 """Weights in and out of files: the converted base model, and the chapter's .pth."""
 
 import json
+import os
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -38,9 +40,24 @@ def save_model(model: GPTModel, path: Path) -> None:
     length = model.config.context_length
     mask = torch.triu(torch.ones(length, length), diagonal=1)
     state |= {f"trf_blocks.{layer}.att.mask": mask for layer in range(model.config.n_layers)}
-    # Through a file of Python's, so that a full disk is told apart from a failure of torch's.
+    write_tensors(state, path)
+
+
+def write_tensors(content: dict[str, Any], path: Path) -> None:
+    """Write what torch.load reads, in place in one step and safe from a power cut.
+
+    Raises:
+        OSError, KeyboardInterrupt: a full disk, control-C; torch alone would report both as a
+            RuntimeError about its file format.
+    """
     with replacing(path) as unfinished, unfinished.open("wb") as file:
-        torch.save(state, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError | KeyboardInterrupt):
+                raise error.__context__ from None
+            raise
+        os.fsync(file.fileno())
 
 
 def load_trained_model(path: Path, training: Path) -> GPTModel:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from workflow.lib.errors import UserError
-from workflow.lib.settings import Settings
+from workflow.lib.settings.whole import Settings
 
 Definition = TypeVar("Definition")
 

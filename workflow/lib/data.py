@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from workflow.lib.errors import UserError
 from workflow.lib.files import read_json, write_json
 from workflow.lib.runlog import log
-from workflow.lib.settings import Split
+from workflow.lib.settings.sources import Split
 
 REQUIRED_KEYS = ("instruction", "input", "output")
 

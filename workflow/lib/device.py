@@ -8,7 +8,7 @@ import sys
 import torch
 
 from workflow.lib.errors import UserError
-from workflow.lib.settings import Computing
+from workflow.lib.settings.computing import Computing
 
 
 def prepare_device(computing: Computing) -> torch.device:

@@ -18,7 +18,7 @@ from workflow.lib.model import GPTModel
 from workflow.lib.prompts import PromptStyle
 from workflow.lib.runlog import log, progress
 from workflow.lib.sampling import Choice
-from workflow.lib.settings import Generation
+from workflow.lib.settings.recipe import Generation
 
 CACHE_BYTES = 2**30  # how much memory keys and values may take on a CPU
 PROMPT_TOKENS = 4096  # how many tokens of prompts are read at a time

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from workflow.lib.settings import Training
+from workflow.lib.settings.recipe import Training
 
 
 def make_optimizer(model: nn.Module, training: Training) -> AdamW:

@@ -7,7 +7,6 @@ one set of settings, inputs and code; any other is ignored.
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -20,8 +19,8 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 
+from workflow.lib.checkpoint import write_tensors
 from workflow.lib.errors import first_line
-from workflow.lib.files import replacing
 from workflow.lib.model import GPTModel
 from workflow.lib.runlog import log
 
@@ -107,9 +106,7 @@ class Checkpoint:
             "random": _random_states(state.model),
         }
         try:
-            with replacing(self.path) as unfinished, unfinished.open("wb") as file:
-                torch.save(content, file)
-                os.fsync(file.fileno())
+            write_tensors(content, self.path)
         except (OSError, RuntimeError) as error:  # a full disk must not end the training
             log.info("no checkpoint at step %d: %s", state.steps, first_line(error))
 

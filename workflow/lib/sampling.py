@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from workflow.lib.settings import Generation
+from workflow.lib.settings.recipe import Generation
 
 
 class Choice:

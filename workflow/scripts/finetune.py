@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from workflow.lib.device import prepare_device
+from workflow.lib.finetune import Inputs, Outputs, finetune
 from workflow.lib.prompts import PromptStyle
 from workflow.lib.runlog import rule_log
-from workflow.lib.settings import Computing, Evaluation, Training
+from workflow.lib.settings.computing import Computing
+from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.tokenizer import load_tokenizer
-from workflow.lib.train import Inputs, Outputs, finetune
 
 with rule_log(snakemake.log[0]):
     computing = Computing.of(snakemake.config)
@@ -19,7 +20,6 @@ with rule_log(snakemake.log[0]):
         Training(**snakemake.params.training),
         Evaluation(**snakemake.params.evaluation),
         prepare_device(computing),
-        precision=computing.precision,
         code=snakemake.params.code,
-        checkpoint_every=computing.checkpoint_every,
+        **computing.model_dump(include={"precision", "checkpoint_every"}),
     )

@@ -7,7 +7,8 @@ from workflow.lib.device import prepare_device
 from workflow.lib.generate import write_responses
 from workflow.lib.prompts import PromptStyle
 from workflow.lib.runlog import rule_log
-from workflow.lib.settings import Computing, Generation
+from workflow.lib.settings.computing import Computing
+from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokenizer import load_tokenizer
 
 with rule_log(snakemake.log[0]):

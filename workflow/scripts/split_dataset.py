@@ -4,7 +4,7 @@ from pathlib import Path
 
 from workflow.lib.data import split_dataset
 from workflow.lib.runlog import rule_log
-from workflow.lib.settings import Split
+from workflow.lib.settings.sources import Split
 
 with rule_log(snakemake.log[0]):
     split_dataset(

@@ -13,7 +13,7 @@ from tenacity.wait import wait_exponential, wait_random
 from workflow.lib.judge.cache import Answer
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.runlog import log
-from workflow.lib.settings import Ollama, OpenAI, Transport
+from workflow.lib.settings.judges import Ollama, OpenAI, Transport
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is not waited for
 NOT_ASKED = "not asked any more"

@@ -9,7 +9,7 @@ from workflow.lib.judge.asking import Backend, NoAnswerError, ask_patiently
 from workflow.lib.judge.overlap import LABEL
 from workflow.lib.judge.prompt import JudgePrompt, load_judge_prompt
 from workflow.lib.runlog import log
-from workflow.lib.settings import Judge, Ollama, OpenAI, Overlap, Transport
+from workflow.lib.settings.judges import Judge, Ollama, OpenAI, Overlap, Transport
 
 
 def check_judge(judge: Judge, name: str, output: Path) -> None:

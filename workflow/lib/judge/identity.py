@@ -3,7 +3,7 @@
 from typing import Any
 
 from workflow.lib.judge.prompt import load_judge_prompt
-from workflow.lib.settings import Judge, Overlap
+from workflow.lib.settings.judges import Judge, Overlap
 
 
 def judge_identity(judge: Judge) -> dict[str, Any]:

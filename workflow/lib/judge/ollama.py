@@ -19,7 +19,7 @@ from workflow.lib.judge.asking import Backend, NoAnswerError, refusal
 from workflow.lib.judge.cache import Answer
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.runlog import log
-from workflow.lib.settings import Ollama
+from workflow.lib.settings.judges import Ollama
 
 _CONNECT_TIMEOUT = 10.0  # seconds; a server that is there accepts at once, even while it loads
 

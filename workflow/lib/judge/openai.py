@@ -15,7 +15,7 @@ from workflow.lib.errors import UserError
 from workflow.lib.judge.asking import Backend, NoAnswerError, refusal
 from workflow.lib.judge.cache import Answer
 from workflow.lib.judge.prompt import JudgePrompt
-from workflow.lib.settings import OpenAI
+from workflow.lib.settings.judges import OpenAI
 
 _LISTING_TIMEOUT = 30.0  # seconds
 _LISTS_NO_MODELS = {404, 405, 501}

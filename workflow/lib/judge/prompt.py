@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from workflow.lib.config import choose
 from workflow.lib.errors import UserError
 from workflow.lib.prompts import PROMPTS, PromptStyle, load_style
-from workflow.lib.settings import Section
+from workflow.lib.section import Section
 
 JUDGE_PROMPTS = PROMPTS / "judge"
 PLACEHOLDERS = ("prompt", "output", "model_response")

@@ -9,7 +9,7 @@ from typing import Any
 from workflow.lib.judge.asking import NOT_ASKED, Backend, NoAnswerError, ask_patiently
 from workflow.lib.judge.cache import AnswerCache
 from workflow.lib.runlog import log, progress
-from workflow.lib.settings import Ollama, OpenAI
+from workflow.lib.settings.judges import Ollama, OpenAI
 
 GIVE_UP_AFTER = 5  # questions in a row without an answer, if the settings allow no more
 

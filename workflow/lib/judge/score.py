@@ -20,7 +20,7 @@ from workflow.lib.judge.parse import read_score
 from workflow.lib.judge.prompt import load_judge_prompt
 from workflow.lib.judge.questions import Question, ask_all
 from workflow.lib.runlog import log
-from workflow.lib.settings import Judge, Ollama, OpenAI, Overlap
+from workflow.lib.settings.judges import Judge, Ollama, OpenAI, Overlap
 from workflow.lib.verdict import COLUMNS, Verdict
 
 # Words and single marks: counted the same for every model, whatever its tokenizer, and in every

@@ -1,0 +1,27 @@
+"""How jobs compute."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from workflow.lib.section import Count, Section
+
+
+class Computing(Section):
+    """How a job computes. Only `precision` changes results, and reruns what it does."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="of finetuning's matrix products; auto: bf16 on CUDA, else fp32"
+    )
+    threads: Count | None = Field(
+        None, description="CPU threads of a training; null: all there are"
+    )
+    checkpoint_every: Count | None = Field(
+        None, description="steps between two checkpoints to resume from; null: one a minute"
+    )
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "Computing":
+        """The part of all settings, as a job is given them."""
+        return cls(**{name: config[name] for name in cls.model_fields.keys() & config.keys()})
