@@ -31,7 +31,7 @@ def test_the_books_recipe_is_the_chapters(config):
         "max_length": 1024, "mask_prompt": False, "drop_rate": 0.0, "seed": 123,
         # what the chapter does not have
         "gradient_accumulation": 1, "clip_norm": None, "warmup_steps": 0, "decay": "none",
-        "keep": "last", "too_long": "truncate",
+        "keep": "last", "too_long": "truncate", "lora": None,
     }  # fmt: skip
     assert (book.evaluation.every, book.evaluation.batches) == (5, 5)
     assert (book.generation.max_new_tokens, book.generation.temperature) == (256, 0)
