@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -96,7 +96,7 @@ def save_adapters(model: GPTModel, settings: Lora, base: str, path: Path) -> Non
         "config": json.dumps(asdict(model.config)),
     }
     with replacing(path) as unfinished:
-        save_file(tensors, unfinished, metadata)
+        unfinished.write_bytes(save(tensors, metadata))
 
 
 def load_adapters(model: GPTModel, base: str, path: Path) -> None:
