@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import tiktoken
+import torch
 from pydantic import ValidationError
 from rich.console import Console
 from rich.live import Live
@@ -56,7 +57,7 @@ class Chat:
     tokenizer: tiktoken.Encoding
     style: PromptStyle
     settings: Generation
-    device: object
+    device: torch.device
     console: Console = field(default_factory=lambda: Console(highlight=False))
     input: str = ""
 
@@ -131,7 +132,7 @@ class Chat:
                     for text, piece in zip(texts, pieces, strict=True):
                         text.append(piece)
         finally:
-            self.console.print(table)
+            self.console.print(table)  # for good, however much of it was written
 
 
 def _instructions(interactive: bool) -> Iterator[str]:
