@@ -74,7 +74,7 @@ def test_a_new_adapter_changes_nothing_and_starts_as_kaiming_has_it(fan):
     tokens = torch.arange(24).view(2, 12)
     assert torch.equal(model(tokens), plain(tokens))
     for layer in (part for part in model.modules() if isinstance(part, LoraLinear)):
-        bound = 1 / math.sqrt(layer.in_features if fan == "inputs" else 4)
+        bound = 1 / math.sqrt(layer.layer.in_features if fan == "inputs" else 4)
         assert 0.9 * bound < layer.A.abs().max() <= bound
         assert not layer.B.any()
 
@@ -110,7 +110,7 @@ def test_merged_equals_unmerged(qkv_bias):
     tokens = torch.arange(24).view(2, 12)
     [loss] = loss_parts(model, *collate(SEQUENCES, 256))
     logits, written = model(tokens), dict(generate(model, SEQUENCES, 8, 256))
-    places = {n: w.data_ptr() for n, w in model.named_parameters() if not w.requires_grad}
+    places = {weight.data_ptr() for weight in model.parameters() if not weight.requires_grad}
     merge_adapters(model)
     torch.testing.assert_close(model(tokens), logits, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(logits_of(model, tokens), logits, atol=1e-5, rtol=1e-4)
@@ -121,7 +121,7 @@ def test_merged_equals_unmerged(qkv_bias):
     assert model.state_dict().keys() == random_model(1, model.config).state_dict().keys()
     assert not any(isinstance(part, LoraLinear) for part in model.modules())
     # In place: no second copy of the weights.
-    assert {name: weight.data_ptr() for name, weight in model.named_parameters()} == places
+    assert {weight.data_ptr() for weight in model.parameters()} == places
 
 
 @pytest.mark.parametrize("drop_rate", [0.0, 1e-12], ids=["packed", "padded"])
@@ -143,7 +143,7 @@ def test_gradients_are_those_of_the_merged_weights(drop_rate, parts):
                 (layer.B.grad, layer.scale * whole @ layer.A.T),
             ):
                 torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-6, msg=name)
-            assert layer.weight.grad is None
+            assert layer.layer.weight.grad is None
 
 
 @pytest.mark.parametrize("bf16", [False, True])
