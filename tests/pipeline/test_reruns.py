@@ -107,7 +107,9 @@ def test_a_new_variant_runs_its_own_jobs(project):
 def test_nothing_reruns_for_what_changes_no_result(project):
     """A comment, a log path, threads, resources, timeouts, retries, concurrency, the device."""
     project.edit("workflow/lib/finetune.py", "def finetune(", "# A comment.\ndef finetune(")
-    project.edit("workflow/lib/finetune.py", '"""Finetune a base model', '"""Finetune some base model')
+    project.edit(
+        "workflow/lib/finetune.py", '"""Finetune a base model', '"""Finetune some base model'
+    )
     project.edit("workflow/scripts/finetune.py", "with rule_log", "# A comment.\nwith rule_log")
     project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")
     project.edit("workflow/rules/finetune.smk", "gpu=1,", "gpu=1,\n        mem_mb=900,")
@@ -173,4 +175,4 @@ def test_a_changed_data_set_reruns_what_reads_it(project):
     project.run("--touch", "results/scores.csv")
     source.write_text(source.read_text().replace("?", "!", 1))
     jobs = project.run("-n", "results/scores.csv").jobs
-    assert {"download_dataset few", "split few", "finetune tiny-a quick"} <= jobs
+    assert {"download_dataset few json", "split few", "finetune tiny-a quick"} <= jobs

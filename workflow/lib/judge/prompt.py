@@ -3,15 +3,12 @@
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from workflow.lib.config import choose
 from workflow.lib.errors import UserError
-from workflow.lib.prompts import PROMPTS, PromptStyle, load_style
+from workflow.lib.prompts import PROMPTS, PromptStyle, load_style, prompt_file, read_prompt
 from workflow.lib.section import Section
 
 JUDGE_PROMPTS = PROMPTS / "judge"
@@ -98,15 +95,9 @@ def load_judge_prompt(name: str) -> JudgePrompt:
     Raises:
         UserError: there is no such file, or it is broken; one line.
     """
-    path = Path(name)
-    if "/" not in name and path.suffix not in (".yaml", ".yml"):
-        path = choose("judge prompt", name, {p.stem: p for p in JUDGE_PROMPTS.glob("*.yaml")})
+    path = prompt_file("judge prompt", name, JUDGE_PROMPTS)
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-        prompt = JudgePrompt.model_validate(content)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(f"judge prompt {path}: cannot be read: {reason}") from error
+        prompt = JudgePrompt.model_validate(read_prompt("judge prompt", path))
     except ValidationError as error:
         mistakes = "; ".join(_explain(detail) for detail in error.errors())
         raise UserError(f"judge prompt {path}: {mistakes}") from error

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from workflow.lib.section import Count, Name, Number, Section, Seed
+from workflow.lib.section import Count, Number, Section, Seed
 
 
 class Training(Section):
@@ -74,7 +74,11 @@ class Recipe(Section):
     """One way to finetune: data, prompt style and the settings of each stage."""
 
     dataset: str = Field(description="name of an entry of datasets")
-    prompt: Name = Field("alpaca", description="a file of workflow/prompts, without .yaml")
+    prompt: str = Field(
+        "alpaca",
+        min_length=1,
+        description="a file of workflow/prompts, without .yaml, or the path of one's own",
+    )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     generation: Generation = Generation()
