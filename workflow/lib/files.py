@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from workflow.lib.errors import UserError, first_line
 
 
@@ -85,6 +87,28 @@ def read_json(path: str | Path) -> Any:
         ) from error
     except (ValueError, RecursionError) as error:  # a number or a nesting without end
         raise UserError(f"{path}: not JSON that can be read ({first_line(error)})") from error
+
+
+def read_yaml(path: str | Path, called: str = "") -> Any:
+    """Read a YAML file.
+
+    Args:
+        called: what the file is, to stand before its path in messages.
+
+    Raises:
+        UserError: it cannot be read, is not UTF-8 or is not YAML; says where.
+    """
+    name = f"{called} {path}".strip()
+    try:
+        return yaml.safe_load(read_text(path))
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from error
+    except UserError as error:
+        raise UserError(f"{called} {error}".strip()) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        at = f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(error)
+        raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
 
 
 def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

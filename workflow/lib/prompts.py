@@ -9,10 +9,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-import yaml
-
 from workflow.lib.errors import UserError
-from workflow.lib.files import read_text
+from workflow.lib.files import read_yaml
 
 PROMPTS = Path(__file__).resolve().parents[1] / "prompts"
 
@@ -65,7 +63,7 @@ def load_style(name: str, folder: Path = PROMPTS) -> PromptStyle:
     """
     kind = "prompt style"
     path = prompt_file(kind, name, folder)
-    templates = read_prompt(kind, path)
+    templates = read_yaml(path, kind)
     wanted = {"instruction": "instruction", "input": "input", "response": "output"}
     keys = f"should have the keys {', '.join(wanted)}, and only those"
     if not isinstance(templates, dict):
@@ -102,26 +100,6 @@ def prompt_file(kind: str, name: str, folder: Path) -> Path:
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
         raise UserError(f"unknown {kind} {name!r}; {hint}")
     return known[name]
-
-
-def read_prompt(kind: str, path: Path) -> Any:
-    """Read a YAML file.
-
-    Raises:
-        UserError: it cannot be read, or is not YAML in UTF-8; one line.
-    """
-    try:
-        return yaml.safe_load(read_text(path))
-    except OSError as error:
-        raise UserError(f"{kind} {path}: cannot be read: {error.strerror}") from error
-    except UserError as error:
-        raise UserError(f"{kind} {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = (
-            f" (line {mark.line + 1}, column {mark.column + 1}: {error.problem})" if mark else ""
-        )
-        raise UserError(f"{kind} {path}: not YAML{where}") from error
 
 
 def prompt_folder(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from workflow.lib.config import choose, compared, load_settings
-from workflow.lib.errors import UserError
+from workflow.lib.errors import or_exit
 from workflow.lib.files import check_folder
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.outcome import outcome_lines
@@ -16,14 +16,6 @@ from workflow.lib.settings.sources import Selection
 
 BEGAN = time.time()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
-
-
-def or_exit(function, *arguments):
-    """Call, or end Snakemake with the one line that says what the user can put right."""
-    try:
-        return function(*arguments)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 SETTINGS = or_exit(load_settings, config)
@@ -88,10 +80,11 @@ def source_of(kind, name):
     return defined(kind, name).model_dump(include={"url", "mirrors", "sha256"})
 
 
-def part_of(dataset, part):
-    """One file of a data set, as where it comes from."""
-    parts = defined("dataset", dataset).parts()
-    return or_exit(choose, f"file of dataset {dataset!r}:", part, parts)
+def part_of(dataset, path):
+    """Where the file of a data set comes from that is kept at a path."""
+    definition = defined("dataset", dataset)
+    paths = {kept: definition.parts()[part] for part, kept in definition.raw(dataset).items()}
+    return or_exit(choose, f"file of dataset {dataset}:", path, paths)
 
 
 def raw_of(dataset):

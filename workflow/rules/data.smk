@@ -1,11 +1,14 @@
 # From an address to token ids (sections 7.2 and 7.3).
 
+RAW = "resources/datasets/{dataset}.{format}"
+RAW_SPLIT = "resources/datasets/{dataset}/{split}.{format}"
+
 
 rule download_dataset:
     input:
-        lambda wildcards: local_files(part_of(wildcards.dataset, "")),
+        lambda wildcards: local_files(part_of(wildcards.dataset, RAW.format(**wildcards))),
     output:
-        "resources/datasets/{dataset}.{format}",
+        RAW,
     log:
         "results/logs/download_dataset/{dataset}.{format}.log",
     localrule: True
@@ -13,7 +16,7 @@ rule download_dataset:
         PIPELINE_ENV
     params:
         key="datasets.{dataset}",
-        source=lambda wildcards: part_of(wildcards.dataset, "").model_dump(),
+        source=lambda wildcards: part_of(wildcards.dataset, RAW.format(**wildcards)).model_dump(),
         code=code_digest("workflow/scripts/download_dataset.py"),
     script:
         "../scripts/download_dataset.py"
@@ -22,14 +25,16 @@ rule download_dataset:
 # The same for a data set that comes as three files.
 use rule download_dataset as download_split with:
     input:
-        lambda wildcards: local_files(part_of(wildcards.dataset, wildcards.split)),
+        lambda wildcards: local_files(part_of(wildcards.dataset, RAW_SPLIT.format(**wildcards))),
     output:
-        "resources/datasets/{dataset}/{split}.{format}",
+        RAW_SPLIT,
     log:
         "results/logs/download_split/{dataset}/{split}.{format}.log",
     params:
         key="datasets.{dataset}.files.{split}",
-        source=lambda wildcards: part_of(wildcards.dataset, wildcards.split).model_dump(),
+        source=lambda wildcards: part_of(
+            wildcards.dataset, RAW_SPLIT.format(**wildcards)
+        ).model_dump(),
 
 
 rule split:

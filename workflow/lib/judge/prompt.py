@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from workflow.lib.errors import UserError
-from workflow.lib.prompts import PROMPTS, PromptStyle, load_style, prompt_file, read_prompt
+from workflow.lib.files import read_yaml
+from workflow.lib.prompts import PROMPTS, PromptStyle, load_style, prompt_file
 from workflow.lib.section import Section
 
 JUDGE_PROMPTS = PROMPTS / "judge"
@@ -97,7 +98,7 @@ def load_judge_prompt(name: str) -> JudgePrompt:
     """
     path = prompt_file("judge prompt", name, JUDGE_PROMPTS)
     try:
-        prompt = JudgePrompt.model_validate(read_prompt("judge prompt", path))
+        prompt = JudgePrompt.model_validate(read_yaml(path, "judge prompt"))
     except ValidationError as error:
         mistakes = "; ".join(_explain(detail) for detail in error.errors())
         raise UserError(f"judge prompt {path}: {mistakes}") from error

@@ -46,7 +46,7 @@ def entries_cut(variant: str, training: Mapping[str, Any]) -> Cut | None:
         variant: model and recipe.
         training: content of training.json.
     """
-    numbers = {split: found for split, found in training["too_long"].items() if found}
+    numbers = {split: found for split, found in training.get("too_long", {}).items() if found}
     if not numbers:
         return None
     most = min(training["training"]["max_length"], training["model"]["context_length"])

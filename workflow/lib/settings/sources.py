@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from workflow.lib.section import Count, Number, Section, Seed, Sha256
 
@@ -20,11 +20,24 @@ _FORMATS: dict[str, Format] = {
 Action = Literal["report", "drop", "raise"]
 
 
+def _can_be_fetched(place: str) -> str:
+    if "://" in place and not place.lower().startswith(("https://", "http://")):
+        raise ValueError(
+            f"should be a local path, or begin with https:// or http://, not {place!r}"
+        )
+    return place
+
+
+Place = Annotated[str, Field(min_length=1), AfterValidator(_can_be_fetched)]
+
+
 class Source(Section):
     """Where files come from."""
 
-    url: str = Field(min_length=1, description="https or http address, or a local path")
-    mirrors: list[str] = Field([], description="other addresses of the same files, tried in order")
+    url: Place = Field(description="https or http address, or a local path")
+    mirrors: list[Place] = Field(
+        [], description="other addresses of the same files, tried in order"
+    )
 
 
 class File(Source):
@@ -108,8 +121,8 @@ class Selection(Section):
 class Dataset(Selection):
     """Entries with instruction, input and output (section 7.2): one file, or one for each split."""
 
-    url: str | None = Field(None, min_length=1, description="address or path of the one file")
-    mirrors: list[str] = Field([], description="other addresses of it, tried in order")
+    url: Place | None = Field(None, description="address or path of the one file")
+    mirrors: list[Place] = Field([], description="other addresses of it, tried in order")
     sha256: Sha256 | None = Field(None, description="expected digest of it")
     files: Files | None = Field(None, description="instead of url: train, val and test")
     format: Format | None = Field(None, description="null: as the address ends")
