@@ -40,9 +40,9 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         settings = Settings.model_validate(config)
     except ValidationError as error:
         mistakes += [_explain(detail, written) for detail in error.errors()]
-    mistakes += _unknown_names(config)
+    mistakes = list(dict.fromkeys([*mistakes, *_unknown_names(config, written)]))
     if mistakes or settings is None:
-        lines = dict.fromkeys(f"  {mistake}" for mistake in mistakes)
+        lines = [f"  {mistake}" for mistake in mistakes]
         if len(lines) == 1:
             raise UserError(f"config: {mistakes[0]}")
         raise UserError("\n".join(["the config has mistakes:", *lines]))
@@ -141,8 +141,13 @@ def _overlay(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def _unknown_names(config: Mapping[str, Any]) -> list[str]:
-    """References to definitions that are not there, in any section."""
+def _unknown_names(config: Mapping[str, Any], recipes: Any) -> list[str]:
+    """References to definitions that are not there, in any section.
+
+    Args:
+        config: the recipes in it complete.
+        recipes: as written, to name the one that an inherited mistake stands in.
+    """
 
     def definitions(section: str) -> dict[str, Any]:
         value = config.get(section)
@@ -159,7 +164,8 @@ def _unknown_names(config: Mapping[str, Any]) -> list[str]:
     ]:
         for name, definition in definitions(section).items():
             if isinstance(definition, dict) and key in definition:
-                references.append((f"{section}.{name}.{key}", target, definition[key]))
+                written = _written_in((name, key), recipes) if section == "recipes" else name
+                references.append((f"{section}.{written}.{key}", target, definition[key]))
     return [
         f"{path}: {target} has no {name!r}{_suggest(name, definitions(target))}"
         for path, target, name in references

@@ -119,6 +119,10 @@ def _disarm(text: str) -> str:
 def _explain(detail: Mapping[str, Any]) -> str:
     """One mistake found by pydantic."""
     path = ".".join(str(part) for part in detail["loc"])
-    messages = {"missing": "required, but not there", "extra_forbidden": "unknown key"}
+    messages = {
+        "missing": "required, but not there",
+        "extra_forbidden": "unknown key",
+        "model_type": "should be a section of keys",
+    }
     message = messages.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     return f"{path}: {message}" if path else message
