@@ -39,7 +39,9 @@ class _Plain:
 
 
 class AlikeEntries:
-    """Finds the most alike of entries; those that ask exactly the same are found without this.
+    """Finds the most alike of entries.
+
+    Those that ask exactly the same are found without this: of them only the first is compared.
 
     Args:
         entries: all, by number.
@@ -71,17 +73,24 @@ class AlikeEntries:
     def each_with_one_before(self, numbers: Iterable[int]) -> Iterator[Alike]:
         """Every entry that has one alike among those before it."""
         index: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for number in numbers:
+        for number in self._first_to_ask(numbers):
             yield from self._nearest(number, index)
             self._add(number, index)
 
     def each_with_one_of(self, numbers: Iterable[int], others: Iterable[int]) -> Iterator[Alike]:
         """Every entry that has one alike among the others."""
         index: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for other in others:
+        for other in self._first_to_ask(others):
             self._add(other, index)
-        for number in numbers:
+        for number in self._first_to_ask(numbers):
             yield from self._nearest(number, index)
+
+    def _first_to_ask(self, numbers: Iterable[int]) -> Iterator[int]:
+        asked = set()
+        for number in numbers:
+            if (exact := self._plain[number].exact) not in asked:
+                asked.add(exact)
+                yield number
 
     def _add(self, number: int, index: dict[tuple[str, ...], list[int]]) -> None:
         for key in self._plain[number].keys:
