@@ -143,6 +143,7 @@ def _write_variant(variant: Variant, answers: list[dict[str, str]]) -> None:
         variant.folder / "training.json",
         {
             "parameters": 1234567,
+            "trainable_parameters": 1234567,
             "model": {"context_length": 64},
             "training": {"epochs": epochs, "max_length": 1024, "too_long": "truncate"},
             "too_long": {"train": [5, 8] if epochs else [], "val": []},

@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.overrides import TorchFunctionMode
 
 from workflow.lib.errors import UserError, first_line
 from workflow.lib.files import read_json, replacing
@@ -62,6 +64,16 @@ def write_tensors(content: dict[str, Any], path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def trainable_state(model: GPTModel) -> dict[str, torch.Tensor]:
+    """What training changes: all weights, or the adapters alone (workflow/lib/lora.py)."""
+    return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trainable(model: GPTModel, state: dict[str, torch.Tensor]) -> None:
+    """Put back what `trainable_state` gave; frozen weights stay."""
+    model.load_state_dict(model.state_dict() | state)
+
+
 def load_trained_model(path: Path, training: Path) -> GPTModel:
     """Read a finetuned model, on the CPU.
 
@@ -84,8 +96,19 @@ def load_trained_model(path: Path, training: Path) -> GPTModel:
 
 
 def _with_weights(config: GPTConfig, state: dict[str, torch.Tensor]) -> GPTModel:
-    """A model that owns these tensors; made without memory of its own first."""
-    with torch.device("meta"):
+    """A model that owns these tensors; made without memory or weights of its own first."""
+    with torch.device("meta"), _NoInitialisation():
         model = GPTModel(config)
     model.load_state_dict(state, assign=True)
     return model.requires_grad_(True)
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves new weights as they are: drawing some for the meta device imports torch's compiler."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"]
+        return function(*args, **(kwargs or {}))

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 
-from workflow.lib.checkpoint import write_tensors
+from workflow.lib.checkpoint import load_trainable, trainable_state, write_tensors
 from workflow.lib.errors import first_line
 from workflow.lib.model import GPTModel
 from workflow.lib.runlog import log
@@ -52,7 +52,7 @@ class State:
         seconds: of training and evaluation, runs that were killed included up to the checkpoint.
         evaluations: so far.
         samples: responses so far, as in samples.json.
-        best: weights of the lowest validation loss so far, if they are to be kept.
+        best: trained weights of the lowest validation loss so far, if they are to be kept.
         epoch_began: state of the random generator from which this epoch's order is drawn.
         resumed_at: steps that were done whenever a killed training went on.
     """
@@ -100,7 +100,7 @@ class Checkpoint:
         """Write the state beside the file, then put it in place in one step."""
         content = vars(state) | {
             "key": self.key,
-            "model": state.model.state_dict(),
+            "model": trainable_state(state.model),
             "optimizer": state.optimizer.state_dict(),
             "evaluations": [asdict(evaluated) for evaluated in state.evaluations],
             "random": _random_states(state.model),
@@ -122,7 +122,7 @@ class Checkpoint:
         if content.pop("key", None) != self.key:
             log.info("%s: of other settings, inputs or code; starting anew", self.path)
             return False
-        state.model.load_state_dict(content.pop("model"))
+        load_trainable(state.model, content.pop("model"))
         state.optimizer.load_state_dict(content.pop("optimizer"))
         _set_random_states(state.model, content.pop("random"))
         state.evaluations = [Evaluated(**values) for values in content.pop("evaluations")]

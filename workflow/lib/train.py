@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from workflow.lib.checkpoint import trainable_state
 from workflow.lib.collate import IGNORE_INDEX
 from workflow.lib.errors import UserError
 from workflow.lib.model import GPTModel
@@ -125,6 +126,6 @@ def _note(state: State, evaluated: Evaluated, keep: str) -> None:
             f"the loss is {losses} at step {evaluated.step}; lower training.learning_rate"
         )
     if keep == "best" and all(evaluated.val_loss < e.val_loss for e in state.evaluations):
-        weights = state.model.state_dict().items()
+        weights = trainable_state(state.model).items()
         state.best = {name: weight.to("cpu", copy=True) for name, weight in weights}
     state.evaluations.append(evaluated)

@@ -1,13 +1,15 @@
 # What all rules share: the checked settings, and what a variant's names stand for.
 
+import re
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from workflow.lib.chapter_file import check_chapter_file_name
 from workflow.lib.config import choose, compared, load_settings
 from workflow.lib.errors import or_exit
-from workflow.lib.files import check_folder
+from workflow.lib.files import check_folder, sha256_of
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.outcome import outcome_lines
 from workflow.lib.prompts import load_style, prompt_folder
@@ -33,6 +35,13 @@ def defined(kind, name):
 
 def recipe_of(wildcards):
     return defined("recipe", wildcards.recipe)
+
+
+# Recipes that train adapters, as a regular expression; one that nothing matches if there are none.
+LORA_RECIPES = (
+    "|".join(re.escape(n) for n, recipe in SETTINGS.recipes.items() if recipe.training.lora)
+    or "(?!)"
+)
 
 
 def tokenizer_of(wildcards):
@@ -123,6 +132,22 @@ def of_judged(file):
     """A file of every compared variant and judge."""
     names = SETTINGS.compare
     return [of for path in of_variants("") for of in expand(f"{path}{{j}}/{file}", j=names.judges)]
+
+
+def scores_so_far(wildcards):
+    """Digests of the scores there are, by path: new ones count as a changed param.
+
+    Not inputs, so that an export never starts a judge.
+    """
+    tables = Path("results", wildcards.model, wildcards.recipe).glob("*/scores.csv")
+    return {str(table): sha256_of(table) for table in sorted(tables)}
+
+
+def model_for_chapter(wildcards):
+    """The state dict that gets the chapter's name, if that is the name asked for."""
+    name = f"{wildcards.chapter}-sft.pth"
+    or_exit(check_chapter_file_name, wildcards.model, wildcards.recipe, name)
+    return f"results/{wildcards.model}/{wildcards.recipe}/model.pth"
 
 
 def print_outcome():
