@@ -29,11 +29,8 @@ def rule_log(path: str | Path) -> Iterator[None]:
         path: the rule's log file, written anew.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, "w", "utf-8")]
-    log.setLevel(logging.INFO)
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
+    Path(path).write_bytes(b"")
+    handlers = log_to(path)
     log.info("%s", _job_of(Path(path)))
     try:
         yield
@@ -41,7 +38,7 @@ def rule_log(path: str | Path) -> Iterator[None]:
         log.error("error: interrupted; run the same command again to go on")
         sys.exit(130)
     except Exception as error:
-        if (message := _one_line(error)) is None:
+        if (message := one_line(error)) is None:
             log.error("error: this is a defect of the pipeline, please report it")
             log.error(traceback.format_exc().rstrip())
         else:
@@ -52,6 +49,16 @@ def rule_log(path: str | Path) -> Iterator[None]:
             log.removeHandler(handler)
             if isinstance(handler, logging.FileHandler):
                 handler.close()
+
+
+def log_to(path: str | Path) -> list[logging.Handler]:
+    """Send log lines to stderr and to the end of a file, to which other processes may add too."""
+    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, "a", "utf-8")]
+    log.setLevel(logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+    return handlers
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
@@ -71,7 +78,7 @@ def _job_of(path: Path) -> str:
     return " ".join(parts[parts.index("logs") + 1 :] if "logs" in parts else parts[-1:])
 
 
-def _one_line(error: Exception) -> str | None:
+def one_line(error: Exception) -> str | None:
     """The error as something a user can act on, or None if it is ours."""
     if isinstance(error, UserError):
         return str(error)
