@@ -26,7 +26,7 @@ from workflow.lib.errors import first_line
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = "workflow.lib.distributed.worker"
-TIME_TO_END = 10  # seconds between asking processes to end and making them
+TIME_TO_END = 20  # seconds; torchrun asks processes to end, and makes those that still run in 30
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,16 @@ def run_node(description: Path, meeting: Meeting) -> bool:
         rdzv_configs={"join_timeout": meeting.patience, "read_timeout": int(meeting.patience)},
         max_restarts=0,
         logs_specs=DefaultLogsSpecs(str(folder / "printed"), redirects=first_speaks),
-        shutdown_timeout=TIME_TO_END,
     )
     try:
         elastic_launch(config, sys.executable)("-m", WORKER, str(description))
     except ChildFailedError as error:
+        first = min(failure.timestamp for failure in error.failures.values())
         for rank, failure in error.failures.items():
-            words = _last_words(folder, failure.local_rank)
-            silent(rank, failure.exitcode, words).leave(folder)
+            own = failure.exitcode != -signal.SIGTERM and failure.timestamp < first + TIME_TO_END
+            if own:  # and not ended by torchrun, for another's failure
+                words = _last_words(folder, failure.local_rank)
+                silent(rank, failure.exitcode, words).leave(folder)
         return False
     except SignalException as error:
         raise KeyboardInterrupt from error

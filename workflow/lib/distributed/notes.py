@@ -5,6 +5,7 @@ whoever started them reads the notes and says the one thing that matters.
 """
 
 import json
+import re
 import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Literal
 from workflow.lib.errors import UserError
 from workflow.lib.files import write_json
 
+CLOSED = re.compile("closed|reset|broken pipe", re.IGNORECASE)  # connections of the dead
 AGAIN = "run the same command again to go on"
 
 
@@ -84,6 +86,8 @@ def raise_cause(folder: Path, size: int, patience: float) -> None:
     for note in notes:
         if note.kind == "waiting" and note.missing:
             which = " and ".join(map(str, note.missing))
+            if CLOSED.search(note.message):
+                raise UserError(f"process {which} of {size} is gone ({note.message}); {AGAIN}")
             raise UserError(
                 f"process {which} of {size} did not answer for {patience:g} s ({note.message}); "
                 f"{AGAIN}, with a larger `patience` if it was only slow"
