@@ -129,6 +129,7 @@ def _write_variant(variant: Variant, answers: list[dict[str, str]]) -> None:
         variant.folder / "training.json",
         {
             "parameters": 1234567,
+            "trainable_parameters": 1234567,
             "training": {"epochs": epochs},
             "initial_losses": {"train": 3.826, "val": 3.762},
             "steps": 40 if epochs else 0,

@@ -12,6 +12,7 @@ import torch
 from tests.unit.processes import together
 from tests.unit.test_model import random_model
 from tests.unit.test_train import BYTES, CONFIG, TRAINING, files, random_split
+from workflow.lib import finetune as finetune_module
 from workflow.lib import resume
 from workflow.lib.collate import IGNORE_INDEX, collate
 from workflow.lib.distributed.team import Team
@@ -20,7 +21,7 @@ from workflow.lib.finetune import Outputs, finetune
 from workflow.lib.generate import write_responses
 from workflow.lib.optimise import make_optimizer, update
 from workflow.lib.prompts import load_style
-from workflow.lib.settings.recipe import Evaluation, Generation, Training
+from workflow.lib.settings.recipe import Evaluation, Generation, Lora, Training
 from workflow.lib.train import evaluate, loss_parts
 
 CPU = torch.device("cpu")
@@ -37,13 +38,15 @@ CASES = {
     "everything": (EVERYTHING, "none"),
     "masked": ({"mask_prompt": True, "gradient_accumulation": 2}, "none"),
     "dropout": ({"drop_rate": 0.2}, "none"),
+    "lora": ({"lora": Lora(rank=4, alpha=8), "keep": "best", "clip_norm": 0.5}, "none"),
     "sharded": ({"batch_size": 3}, "full"),
     "sharded, everything": (EVERYTHING, "full"),
+    "sharded, lora": ({"lora": Lora(rank=4, alpha=8)}, "full"),
 }
 
 
 def outputs_in(folder) -> Outputs:
-    return Outputs(*(folder / name for name in NAMES))
+    return Outputs(*(folder / name for name in NAMES), folder / "adapter.safetensors")
 
 
 def train(files, case, folder, team, every=None):
@@ -70,7 +73,8 @@ def assert_same_training(found, expected):
     for row, other in zip(rows, expected_rows, strict=True):
         assert row == pytest.approx(other, abs=1e-4)
     assert record["initial_losses"] == pytest.approx(expected_record["initial_losses"], abs=1e-5)
-    for name in ("steps", "kept_step", "tokens_seen", "parameters", "training", "inputs"):
+    for name in ("steps", "kept_step", "tokens_seen", "parameters", "trainable_parameters",
+                 "training", "inputs"):  # fmt: skip
         assert record[name] == expected_record[name], name
     for name, weight in weights.items():
         if not name.endswith("W_key.bias"):  # its true gradient is zero: AdamW steps by rounding
@@ -81,6 +85,14 @@ def assert_same_training(found, expected):
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     return files.__wrapped__(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_samples():
+    """Fifty tokens take long if all processes must meet for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune_module, "SAMPLE_TOKENS", 5)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +111,8 @@ def trainings(inputs, tmp_path_factory):
 def test_the_trace_and_the_weights_are_those_of_one_process(trainings, size, case):
     found = trainings / str(size) / case
     assert_same_training(found, trainings / "1" / case)
-    assert sorted(path.name for path in found.iterdir()) == sorted(NAMES)
+    names = {path.name for path in found.iterdir()} - {"adapter.safetensors"}
+    assert names == set(NAMES)
     record = read(found)[2]
     assert (record["processes"], record["sharded"]) == (size, case.startswith("sharded"))
 
@@ -173,7 +186,7 @@ def killed_after(steps: int):
     resume.Checkpoint.save_if_due = save_and_die
 
 
-@pytest.mark.parametrize("case", ["everything", "sharded, everything", "dropout"])
+@pytest.mark.parametrize("case", ["everything", "sharded, everything", "lora", "dropout"])
 def test_a_killed_training_goes_on_with_more_or_fewer_processes(inputs, trainings, tmp_path, case):
     def dies(team):
         killed_after(7)

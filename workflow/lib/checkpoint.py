@@ -60,6 +60,16 @@ def write_tensors(content: dict[str, Any], path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def trainable_state(model: GPTModel) -> dict[str, torch.Tensor]:
+    """What training changes: all weights, or the adapters alone (workflow/lib/lora.py)."""
+    return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trainable(model: GPTModel, state: dict[str, torch.Tensor]) -> None:
+    """Put back what `trainable_state` gave; frozen weights stay."""
+    model.load_state_dict(model.state_dict() | state)
+
+
 def load_trained_model(path: Path, training: Path) -> GPTModel:
     """Read a finetuned model, on the CPU.
 

@@ -116,6 +116,8 @@ def _complete_recipes(recipes: Any, mistakes: list[str]) -> Any:
         if all(isinstance(layer, dict) for layer in layers):
             complete[name] = _overlay(layers)
             complete[name].pop("extends", None)
+            # Figures belong to the recipe they were printed for, not to a change of it.
+            complete[name]["published"] = written[name].get("published")
     return complete
 
 

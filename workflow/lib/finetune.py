@@ -8,14 +8,15 @@ from typing import Any
 import tiktoken
 import torch
 
-from workflow.lib.batches import make_loader, read_split
-from workflow.lib.checkpoint import load_base_model, save_model
+from workflow.lib.batches import leave_out_unanswered, make_loader, read_split
+from workflow.lib.checkpoint import load_base_model, load_trainable, save_model, trainable_state
 from workflow.lib.data import Entry, read_entries
 from workflow.lib.device import describe, make_repeatable, peak_memory, trains_in_bf16
 from workflow.lib.distributed.team import ALONE, Team
 from workflow.lib.errors import UserError
 from workflow.lib.files import sha256_of, write_csv, write_json
 from workflow.lib.generate import generate
+from workflow.lib.lora import add_adapters, merge_adapters, save_adapters
 from workflow.lib.model import GPTModel
 from workflow.lib.optimise import make_optimizer
 from workflow.lib.prompts import PromptStyle
@@ -47,12 +48,14 @@ class Outputs:
         losses: CSV, the fields of Evaluated as columns, a row an evaluation.
         samples: JSON list of responses to the first validation entry, before and after each epoch.
         training: JSON record of settings, versions, digests, speed, memory and initial losses.
+        adapter: safetensors of the adapters, of a recipe with training.lora.
     """
 
     model: Path
     losses: Path
     samples: Path
     training: Path
+    adapter: Path | None = None
 
 
 def finetune_job(team: Team, device: torch.device, job: dict[str, Any]) -> None:
@@ -110,6 +113,10 @@ def finetune(
     max_length = min(training.max_length, model.config.context_length)
     train, train_too_long = read_split(inputs.train, max_length, training.too_long)
     val, val_too_long = read_split(inputs.val, max_length, training.too_long)
+    unanswered: dict[str, list[int]] = {"train": [], "val": []}
+    if training.mask_prompt:
+        train, unanswered["train"] = leave_out_unanswered(train, inputs.train, max_length)
+        val, unanswered["val"] = leave_out_unanswered(val, inputs.val, max_length)
     if len(train.sequences) < training.batch_size:
         raise UserError(
             f"{inputs.train}: {len(train.sequences)} entries do not fill a batch of "
@@ -117,14 +124,17 @@ def finetune(
         )
     train_loader = make_loader(train, tokenizer.eot_token, training, max_length, shuffle=True)
     val_loader = make_loader(val, tokenizer.eot_token, training, max_length, shuffle=False)
+    parameters = sum(map(torch.numel, model.parameters()))
+    if training.lora:
+        add_adapters(model, training.lora, training.seed)
     make_repeatable(device)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
     team.prepare(model, device, sharding)
     bf16 = trains_in_bf16(device, precision)
 
     record = {
         "model": asdict(model.config),
         "parameters": parameters,
+        "trainable_parameters": sum(map(torch.numel, trainable_state(model).values())),
         "training": training.model_dump(),
         "evaluation": evaluation.model_dump(),
         "precision": "bf16" if bf16 else "fp32",
@@ -170,13 +180,18 @@ def finetune(
     )
     if training.epochs:
         log.info("Training completed in %.2f minutes.", state.seconds / 60)
-    weights = team.whole(model.state_dict()) if state.best is None else state.best
+    weights = team.whole(trainable_state(model)) if state.best is None else state.best
     peaks = team.collected(peak_memory(device))
     if not team.leads:
         return
     if team.sharded:
         model = load_base_model(inputs.weights, training.drop_rate)
-    model.load_state_dict(weights)
+        if training.lora:
+            add_adapters(model, training.lora, training.seed)
+    load_trainable(model, weights)
+    if training.lora:
+        save_adapters(model, training.lora, record["inputs"]["weights"], outputs.adapter)
+        merge_adapters(model)
 
     save_model(model, outputs.model)
     columns = [field.name for field in fields(Evaluated)]
@@ -188,6 +203,7 @@ def finetune(
         "kept_step": _kept_step(state),
         "tokens_seen": state.tokens_seen,
         "too_long": {"train": train_too_long, "val": val_too_long},
+        "cut_before_response": unanswered,
         "seconds": round(state.seconds, 3),
         "tokens_per_second": round(state.tokens_seen / state.seconds) if state.steps else None,
         "processes": team.size,

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 
-from workflow.lib.checkpoint import write_tensors
+from workflow.lib.checkpoint import load_trainable, trainable_state, write_tensors
 from workflow.lib.distributed.team import ALONE, Team
 from workflow.lib.errors import first_line
 from workflow.lib.model import GPTModel
@@ -53,7 +53,7 @@ class State:
         seconds: of training and evaluation, runs that were killed included up to the checkpoint.
         evaluations: so far.
         samples: responses so far, as in samples.json.
-        best: weights of the lowest validation loss so far, if they are to be kept.
+        best: trained weights of the lowest validation loss so far, if they are to be kept.
         epoch_began: state of the random generator from which this epoch's order is drawn.
         resumed_at: steps that were done whenever a killed training went on.
     """
@@ -107,7 +107,7 @@ class Checkpoint:
         """Write the state beside the file, then put it in place in one step."""
         content = vars(state) | {
             "key": self.key,
-            "model": self.team.whole(state.model.state_dict()),
+            "model": self.team.whole(trainable_state(state.model)),
             "optimizer": self.team.whole_optimizer(state.optimizer),
             "evaluations": [asdict(evaluated) for evaluated in state.evaluations],
             "random": _random_states(state.model),
@@ -144,8 +144,8 @@ class Checkpoint:
         self, model: GPTModel, optimizer: AdamW, weights: dict[str, Tensor], means: dict[str, Any]
     ) -> None:
         """Take up weights and what AdamW remembers, of which each process may hold a part."""
-        own = model.state_dict()
-        model.load_state_dict({n: self.team.spread(w, own[n]) for n, w in weights.items()})
+        own = trainable_state(model)
+        load_trainable(model, {n: self.team.spread(w, own[n]) for n, w in weights.items()})
         trained = [weight for group in optimizer.param_groups for weight in group["params"]]
         spread = {
             number: {name: self.team.spread(value, trained[number]) for name, value in of.items()}

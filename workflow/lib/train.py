@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from workflow.lib.checkpoint import trainable_state
 from workflow.lib.collate import IGNORE_INDEX
 from workflow.lib.distributed.team import ALONE, Team
 from workflow.lib.errors import UserError
@@ -141,6 +142,6 @@ def _note(state: State, evaluated: Evaluated, keep: str, team: Team) -> None:
             f"the loss is {losses} at step {evaluated.step}; lower training.learning_rate"
         )
     if keep == "best" and all(evaluated.val_loss < e.val_loss for e in state.evaluations):
-        weights = team.whole(state.model.state_dict()).items()
+        weights = team.whole(trainable_state(state.model)).items()
         state.best = {name: weight.to("cpu", copy=True) for name, weight in weights}
     state.evaluations.append(evaluated)

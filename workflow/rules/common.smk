@@ -1,5 +1,6 @@
 # What all rules share: the checked settings, and what a variant's names stand for.
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -39,6 +40,13 @@ def defined(kind, name):
 
 def recipe_of(wildcards):
     return defined("recipe", wildcards.recipe)
+
+
+# Recipes that train adapters, as a regular expression; one that nothing matches if there are none.
+LORA_RECIPES = (
+    "|".join(re.escape(n) for n, recipe in SETTINGS.recipes.items() if recipe.training.lora)
+    or "(?!)"
+)
 
 
 def tokenizer_of(wildcards):

@@ -7,6 +7,17 @@ from pydantic import ConfigDict, Field
 from workflow.lib.section import Count, Name, Number, Section, Seed
 
 
+class Lora(Section):
+    """Low-rank adapters on every linear layer, trained instead of the weights (exercise 7.4)."""
+
+    rank: Count = Field(16, description="rows of A and columns of B")
+    alpha: Number = Field(16.0, gt=0, description="the addition B A is multiplied by alpha / rank")
+    fan: Literal["inputs", "rank"] = Field(
+        "inputs",
+        description="A starts within 1 / sqrt of its inputs, or of the rank as in the exercise",
+    )
+
+
 class Training(Section):
     """How the weights change (listings 7.6 and 7.8)."""
 
@@ -30,6 +41,7 @@ class Training(Section):
     decay: Literal["none", "linear", "cosine"] = Field(
         "none", description="how it falls afterwards, to 0 at the end"
     )
+    lora: Lora | None = Field(None, description="adapters to train; null: all weights")
     keep: Literal["last", "best"] = Field(
         "last", description="weights to store: of the last step or of the lowest validation loss"
     )
