@@ -10,6 +10,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch.distributed.elastic.multiprocessing import SignalException, Std
 from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs
@@ -21,11 +22,11 @@ from torch.distributed.elastic.rendezvous import (
 )
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from workflow.lib.distributed import worker
 from workflow.lib.distributed.notes import Note, silent
 from workflow.lib.errors import first_line
 
 ROOT = Path(__file__).resolve().parents[3]
-WORKER = "workflow.lib.distributed.worker"
 TIME_TO_END = 20  # seconds; torchrun asks processes to end, and makes those that still run in 30
 
 
@@ -60,6 +61,7 @@ def run_node(description: Path, meeting: Meeting) -> bool:
         KeyboardInterrupt: a signal asked this process to end; its processes have ended.
     """
     _be_quiet()
+    signal.signal(signal.SIGTERM, interrupt)  # until torchrun has its own way, with processes
     signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     folder = description.parent
     os.environ["AGENT_PID"] = str(os.getpid())
@@ -79,7 +81,7 @@ def run_node(description: Path, meeting: Meeting) -> bool:
         logs_specs=DefaultLogsSpecs(str(folder / "printed"), redirects=first_speaks),
     )
     try:
-        elastic_launch(config, sys.executable)("-m", WORKER, str(description))
+        elastic_launch(config, sys.executable)("-m", worker.__name__, str(description))
     except ChildFailedError as error:
         first = min(failure.timestamp for failure in error.failures.values())
         for rank, failure in error.failures.items():
@@ -96,6 +98,11 @@ def run_node(description: Path, meeting: Meeting) -> bool:
         Note("rendezvous", number, f"{os.uname().nodename}: {says}").leave(folder)
         return False
     return True
+
+
+def interrupt(*_: Any) -> None:
+    """What a signal to end does: the same as control-C."""
+    raise KeyboardInterrupt
 
 
 def _last_words(folder: Path, local_rank: int) -> str:

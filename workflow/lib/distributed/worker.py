@@ -43,7 +43,7 @@ def main(path: Path) -> None:
     computing = Computing(**description["computing"])
     store = None
     try:
-        module, name = description["work"]
+        module, name = description["work"].split(":")
         work = getattr(import_module(module), name)
         place = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
         device = prepare_device(computing, *place)
