@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,10 +16,11 @@ from tests.unit.test_train import BYTES, CONFIG, TRAINING, files, random_split
 from workflow.lib import finetune as finetune_module
 from workflow.lib import resume
 from workflow.lib.collate import IGNORE_INDEX, collate
-from workflow.lib.distributed.team import Team
+from workflow.lib.distributed.team import Team, is_too_large
 from workflow.lib.errors import UserError
 from workflow.lib.finetune import Outputs, finetune
 from workflow.lib.generate import write_responses
+from workflow.lib.model import GPTConfig, GPTModel
 from workflow.lib.optimise import make_optimizer, update
 from workflow.lib.prompts import load_style
 from workflow.lib.settings.recipe import Evaluation, Generation, Lora, Training
@@ -313,3 +315,14 @@ def test_the_optimizer_of_spread_weights_is_spread_too():
     found = together(2, sizes)
     assert sum(found) == whole
     assert max(found) < 0.6 * whole
+
+
+@pytest.mark.parametrize(("gigabytes", "sharded"), [(16, True), (40, True), (80, False)])
+def test_gpt2_xl_is_too_large_for_some_gpus(monkeypatch, gigabytes, sharded):
+    memory = SimpleNamespace(total_memory=gigabytes * 10**9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    with torch.device("meta"):
+        model = GPTModel(GPTConfig(50257, 1024, emb_dim=1600, n_heads=25, n_layers=48))
+    assert is_too_large(model, torch.device("cuda", 0)) == sharded
+    assert not is_too_large(model, CPU)
+    assert not is_too_large(model.requires_grad_(False), torch.device("cuda", 0))
