@@ -1,5 +1,6 @@
 """Adapters on every linear layer: what trains, what stays, and that merging changes nothing."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -11,7 +12,8 @@ from torch import nn
 from tests.oracle import logits_of
 from tests.unit import test_resume
 from tests.unit.test_model import random_model
-from tests.unit.test_train import CONFIG, TRAINING, files, run  # noqa: F401
+from tests.unit.test_train import BYTES, CONFIG, TRAINING, files, run, write_weights  # noqa: F401
+from workflow.lib.batches import make_loader
 from workflow.lib.checkpoint import load_base_model, load_trained_model, trainable_state
 from workflow.lib.collate import collate
 from workflow.lib.errors import UserError
@@ -29,7 +31,7 @@ from workflow.lib.model import GPTConfig, GPTModel
 from workflow.lib.optimise import make_optimizer, update
 from workflow.lib.prompts import load_style
 from workflow.lib.settings.recipe import Evaluation, Lora, Training
-from workflow.lib.token_cache import load_tokens
+from workflow.lib.token_cache import load_tokens, tokenize_split
 from workflow.lib.train import loss_parts
 
 LORA = Lora(rank=4, alpha=8)
@@ -72,7 +74,7 @@ def test_a_new_adapter_changes_nothing_and_starts_as_kaiming_has_it(fan):
     tokens = torch.arange(24).view(2, 12)
     assert torch.equal(model(tokens), plain(tokens))
     for layer in (part for part in model.modules() if isinstance(part, LoraLinear)):
-        bound = 1 / math.sqrt(layer.in_features if fan == "inputs" else 4)
+        bound = 1 / math.sqrt(layer.layer.in_features if fan == "inputs" else 4)
         assert 0.9 * bound < layer.A.abs().max() <= bound
         assert not layer.B.any()
 
@@ -108,7 +110,7 @@ def test_merged_equals_unmerged(qkv_bias):
     tokens = torch.arange(24).view(2, 12)
     [loss] = loss_parts(model, *collate(SEQUENCES, 256))
     logits, written = model(tokens), dict(generate(model, SEQUENCES, 8, 256))
-    places = {n: w.data_ptr() for n, w in model.named_parameters() if not w.requires_grad}
+    places = {weight.data_ptr() for weight in model.parameters() if not weight.requires_grad}
     merge_adapters(model)
     torch.testing.assert_close(model(tokens), logits, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(logits_of(model, tokens), logits, atol=1e-5, rtol=1e-4)
@@ -119,7 +121,7 @@ def test_merged_equals_unmerged(qkv_bias):
     assert model.state_dict().keys() == random_model(1, model.config).state_dict().keys()
     assert not any(isinstance(part, LoraLinear) for part in model.modules())
     # In place: no second copy of the weights.
-    assert {name: weight.data_ptr() for name, weight in model.named_parameters()} == places
+    assert {weight.data_ptr() for weight in model.parameters()} == places
 
 
 @pytest.mark.parametrize("drop_rate", [0.0, 1e-12], ids=["packed", "padded"])
@@ -141,7 +143,7 @@ def test_gradients_are_those_of_the_merged_weights(drop_rate, parts):
                 (layer.B.grad, layer.scale * whole @ layer.A.T),
             ):
                 torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-6, msg=name)
-            assert layer.weight.grad is None
+            assert layer.layer.weight.grad is None
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -243,14 +245,28 @@ def test_a_killed_training_of_adapters_ends_with_the_same_bytes(lora_files, tmp_
 def test_adapters_combine_with_style_masking_and_precision(
     lora_files, style, mask_prompt, precision
 ):
-    training = LORA_TRAINING.model_copy(update={"mask_prompt": mask_prompt, "epochs": 1})
+    """From entries to a merged model that has learned what it was taught."""
     inputs, outputs = lora_files
+    style = load_style(style)
+    write_weights(inputs.weights, replace(CONFIG, context_length=256))
+    entries = [{"instruction": f"Say {n}.", "input": "", "output": "yes"} for n in range(16)]
+    for path in (inputs.train, inputs.val):
+        inputs.val_entries.write_text(json.dumps(entries))
+        tokenize_split(inputs.val_entries, BYTES, style, path)
+    training = LORA_TRAINING.model_copy(
+        update={"mask_prompt": mask_prompt, "max_length": 256, "epochs": 3}
+    )
     finetune(
-        inputs, outputs, test_resume.BYTES, load_style(style), training, Evaluation(),
-        torch.device("cpu"), precision=precision,
+        inputs, outputs, BYTES, style, training, Evaluation(), torch.device("cpu"),
+        precision=precision,
     )  # fmt: skip
+    record = json.loads(outputs.training.read_text())
+    loader = make_loader(load_tokens(inputs.val), 256, training, 256, shuffle=False)
     model = load_trained_model(outputs.model, outputs.training)
-    assert all(weight.isfinite().all() for weight in model.parameters())
+    with torch.no_grad():
+        losses = [sum(loss_parts(model, *batch)) for batch in loader]
+    assert float(sum(losses)) / len(losses) < 0.7 * record["initial_losses"]["val"]
+    assert record["precision"] == precision
     assert outputs.adapter.exists()
 
 

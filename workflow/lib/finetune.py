@@ -135,6 +135,8 @@ def finetune(
         "model": asdict(model.config),
         "parameters": parameters,
         "trainable_parameters": sum(map(torch.numel, trainable_state(model).values())),
+        "tokenizer": tokenizer.name,
+        "style": asdict(style),
         "training": training.model_dump(),
         "evaluation": evaluation.model_dump(),
         "precision": "bf16" if bf16 else "fp32",
@@ -145,7 +147,7 @@ def finetune(
     state = State(model, make_optimizer(model, training))
     checkpoint = Checkpoint(
         outputs.model.with_name("checkpoint.pt"),
-        record | {"device": device.type, "style": asdict(style), "code": code},
+        record | {"device": device.type, "code": code},
         checkpoint_every,
         team,
     )

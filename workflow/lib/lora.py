@@ -7,9 +7,9 @@ base model; afterwards (alpha / rank) B A can be added to W, which leaves a plai
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,19 +23,21 @@ from workflow.lib.files import replacing
 from workflow.lib.model import GPTModel
 from workflow.lib.settings.recipe import Lora
 
+Layer = TypeVar("Layer", bound=nn.Module)
 
-class LoraLinear(nn.Linear):
-    """A linear layer with an adapter; it owns the layer's weights and keeps their names.
+
+class LoraLinear(nn.Module):
+    """A linear layer with an adapter.
 
     Args:
-        layer: (in) to (out) features.
+        layer: from (..., in) to (..., out).
         settings: rank R, and what the addition is multiplied by.
         random: draws A.
     """
 
     def __init__(self, layer: nn.Linear, settings: Lora, random: torch.Generator) -> None:
-        super().__init__(layer.in_features, layer.out_features, device="meta")
-        self.weight, self.bias = layer.weight, layer.bias
+        super().__init__()
+        self.layer = layer
         self.scale = settings.alpha / settings.rank
         self.A = nn.Parameter(layer.weight.new_empty(settings.rank, layer.in_features))
         self.B = nn.Parameter(layer.weight.new_zeros(layer.out_features, settings.rank))
@@ -44,21 +46,18 @@ class LoraLinear(nn.Linear):
         nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=random)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) to (..., out)."""
         reduced = self.scale * linear(x, self.A)  # (..., R)
-        return super().forward(x) + linear(reduced, self.B)
+        return self.layer(x) + linear(reduced, self.B)
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
-        """A plain layer that computes the same: this one's weights, changed in place.
+        """The layer, its weights changed in place so that it alone computes the same.
 
         The product is made on the CPU, which is exact however a GPU's precision is set.
         """
         addition = self.B.cpu() @ self.A.cpu()
-        self.weight.add_(addition.to(self.weight.device), alpha=self.scale)
-        plain = nn.Linear(self.in_features, self.out_features, device="meta")
-        plain.weight, plain.bias = self.weight, self.bias
-        return plain
+        self.layer.weight.add_(addition.to(self.layer.weight.device), alpha=self.scale)
+        return self.layer
 
 
 def add_adapters(model: GPTModel, settings: Lora, seed: int) -> None:
@@ -124,6 +123,6 @@ def load_adapters(model: GPTModel, base: str, path: Path) -> None:
     load_trainable(model, tensors)
 
 
-def _layers(model: GPTModel, kind: type[nn.Linear]) -> Iterator[tuple[str, nn.Linear]]:
-    """Names and layers of that kind; a list first, because they are replaced on the way."""
-    yield from [(name, part) for name, part in model.named_modules() if isinstance(part, kind)]
+def _layers(model: GPTModel, kind: type[Layer]) -> list[tuple[str, Layer]]:
+    """Names and layers of that kind."""
+    return [(name, part) for name, part in model.named_modules() if isinstance(part, kind)]
