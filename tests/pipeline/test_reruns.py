@@ -107,7 +107,8 @@ def test_a_new_variant_runs_its_own_jobs(project):
 
 
 def test_nothing_reruns_for_what_changes_no_result(project):
-    """A comment, a log path, threads, resources, timeouts, retries, concurrency, the device."""
+    """A comment, a log path, threads, resources, timeouts, retries, concurrency, the device, how
+    many processes."""
     project.edit("workflow/lib/finetune.py", "def finetune(", "# A comment.\ndef finetune(")
     project.edit(
         "workflow/lib/finetune.py", '"""Finetune a base model', '"""Finetune some base model'
@@ -120,6 +121,9 @@ def test_nothing_reruns_for_what_changes_no_result(project):
         judges__server__transport={"concurrency": 3, "timeout": 9, "retries": 1},
         threads=1,
         device="cpu",
+        recipes__quick__gpus=2,
+        recipes__quick__nodes=2,
+        recipes__quick__sharding="full",
     )
     outcome = project.run()
     assert outcome.code == 0, outcome.tail

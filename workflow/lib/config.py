@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from workflow.lib.errors import UserError
 from workflow.lib.files import read_yaml
+from workflow.lib.settings.recipe import HOW
 from workflow.lib.settings.whole import Settings
 
 Definition = TypeVar("Definition")
@@ -75,7 +76,8 @@ def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Defin
 def compared(settings: Settings) -> dict[str, Any]:
     """What is compared and all it refers to, as a config file that would repeat it.
 
-    Left out is what changes no result: device, threads, checkpoints, and how judges are reached.
+    Left out is what changes no result: device, processes, threads, checkpoints, and how judges are
+    reached.
     """
     names = settings.compare
     recipes = {name: settings.recipes[name] for name in names.recipes}
@@ -93,6 +95,9 @@ def compared(settings: Settings) -> dict[str, Any]:
         chosen[section] = {name: everything[section][name] for name in dict.fromkeys(wanted)}
     for judge in chosen["judges"].values():
         judge.pop("transport", None)
+    for recipe in chosen["recipes"].values():
+        for name in HOW:
+            recipe.pop(name)
     return chosen
 
 

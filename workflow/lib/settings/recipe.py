@@ -82,6 +82,9 @@ class Published(Section):
     model_config = ConfigDict(strict=False)  # YAML has lists where Python has tuples
 
 
+HOW = {"gpus", "nodes", "sharding"}  # of a recipe: how it is computed, not what
+
+
 class Recipe(Section):
     """One way to finetune: data, prompt style and the settings of each stage."""
 
@@ -95,3 +98,16 @@ class Recipe(Section):
     evaluation: Evaluation = Evaluation()
     generation: Generation = Generation()
     published: Published | None = None
+    # How, not what: these change no result and rerun nothing.
+    gpus: Count = Field(1, description="processes on each node; a GPU each, where there are GPUs")
+    nodes: Count = Field(1, description="machines of a cluster that compute one job")
+    sharding: Literal["auto", "none", "full"] = Field(
+        "auto",
+        description="full: no GPU holds all weights and all that AdamW remembers of them; none: "
+        "every GPU does; auto: full if one GPU is too small",
+    )
+
+    @property
+    def processes(self) -> int:
+        """In all."""
+        return self.gpus * self.nodes
