@@ -29,6 +29,8 @@ def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
             state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise UserError(f"{path}: damaged ({error}); delete it and run again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: lacks the model's shape; delete it and run again") from error
     state["out_head.weight"] = state["tok_emb.weight"].clone()
     return _with_weights(config, state)
 

@@ -22,6 +22,8 @@ rule generate:
     threads: all_cores
     resources:
         gpu=1,
+        processes=lambda wildcards: recipe_of(wildcards).gpus,
+        nodes=lambda wildcards: recipe_of(wildcards).nodes,
     params:
         style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
         precision=SETTINGS.precision,

@@ -24,6 +24,9 @@ rule finetune:
     threads: all_cores
     resources:
         gpu=1,
+        processes=lambda wildcards: recipe_of(wildcards).gpus,
+        nodes=lambda wildcards: recipe_of(wildcards).nodes,
+        sharding=lambda wildcards: recipe_of(wildcards).sharding,
     params:
         style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
         training=lambda wildcards: recipe_of(wildcards).training.model_dump(),

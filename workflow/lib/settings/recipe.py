@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from workflow.lib.section import Count, Name, Number, Section, Seed
+from workflow.lib.section import Count, Number, Section, Seed
 
 
 class Lora(Section):
@@ -82,12 +82,32 @@ class Published(Section):
     model_config = ConfigDict(strict=False)  # YAML has lists where Python has tuples
 
 
+HOW = {"gpus", "nodes", "sharding"}  # of a recipe: how it is computed, not what
+
+
 class Recipe(Section):
     """One way to finetune: data, prompt style and the settings of each stage."""
 
     dataset: str = Field(description="name of an entry of datasets")
-    prompt: Name = Field("alpaca", description="a file of workflow/prompts, without .yaml")
+    prompt: str = Field(
+        "alpaca",
+        min_length=1,
+        description="a file of workflow/prompts, without .yaml, or the path of one's own",
+    )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     generation: Generation = Generation()
     published: Published | None = None
+    # How, not what: these change no result and rerun nothing.
+    gpus: Count = Field(1, description="processes on each node; a GPU each, where there are GPUs")
+    nodes: Count = Field(1, description="machines of a cluster that compute one job")
+    sharding: Literal["auto", "none", "full"] = Field(
+        "auto",
+        description="full: no GPU holds all weights and all that AdamW remembers of them; none: "
+        "every GPU does; auto: full if one GPU is too small",
+    )
+
+    @property
+    def processes(self) -> int:
+        """In all."""
+        return self.gpus * self.nodes
