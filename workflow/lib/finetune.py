@@ -144,7 +144,8 @@ def finetune(
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "inputs": {name: sha256_of(path) for name, path in asdict(inputs).items()},
     }
-    state = State(model, make_optimizer(model, training))
+    # Without training none is made: torch imports its compiler for it, which takes seconds.
+    state = State(model, make_optimizer(model, training) if training.epochs else None)
     checkpoint = Checkpoint(
         outputs.model.with_name("checkpoint.pt"),
         record | {"device": device.type, "code": code},

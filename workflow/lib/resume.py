@@ -44,7 +44,7 @@ class State:
     """All that changes while a model is finetuned.
 
     Args:
-        model, optimizer: hold the weights and what AdamW remembers of each.
+        model, optimizer: hold the weights and what AdamW remembers of each; none without epochs.
         initial_losses: train and val, before the first step.
         epoch: the one under way, from 1.
         batches_done: of that epoch.
@@ -59,7 +59,7 @@ class State:
     """
 
     model: GPTModel
-    optimizer: AdamW
+    optimizer: AdamW | None
     initial_losses: tuple[float, float] = (0.0, 0.0)
     epoch: int = 1
     batches_done: int = 0

@@ -70,7 +70,6 @@ def train_model(
         state.batches_done = 0
 
 
-@torch.no_grad()  # inference_mode would forbid weights that are spread over processes
 def evaluate(
     model: GPTModel,
     train_loader: DataLoader,
@@ -88,10 +87,11 @@ def evaluate(
     model.eval()
     means = []
     for loader in (train_loader, val_loader):
-        losses = [
-            sum(loss_parts(model, *batch, training.gradient_accumulation, bf16, team))
-            for batch in islice(loader, evaluation.batches)
-        ]
+        with team.without_gradients():
+            losses = [
+                sum(loss_parts(model, *batch, training.gradient_accumulation, bf16, team))
+                for batch in islice(loader, evaluation.batches)
+            ]
         whole = team.sum(torch.stack(losses))
         means.append(sum(whole.tolist()) / len(losses))  # a GPU is waited for here
     return means[0], means[1]

@@ -8,7 +8,7 @@ add up to that of the batch, whoever computed what.
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -83,6 +83,10 @@ class Team:
                 _Calling(model), gradient_as_bucket_view=True
             )
             self.wrapped.register_comm_hook(None, _add_up)
+
+    def without_gradients(self) -> AbstractContextManager:
+        """For evaluating; inference_mode cannot be had with weights that are spread."""
+        return torch.no_grad() if self.sharded else torch.inference_mode()
 
     def run(self, function: Callable[..., Result], model: GPTModel, *arguments: Any) -> Result:
         """Call a function of the model without gradients; where the weights are spread, all
