@@ -21,7 +21,10 @@ rule generate:
         PIPELINE_ENV
     threads: all_cores
     resources:
-        gpu=1,
+        gpu=gpus_of,
+        nodes=nodes_of,
+        mem_mb=generate_asks_for("mem_mb"),
+        runtime=generate_asks_for("runtime"),
     params:
         style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
         precision=SETTINGS.precision,
@@ -67,6 +70,8 @@ rule judge:
     localrule: True
     conda:
         PIPELINE_ENV
+    resources:
+        judge_slots=judge_slots_of,
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
         code=code_digest("workflow/scripts/judge_responses.py"),

@@ -38,6 +38,8 @@ rule convert_gpt2:
         "results/logs/convert_gpt2/{model}.log",
     conda:
         "../../envs/convert.yaml"
+    resources:
+        mem_mb=convert_memory,
     params:
         code=code_digest("workflow/scripts/convert_gpt2.py"),
     script:
