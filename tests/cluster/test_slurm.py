@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,14 @@ FIRST_CHECK = 1  # seconds; those that follow an empty one come ever later
 class Submitted(Project):
     """A project whose heavy jobs are submitted with the profile."""
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.runs: list[subprocess.Popen] = []
+
     def command(self, *arguments: str) -> list[str]:
         return [
             sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/slurm",
+            "--quiet", "host",
             "--slurm-init-seconds-before-status-checks", str(FIRST_CHECK),
             *(arguments or ("results/scores.csv",)),
             "--configfile", "overlay.yaml",
@@ -44,7 +50,7 @@ class Submitted(Project):
     def start(self, cluster: Cluster, *arguments: str) -> subprocess.Popen:
         """The run, which goes on beside the test; what it says is in `said`."""
         with self.path("said.txt").open("w") as output:
-            return subprocess.Popen(
+            run = subprocess.Popen(
                 self.command(*arguments),
                 cwd=self.folder,
                 env=cluster.environment,
@@ -52,6 +58,8 @@ class Submitted(Project):
                 stderr=output,
                 start_new_session=True,
             )
+        self.runs.append(run)
+        return run
 
     def said(self) -> str:
         return self.path("said.txt").read_text()
@@ -86,8 +94,7 @@ def finished(cluster, tmp_path_factory, request) -> tuple[Submitted, Project]:
         }  # fmt: skip
         overlay["compare"]["recipes"].append(f"rate-{number}")
     overlay |= {"threads": 1, "checkpoint_every": 1}
-    submitted = Submitted.create(folder / "submitted", overlay)
-    submitted = Submitted(submitted.folder)
+    submitted = Submitted(Project.create(folder / "submitted", overlay).folder)
     submitted.edit(
         "workflow/lib/resume.py",
         "            self.save(state)\n",
@@ -95,7 +102,7 @@ def finished(cluster, tmp_path_factory, request) -> tuple[Submitted, Project]:
         '            while self.path.with_name("hold").exists():\n'
         "                time.sleep(0.05)\n",
     )
-    local = Project(submitted.copy(folder / "local").folder)
+    local = submitted.copy(folder / "local")
     recipes = overlay["compare"]["recipes"]
     wanted = [f"results/{m}/{r}/overlap/scores.csv" for m in MODELS for r in recipes]
     here = subprocess.Popen(
@@ -113,10 +120,15 @@ def finished(cluster, tmp_path_factory, request) -> tuple[Submitted, Project]:
 
 
 @pytest.fixture
-def project(finished, tmp_path) -> Submitted:
-    """A copy of what Slurm finished, to go on with."""
+def project(finished, tmp_path) -> Iterator[Submitted]:
+    """A copy of what Slurm finished, to go on with; runs that are left over end with the test."""
     shutil.copytree(finished[0].folder, tmp_path / "project", symlinks=True)
-    return Submitted((tmp_path / "project").resolve())
+    project = Submitted((tmp_path / "project").resolve())
+    yield project
+    for run in project.runs:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
 
 
 def test_a_comparison_by_way_of_slurm_gives_the_bytes_of_a_local_run(finished):
@@ -177,10 +189,10 @@ def test_the_controller_is_asked_once_for_each_job_and_once_in_a_while_for_all(c
     assert jobs >= 10
     calls = json.loads(submitted.path("calls.json").read_text())
     assert calls["sbatch"] == jobs
-    # One question a check for all jobs, and as many seconds between checks as the profile says or
-    # more; beside them a few when the run begins.
+    # One question a check for all jobs together, and beside them a few when the run begins.
     assert calls["squeue"] <= calls["seconds"] / FIRST_CHECK + 5
-    assert calls["scontrol"] <= calls["squeue"] + 5
+    # Which the executor also asks for the configuration, as does each Snakemake within a job.
+    assert calls["scontrol"] <= calls["squeue"] + 3 * jobs + 5
     with submitted.path("results/summary.csv").open() as file:
         assert len(list(csv.DictReader(file))) == (jobs - 2) // 2
 
@@ -204,13 +216,8 @@ def resumed_at(folder: Path) -> list[int]:
 
 def test_what_a_lost_node_scancel_and_a_time_limit_cut_short_is_finished(cluster, project):
     """In one run: all three start, the node goes down under them, then two end each in its way."""
-    project.change(
-        recipes__lost={"extends": "quick", "training": {"seed": 1}},
-        recipes__cancelled={"extends": "quick", "training": {"seed": 2}},
-        recipes__overtime={
-            "extends": "quick", "training": {"seed": 3}, "resources": {"finetune": {"runtime": 1}}
-        },
-    )  # fmt: skip
+    for seed, name in enumerate(("lost", "cancelled", "overtime")):
+        project.change(**{f"recipes__{name}": {"extends": "quick", "training": {"seed": seed}}})
     names = ("lost", "cancelled", "overtime")
     folders = dict(zip(names, hold(project, *(f"tiny-a/{name}" for name in names)), strict=True))
     run = project.start(cluster, *(f"results/tiny-a/{name}/losses.csv" for name in names))
@@ -221,8 +228,6 @@ def test_what_a_lost_node_scancel_and_a_time_limit_cut_short_is_finished(cluster
     cluster.crash_node()
     cluster.start_node()
     wait_for(lambda: all(cluster.details(job)["Restarts"] == "1" for [job] in jobs.values()))
-    for [job] in jobs.values():
-        cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
     wait_for(lambda: all(cluster.state(job) == "RUNNING" for [job] in jobs.values()))
 
     let_go(folders["lost"])
@@ -231,14 +236,16 @@ def test_what_a_lost_node_scancel_and_a_time_limit_cut_short_is_finished(cluster
     wait_for(lambda: cluster.state(job) == "CANCELLED")
     let_go(folders["cancelled"])
     [job] = jobs["overtime"]
+    cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")  # minute, the least there is
     wait_for(lambda: cluster.state(job) == "TIMEOUT")
     let_go(folders["overtime"])
     assert run.wait(300) == 0, project.said() + cluster.log()
 
     count = {name: len(numbers_of(cluster, project, f"finetune tiny-a_{name}")) for name in names}
     assert count == {"lost": 1, "cancelled": 2, "overtime": 2}
-    again = numbers_of(cluster, project, "finetune tiny-a_overtime")[1]
-    assert cluster.details(again)["TimeLimit"] == "00:02:00"
+    first, again = numbers_of(cluster, project, "finetune tiny-a_cancelled")
+    minutes = [int(cluster.details(job)["TimeLimit"][3:5]) for job in (first, again)]
+    assert minutes[1] == 2 * minutes[0]
     for folder in folders.values():
         assert resumed_at(folder)[0] >= 1
         assert not (folder / "checkpoint.pt").exists()

@@ -48,8 +48,9 @@ def test_a_try_to_use_the_network_would_be_seen(watched):
 def test_jobs_of_a_gpu_node_open_no_connection(project, watched):
     """convert_gpt2, finetune and generate: all that the profile submits."""
     environment, record = watched
-    for path in ("results/tiny-a/quick/model.pth", "resources/gpt2/tiny-a/model.safetensors"):
-        project.path(path).unlink()
+    for path in ("responses.json", "model.pth"):
+        project.path(f"results/tiny-a/quick/{path}").unlink()
+    project.path("resources/gpt2/tiny-a/model.safetensors").unlink()
     outcome = project.run("results/tiny-a/quick/responses.json", environment=environment)
     assert outcome.code == 0, outcome.tail
     assert {"convert_gpt2 tiny-a", "finetune tiny-a quick", "generate tiny-a quick"} <= outcome.jobs
@@ -71,7 +72,7 @@ def test_judge_slots_bound_how_many_judgings_speak_to_a_server(project, slots):
         server.behave = behave
         project.change(judges__server__url=server.address)
         outcome = project.run(
-            "--cores", "4", "--resources", f"judge_slots={slots}", "--", "results/scores.csv"
+            "results/scores.csv", "--cores", "4", "--resources", f"judge_slots={slots}"
         )
         assert outcome.code == 0, outcome.tail
         assert {"judge tiny-a quick server", "judge tiny-b quick server"} <= outcome.jobs

@@ -22,7 +22,7 @@ class EarlierJob:
 
 
 def earlier_jobs(folder: Path) -> list[EarlierJob]:
-    """Jobs that a run of Snakemake submitted from this folder; none where there is no Slurm.
+    """Jobs that a run of Snakemake submitted from this folder; none where no Slurm answers.
 
     Its executor names rule and wildcards in a job's comment.
     """
@@ -32,13 +32,8 @@ def earlier_jobs(folder: Path) -> list[EarlierJob]:
         ["squeue", "--me", "--noheader", f"--states={STATES}", "--format=%i|%T|%k|%Z"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    if done.returncode:
-        reason = " ".join(done.stderr.split())
-        print(
-            f"squeue cannot say whether jobs of an earlier run still run: {reason}", file=sys.stderr
-        )
     jobs = []
-    for line in done.stdout.splitlines():
+    for line in done.stdout.splitlines() if done.returncode == 0 else ():
         number, state, comment, directory = line.split("|", 3)
         if comment.startswith("rule_") and Path(directory) == folder:
             what = comment.removeprefix("rule_").replace("_wildcards_", " ")

@@ -8,6 +8,7 @@ rule download_dataset:
         "resources/datasets/{dataset}.json",
     log:
         "results/logs/download_dataset/{dataset}.log",
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV
@@ -54,6 +55,7 @@ rule download_tokenizer:
         "resources/tokenizers/{tokenizer}/vocab.bpe",
     log:
         "results/logs/download_tokenizer/{tokenizer}.log",
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV

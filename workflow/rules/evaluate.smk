@@ -42,6 +42,7 @@ rule check_judge:
     log:
         "results/logs/check_judge/{model}/{recipe}/{judge}.log",
     priority: 100
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV
@@ -67,6 +68,7 @@ rule judge:
         usage="results/{model}/{recipe}/{judge}/usage.json",
     log:
         "results/logs/judge/{model}/{recipe}/{judge}.log",
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV

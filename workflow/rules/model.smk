@@ -18,6 +18,7 @@ rule download_gpt2:
         expand("resources/gpt2/{{model}}/{file}", file=CHECKPOINT_FILES),
     log:
         "results/logs/download_gpt2/{model}.log",
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV
