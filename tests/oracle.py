@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 
@@ -184,3 +185,81 @@ def generate_textbook(model, prompt, max_new_tokens, end_of_text):
             break
         tokens.append(token)
     return tokens[len(prompt) :]
+
+
+class ChapterModel(nn.Module):
+    """GPTModel of chapter 4, with its dictionary of settings and its stored causal masks."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.tok_emb = nn.Embedding(cfg["vocab_size"], cfg["emb_dim"])
+        self.pos_emb = nn.Embedding(cfg["context_length"], cfg["emb_dim"])
+        self.trf_blocks = nn.Sequential(*(ChapterBlock(cfg) for _ in range(cfg["n_layers"])))
+        self.final_norm = ChapterNorm(cfg["emb_dim"])
+        self.out_head = nn.Linear(cfg["emb_dim"], cfg["vocab_size"], bias=False)
+
+    def forward(self, in_idx):
+        x = self.tok_emb(in_idx) + self.pos_emb(torch.arange(in_idx.shape[1]))
+        return self.out_head(self.final_norm(self.trf_blocks(x)))
+
+
+class ChapterBlock(nn.Module):
+    def __init__(self, cfg):
+        super().__init__()
+        self.att = ChapterAttention(cfg)
+        self.ff = ChapterFeedForward(cfg["emb_dim"])
+        self.norm1 = ChapterNorm(cfg["emb_dim"])
+        self.norm2 = ChapterNorm(cfg["emb_dim"])
+
+    def forward(self, x):
+        x = x + self.att(self.norm1(x))
+        return x + self.ff(self.norm2(x))
+
+
+class ChapterAttention(nn.Module):
+    """Chapter 3's MultiHeadAttention, whose mask is a buffer and so part of the state dict."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        width, length = cfg["emb_dim"], cfg["context_length"]
+        self.num_heads = cfg["n_heads"]
+        self.W_query = nn.Linear(width, width, bias=cfg["qkv_bias"])
+        self.W_key = nn.Linear(width, width, bias=cfg["qkv_bias"])
+        self.W_value = nn.Linear(width, width, bias=cfg["qkv_bias"])
+        self.out_proj = nn.Linear(width, width)
+        self.register_buffer("mask", torch.triu(torch.ones(length, length), diagonal=1))
+
+    def forward(self, x):
+        batch, length, width = x.shape
+
+        def split(y):
+            return y.view(batch, length, self.num_heads, -1).transpose(1, 2)
+
+        queries, keys, values = split(self.W_query(x)), split(self.W_key(x)), split(self.W_value(x))
+        scores = queries @ keys.transpose(2, 3)
+        scores = scores.masked_fill(self.mask.bool()[:length, :length], -torch.inf)
+        weights = torch.softmax(scores / keys.shape[-1] ** 0.5, dim=-1)
+        context = (weights @ values).transpose(1, 2).reshape(batch, length, width)
+        return self.out_proj(context)
+
+
+class ChapterFeedForward(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class ChapterNorm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+        self.shift = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x):
+        mean, variance = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, unbiased=False)
+        return self.scale * (x - mean) / torch.sqrt(variance + 1e-5) + self.shift

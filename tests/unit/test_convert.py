@@ -11,10 +11,9 @@ import torch
 from tests.small_checkpoint import make_checkpoint
 from tests.unit.test_model import random_model
 from workflow.lib.checkpoint import load_base_model
-from workflow.lib.convert import convert_checkpoint
+from workflow.lib.convert import convert_checkpoint, import_tensorflow
 from workflow.lib.errors import UserError
 from workflow.lib.model import GPTConfig
-from workflow.lib.tf_checkpoint import import_tensorflow
 
 SMALL_WORLD = Path(__file__).resolve().parents[2] / "workflow/resources/small-world/nano-1M"
 SHAPE = GPTConfig(vocab_size=130, context_length=24, emb_dim=24, n_heads=3, n_layers=2)

@@ -3,10 +3,15 @@
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
+
+from workflow.lib.checkpoint import save_model
+from workflow.lib.files import write_json
+from workflow.lib.model import GPTConfig, GPTModel
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"
@@ -46,14 +51,47 @@ def test_a_dry_run_imports_nothing_slow():
         for line in path.read_text().splitlines()
         if line.startswith(("from workflow", "import "))
     ]
-    code = "\n".join([*imports, "import sys", "print(*sys.modules)"])
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
     assert imports
     slow = {"torch", "tensorflow", "pandas", "scipy", "matplotlib", "numpy", "httpx", "ollama",
             "openai", "tiktoken", "transformers"}  # fmt: skip
-    assert not slow & set(done.stdout.split())
+    assert not slow & imported_by(imports)
+
+
+def test_only_rules_that_compute_import_torch():
+    """And only the one that reads the checkpoint imports tensorflow, and not before it does."""
+    computing = {"finetune.py", "generate_responses.py", "export_model.py"}
+    imports = [
+        line
+        for path in (ROOT / "workflow/scripts").glob("*.py")
+        if path.name not in computing and not path.name.startswith("small_world")
+        for line in path.read_text().splitlines()
+        if line.startswith("from workflow")
+    ]
+    assert len(imports) > 20
+    assert not {"torch", "tensorflow"} & imported_by(imports)
+
+
+def test_a_model_is_loaded_without_the_compiler(tmp_path):
+    """Importing torch's takes as long as importing torch."""
+    shape = GPTConfig(vocab_size=9, context_length=8, emb_dim=4, n_heads=2, n_layers=1)
+    save_model(GPTModel(shape), tmp_path / "model.pth")
+    write_json(tmp_path / "training.json", {"model": asdict(shape)})
+    paths = f"Path({str(tmp_path / 'model.pth')!r}), Path({str(tmp_path / 'training.json')!r})"
+    load = [
+        "from pathlib import Path",
+        "from workflow.lib.checkpoint import load_trained_model",
+        f"load_trained_model({paths})",
+    ]
+    assert {"torch", "torch._dynamo"} & imported_by(load) == {"torch"}
+
+
+def imported_by(lines: list[str]) -> set[str]:
+    """All modules that a new Python holds after these lines."""
+    code = "\n".join([*lines, "import sys", "print(*sys.modules)"])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
 
 
 @pytest.mark.parametrize(

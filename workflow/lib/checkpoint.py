@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.overrides import TorchFunctionMode
 
 from workflow.lib.errors import UserError, first_line
 from workflow.lib.files import read_json, replacing
@@ -82,8 +84,19 @@ def load_trained_model(path: Path, training: Path) -> GPTModel:
 
 
 def _with_weights(config: GPTConfig, state: dict[str, torch.Tensor]) -> GPTModel:
-    """A model that owns these tensors; made without memory of its own first."""
-    with torch.device("meta"):
+    """A model that owns these tensors; made without memory or weights of its own first."""
+    with torch.device("meta"), _NoInitialisation():
         model = GPTModel(config)
     model.load_state_dict(state, assign=True)
     return model.requires_grad_(True)
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves new weights as they are: drawing some for the meta device imports torch's compiler."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"]
+        return function(*args, **(kwargs or {}))

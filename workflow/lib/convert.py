@@ -5,7 +5,10 @@ file needs no tensorflow.
 """
 
 import json
+import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,7 +17,6 @@ from safetensors.numpy import save_file
 from workflow.lib.errors import UserError, first_line
 from workflow.lib.files import read_json, replacing
 from workflow.lib.runlog import log
-from workflow.lib.tf_checkpoint import import_tensorflow
 
 
 class Hyperparameters(BaseModel):
@@ -57,6 +59,25 @@ def convert_checkpoint(folder: Path, output: Path) -> None:
         save_file(tensors, unfinished, metadata={"config": json.dumps(config)})
     parameters = sum(tensor.size for tensor in tensors.values())
     log.info("%s: %d variables, %d parameters", folder, len(variables), parameters)
+
+
+def import_tensorflow() -> ModuleType:
+    """The tensorflow module, without its start-up notes, which help nobody here.
+
+    Some come from native code before its log level counts, hence the closed standard error.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # import Keras on its first use: never
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+    return tensorflow
 
 
 def _read_hyperparameters(path: Path) -> Hyperparameters:

@@ -101,6 +101,8 @@ def finetune(
     record = {
         "model": asdict(model.config),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "tokenizer": tokenizer.name,
+        "style": asdict(style),
         "training": training.model_dump(),
         "evaluation": evaluation.model_dump(),
         "precision": "bf16" if bf16 else "fp32",
@@ -111,7 +113,7 @@ def finetune(
     state = State(model, make_optimizer(model, training))
     checkpoint = Checkpoint(
         outputs.model.with_name("checkpoint.pt"),
-        record | {"device": device.type, "style": asdict(style), "code": code},
+        record | {"device": device.type, "code": code},
         checkpoint_every,
     )
     entry = read_entries(inputs.val_entries)[0]

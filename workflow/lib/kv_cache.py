@@ -33,8 +33,8 @@ class KeyValueCache:
     """
 
     def __init__(self, config: GPTConfig, rows: int, capacity: int, like: Tensor) -> None:
-        size = (config.n_layers, rows, capacity, config.n_heads, config.emb_dim // config.n_heads)
-        self.keys = like.new_zeros(size)  # (L, B, S, H, D/H)
+        size = (config.n_layers, rows, config.n_heads, capacity, config.emb_dim // config.n_heads)
+        self.keys = like.new_zeros(size)  # (L, B, H, S, D/H)
         self.values = like.new_zeros(size)  # zeros: an unseen NaN would spoil even a weight of 0
         self.rows = rows
         self.lengths: list[int] = []
@@ -58,8 +58,8 @@ class KeyValueCache:
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             queries, keys, values = map(attention.as_rows, (queries, keys, values))
-            self.keys[layer, rows, : keys.shape[1]] = keys
-            self.values[layer, rows, : keys.shape[1]] = values
+            self.keys[layer, rows, :, : keys.shape[1]] = keys.transpose(1, 2)
+            self.values[layer, rows, :, : keys.shape[1]] = values.transpose(1, 2)
             return attention.as_packed(CausalAttention()(layer, queries, keys, values))
 
         device = self.keys.device
@@ -84,12 +84,12 @@ class KeyValueCache:
         visible = torch.arange(seen, device=device) <= lengths[:, None]  # (B, S)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            self.keys[layer, row_numbers, lengths] = keys[:, 0]
-            self.values[layer, row_numbers, lengths] = values[:, 0]
+            self.keys[layer, row_numbers, :, lengths] = keys[:, 0]  # (B, H, D/H)
+            self.values[layer, row_numbers, :, lengths] = values[:, 0]
             context = scaled_dot_product_attention(
                 queries.transpose(1, 2),  # (B, H, 1, D/H)
-                self.keys[layer, :rows, :seen].transpose(1, 2),  # (B, H, S, D/H)
-                self.values[layer, :rows, :seen].transpose(1, 2),
+                self.keys[layer, :rows, :, :seen],
+                self.values[layer, :rows, :, :seen],
                 attn_mask=visible[:, None, None, :],
             )
             return context.transpose(1, 2)
@@ -103,8 +103,8 @@ class KeyValueCache:
         """Free a row; the last one in use moves to its place."""
         length = self.lengths.pop()
         if row < len(self):
-            self.keys[:, row, :length] = self.keys[:, len(self), :length]
-            self.values[:, row, :length] = self.values[:, len(self), :length]
+            self.keys[:, row, :, :length] = self.keys[:, len(self), :, :length]
+            self.values[:, row, :, :length] = self.values[:, len(self), :, :length]
             self.lengths[row] = length
 
 

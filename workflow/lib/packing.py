@@ -105,14 +105,15 @@ def pack(inputs: Tensor, targets: Tensor) -> PackedBatch:
     number = places.repeat(len(inputs), 1)  # (B, T): which packed position stands for each
     number[in_tail] = prefix + torch.arange(int(in_tail.sum()))
 
-    pairs = torch.stack([number[counted], targets[counted]])  # (2, targets that count)
-    (predicting, wanted), counts = torch.unique(pairs, dim=1, return_counts=True)
+    tokens = int(targets.max()) + 1
+    pairs = number[counted] * tokens + targets[counted]  # each prediction as one number
+    pairs, counts = torch.unique(pairs, return_counts=True)  # (M,)
     return PackedBatch(
         token_ids=torch.cat([inputs[0, :prefix], inputs[in_tail]]),
         positions=torch.cat([places[:prefix], places.expand_as(inputs)[in_tail]]),
         attention=PackedAttention(prefix, (lengths - prefix).tolist()),
-        predicting=predicting,
-        targets=wanted,
+        predicting=pairs // tokens,
+        targets=pairs % tokens,
         counts=counts,
     )
 

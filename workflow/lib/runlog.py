@@ -41,7 +41,7 @@ def rule_log(path: str | Path) -> Iterator[None]:
         log.error("error: interrupted; run the same command again to go on")
         sys.exit(130)
     except Exception as error:
-        if (message := _one_line(error)) is None:
+        if (message := one_line(error)) is None:
             log.error("error: this is a defect of the pipeline, please report it")
             log.error(traceback.format_exc().rstrip())
         else:
@@ -71,7 +71,7 @@ def _job_of(path: Path) -> str:
     return " ".join(parts[parts.index("logs") + 1 :] if "logs" in parts else parts[-1:])
 
 
-def _one_line(error: Exception) -> str | None:
+def one_line(error: Exception) -> str | None:
     """The error as something a user can act on, or None if it is ours."""
     if isinstance(error, UserError):
         return str(error)

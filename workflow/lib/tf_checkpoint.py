@@ -1,13 +1,11 @@
 """OpenAI's TensorFlow checkpoints of GPT-2."""
 
 import json
-import os
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
+from workflow.lib.convert import import_tensorflow
 from workflow.lib.model import GPTModel
 
 
@@ -48,24 +46,6 @@ def write_tf_checkpoint(folder: Path, model: GPTModel, dtype: str = "float16") -
         "n_layer": config.n_layers,
     }
     (folder / "hparams.json").write_text(json.dumps(hparams, indent=2) + "\n", encoding="utf-8")
-
-
-def import_tensorflow() -> ModuleType:
-    """The tensorflow module, without its start-up notes, which help nobody here.
-
-    Some come from native code before its log level counts, hence the closed standard error.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-    return tensorflow
 
 
 def _openai_arrays(model: GPTModel) -> dict[str, np.ndarray]:

@@ -4,9 +4,10 @@ import sys
 import time
 from pathlib import Path
 
+from workflow.lib.chapter_file import check_chapter_file_name
 from workflow.lib.config import choose, compared, load_settings
 from workflow.lib.errors import UserError
-from workflow.lib.files import check_folder
+from workflow.lib.files import check_folder, sha256_of
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.outcome import outcome_lines
 from workflow.lib.prompts import load_style
@@ -104,6 +105,22 @@ def of_judged(file):
     """A file of every compared variant and judge."""
     names = SETTINGS.compare
     return [of for path in of_variants("") for of in expand(f"{path}{{j}}/{file}", j=names.judges)]
+
+
+def scores_so_far(wildcards):
+    """Digests of the scores there are, by path: new ones count as a changed param.
+
+    Not inputs, so that an export never starts a judge.
+    """
+    tables = Path("results", wildcards.model, wildcards.recipe).glob("*/scores.csv")
+    return {str(table): sha256_of(table) for table in sorted(tables)}
+
+
+def model_for_chapter(wildcards):
+    """The state dict that gets the chapter's name, if that is the name asked for."""
+    name = f"{wildcards.chapter}-sft.pth"
+    or_exit(check_chapter_file_name, wildcards.model, wildcards.recipe, name)
+    return f"results/{wildcards.model}/{wildcards.recipe}/model.pth"
 
 
 def print_outcome():

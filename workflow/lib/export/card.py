@@ -1,0 +1,129 @@
+"""The model card: what a variant is, how it was made and what was measured."""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from workflow.lib.files import read_json
+from workflow.lib.prompts import PromptStyle
+from workflow.lib.summary import by_entry, entry_scores, read_scores
+
+_EXAMPLE = {"instruction": "{instruction}", "input": "{input}", "output": "{output}"}
+
+
+def model_card(
+    names: Mapping[str, str],
+    style: PromptStyle,
+    *,
+    training: Path,
+    losses: Path,
+    scores: Sequence[Path],
+) -> str:
+    """Markdown with the front matter that model hubs read.
+
+    Args:
+        names: of model, recipe, dataset and prompt in config.yaml.
+        style: the prompt style it was finetuned with.
+        training, losses: training.json and losses.csv.
+        scores: every scores.csv there is; may be none.
+    """
+    record = read_json(training)
+    settings = record["model"] | record["training"]
+    before = settings["epochs"] == 0
+    return "\n".join(
+        [
+            "---",
+            "library_name: transformers",
+            "pipeline_tag: text-generation",
+            "tags: [gpt2, instruction-tuning]" if not before else "tags: [gpt2]",
+            "---",
+            "",
+            f"# {names['model']} / {names['recipe']}",
+            "",
+            f"{names['model']}, a GPT-2 of {record['parameters']:,} parameters with its output "
+            "head stored apart from the token embedding, "
+            + (
+                "as it is before finetuning."
+                if before
+                else f"finetuned to follow the instructions of the data set {names['dataset']}."
+            ),
+            "It answers one instruction at a time and was not tuned for safety; what it states may "
+            "be wrong.",
+            "",
+            "## Use",
+            "",
+            "```python",
+            "from transformers import pipeline",
+            "",
+            'generate = pipeline("text-generation", "FOLDER")',
+            'messages = [{"role": "user", "content": "Name a colour."}]',
+            'generate(messages, max_new_tokens=256)[0]["generated_text"][-1]["content"]',
+            "```",
+            "",
+            f"The chat template writes the prompt style `{names['prompt']}`, in which an entry "
+            "reads",
+            "",
+            "```",
+            style.prompt(_EXAMPLE) + style.completion(_EXAMPLE),
+            "```",
+            "",
+            "The part with {input} is left out where there is none; in a chat it stands as `input` "
+            "beside `content`.",
+            "",
+            "## Made with",
+            "",
+            *_table(("setting", "value"), settings.items()),
+            "",
+            f"Device {record['device']}, precision {record['precision']}, "
+            + ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+            + ".",
+            "",
+            "## Losses",
+            "",
+            *_table(("when", "training", "validation"), _losses(record, losses)),
+            "",
+            "## Scores",
+            "",
+            *_scores(scores),
+            "",
+        ]
+    )
+
+
+def _losses(record: Mapping[str, Any], losses: Path) -> list[tuple[str, str, str]]:
+    """The loss before finetuning and at the last evaluation."""
+    first = record["initial_losses"]
+    rows = [("before finetuning", f"{first['train']:.3f}", f"{first['val']:.3f}")]
+    with losses.open(encoding="utf-8", newline="") as file:
+        evaluations = list(csv.DictReader(file))
+    for row in evaluations[-1:]:
+        train, val = float(row["train_loss"]), float(row["val_loss"])
+        rows.append((f"step {row['step']} of {record['steps']}", f"{train:.3f}", f"{val:.3f}"))
+    return rows
+
+
+def _scores(tables: Sequence[Path]) -> list[str]:
+    """A row a judge, for as many as there are."""
+    rows = []
+    for table in tables:
+        verdicts = read_scores(table)
+        scores = entry_scores(by_entry(verdicts)).values()
+        entries = len({verdict.entry for verdict in verdicts})
+        mean = fmean(scores) if scores else math.nan
+        rows.append((table.parent.name, f"{len(scores)} of {entries}", f"{mean:.2f}"))
+    if not rows:
+        return ["Not judged when this card was written."]
+    said = "Mean from 0 to 100 over the test entries of the data set, by the pipeline's own judges."
+    return [said, "", *_table(("judge", "scored", "mean"), rows)]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """Markdown's table; nothing is shown for None."""
+    lines = [header, ["---"] * len(header), *rows]
+    return [
+        "| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |"
+        for line in lines
+    ]
