@@ -1,6 +1,7 @@
 """What a cluster relies on, shown without one: no network in the heavy jobs, judges in turn."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -77,3 +78,33 @@ def test_judge_slots_bound_how_many_judgings_speak_to_a_server(project, slots):
         assert outcome.code == 0, outcome.tail
         assert {"judge tiny-a quick server", "judge tiny-b quick server"} <= outcome.jobs
         assert server.most_at_once == slots
+
+
+def test_a_job_that_fits_nowhere_is_refused_before_anything_runs(project):
+    project.change(limits={"mem_mb": 100})
+    outcome = project.run()
+    assert outcome.code != 0
+    [line] = outcome.errors()
+    assert re.fullmatch(
+        r"error: finetune tiny-a quick needs mem_mb \d+, limits.mem_mb is 100; take .*",
+        line,
+    )
+
+
+def test_one_that_only_its_data_make_too_large_is_refused_when_it_would_be_submitted(project):
+    large = {"extends": "quick", "resources": {"finetune": {"mem_mb": 9000}}}
+    project.change(recipes__large=large, limits={"mem_mb": 8000})
+    outcome = project.run("results/tiny-a/large/losses.csv")
+    assert outcome.code != 0
+    said = "error: finetune tiny-a large asks for mem_mb 9000, limits.mem_mb is 8000; lower"
+    assert outcome.text.count(said) == 1
+    assert "Traceback" not in outcome.text
+    assert outcome.jobs <= {"finetune tiny-a large"}
+
+
+def test_resources_rerun_nothing(project):
+    project.change(
+        recipes__quick__resources={"finetune": {"mem_mb": 9000}, "generate": {"runtime": 99}},
+        limits={"mem_mb": 10_000},
+    )
+    assert "Nothing to be done" in project.run().text

@@ -16,7 +16,7 @@ from workflow.lib.resources import (
     generate_needs,
     refuse_if_too_large,
 )
-from workflow.lib.settings.cluster import JobResources, Limits
+from workflow.lib.settings.cluster import JobResources, Limits, RecipeResources
 from workflow.lib.settings.recipe import Recipe
 from workflow.lib.shapes import GPT2, Shape, shape_of_source
 from workflow.lib.workload import UNKNOWN, Workload, workload_of_entries
@@ -127,6 +127,16 @@ def test_where_no_batch_fits_another_way_is_named():
 def test_where_nothing_helps_that_is_said():
     said = refusal(GPT2["1558M"], recipe(), UNKNOWN, Limits(mem_mb=4000))
     assert said.endswith("limits.mem_mb is 4000; take a smaller model")
+
+
+def test_more_than_there_is_may_not_be_asked_for_either():
+    asking = recipe().model_copy(
+        update={"resources": RecipeResources(finetune=JobResources(mem_mb=9000))}
+    )
+    said = refusal(GPT2["124M"], asking, BOOK, Limits(mem_mb=8000))
+    assert said.endswith(
+        "asks for mem_mb 9000, limits.mem_mb is 8000; lower resources.finetune.mem_mb of the recipe"
+    )
 
 
 @pytest.mark.parametrize("size", GPT2)

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow.lib.errors import UserError
+
 # Of jobs that run or will: pending, configuring, running, suspended, requeued, resizing, signaling.
 STATES = "PD,CF,R,S,ST,RQ,RH,RS,SI"
 PAUSE = 15.0  # seconds between two questions to the controller
@@ -42,7 +44,11 @@ def earlier_jobs(folder: Path) -> list[EarlierJob]:
 
 
 def wait_for_earlier_jobs(folder: Path) -> None:
-    """Return once no job of an earlier run is left here; say first what is waited for."""
+    """Return once no job of an earlier run is left here; say first what is waited for.
+
+    Raises:
+        UserError: control-C.
+    """
     if not (jobs := earlier_jobs(folder)):
         return
     numbers = " ".join(job.number for job in jobs)
@@ -54,5 +60,8 @@ def wait_for_earlier_jobs(folder: Path) -> None:
         file=sys.stderr,
         flush=True,
     )
-    while earlier_jobs(folder):
-        time.sleep(PAUSE)
+    try:
+        while earlier_jobs(folder):
+            time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        raise UserError("stopped waiting; the jobs of the earlier run go on") from None

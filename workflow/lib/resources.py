@@ -123,6 +123,8 @@ def refuse_if_too_large(
 
     if (fault := excess(recipe)) is None:
         return
+    if recipe.resources.finetune.mem_mb and fault.startswith("mem_mb"):
+        raise UserError(f"{what} asks for {fault}; lower resources.finetune.mem_mb of the recipe")
     for change, changed in _changes(recipe):
         if excess(changed) is None:
             raise UserError(f"{what} needs {fault}; it would fit with {change}")

@@ -110,4 +110,4 @@ elif workflow.is_main_process:
     or_exit(refuse_what_cannot_fit)
     # A folder that is locked is left to Snakemake, which says so.
     if not workflow.output_settings.dryrun and not any(Path(".snakemake/locks").glob("*")):
-        wait_for_earlier_jobs(Path.cwd())
+        or_exit(wait_for_earlier_jobs, Path.cwd())
