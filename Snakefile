@@ -1,6 +1,11 @@
 # Instruction-finetunes GPT-2 and measures the result. Read on in workflow/rules/, stage by stage;
 # what to run stands in config.yaml.
 
+from workflow.lib.config import check_config_file
+from workflow.lib.errors import or_exit
+
+or_exit(check_config_file, "config.yaml")
+
 
 configfile: "config.yaml"
 

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from workflow.lib.prompts import prompt_folder
+
 AFTER_JUDGES = {"summary", "report", "scores"}
 FROM_FINETUNE = {
     f"{job} {model} quick"
@@ -179,4 +181,44 @@ def test_a_changed_data_set_reruns_what_reads_it(project):
     project.run("--touch", "results/scores.csv")
     source.write_text(source.read_text().replace("?", "!", 1))
     jobs = project.run("-n", "results/scores.csv").jobs
-    assert {"download_dataset few", "split few", "finetune tiny-a quick"} <= jobs
+    assert {"download_dataset few json", "split few", "finetune tiny-a quick"} <= jobs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"datasets__few__limit": 70},
+        {"datasets__few__split": {"train": 0.8, "test": 0.1}},
+        {"datasets__few__split": {"shuffle": 1}},
+        {"datasets__few__fields": {"input": None}},
+        {"datasets__few__checks": {"duplicates": "drop"}},
+    ],
+    ids=["limit", "shares", "shuffle", "fields", "checks"],
+)
+def test_what_is_taken_of_a_data_set_reruns_from_the_split(project, change):
+    """Nothing is downloaded again."""
+    project.change(**change)
+    tokens = {f"tokenize small-world few alpaca {split}" for split in ("train", "val")}
+    expected = {"split few", "quality few"} | tokens | FROM_FINETUNE | JUDGED
+    assert project.run("-n", "results/scores.csv").jobs == expected
+
+
+def test_another_limit_of_likeness_reruns_quality_and_the_report(project):
+    project.change(datasets__few__near=90)
+    outcome = project.run()
+    assert outcome.code == 0, outcome.tail
+    assert outcome.jobs == {"quality few", "report", "scores"}
+
+
+def test_editing_a_style_of_ones_own_reruns_its_tokens(project):
+    own = project.path("own/style.yaml")
+    own.parent.mkdir()
+    own.write_text(project.path("workflow/prompts/phi3.yaml").read_text())
+    project.change(recipes__quick__prompt="own/style.yaml")
+    assert "finetune tiny-a quick" in project.run("-n", "results/scores.csv").jobs
+    target = f"results/tokens/small-world/few/{prompt_folder('own/style.yaml')}/train.npz"
+    assert project.run(target).code == 0
+    assert project.run("-n", target).jobs == set()
+    project.edit("own/style.yaml", "user", "asker")
+    [job] = project.run("-n", target).jobs
+    assert job.startswith("tokenize ")

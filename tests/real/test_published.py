@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from workflow.lib.collate import IGNORE_INDEX, collate
 from workflow.lib.data import read_entries
 from workflow.lib.prompts import load_style
 from workflow.lib.token_cache import load_tokens, tokenize_split
@@ -32,3 +35,15 @@ def test_prompts_end_where_their_own_tokens_do(real_data, tmp_path):
     assert stored.response_starts.tolist() == [
         len(tokenizer.encode_ordinary(style.prompt(entry))) for entry in entries
     ]
+
+
+@pytest.mark.parametrize("name", ["alpaca", "phi3"])
+def test_masked_rows_of_the_real_data_teach_the_response_and_one_end(real_data, tmp_path, name):
+    tokenizer = load_tokenizer(real_data / "gpt2-tokenizer")
+    style, source = load_style(name), real_data / "instruction-data.json"
+    tokenize_split(source, tokenizer, style, tmp_path / "all.npz")
+    stored = load_tokens(tmp_path / "all.npz")
+    _, targets = collate(stored.sequences, 50256, 1024, stored.response_starts)
+    for entry, row in zip(read_entries(source), targets, strict=True):
+        taught = tokenizer.decode(row[row != IGNORE_INDEX].tolist())
+        assert taught == style.completion(entry) + "<|endoftext|>"

@@ -42,8 +42,22 @@ def write_run(
         {
             "entries": {"train": 100, "val": 10, "test": entries},
             "duplicates": [],
+            "near_duplicates": [[41, 40, 97.3]],
             "conflicting_answers": [[3, 40]],
             "test_also_in_train": [[7, 102]],
+            "test_also_in_val": [],
+            "val_also_in_train": [],
+            "test_near_train": [],
+            "empty_outputs": [[9], [11]],
+            "end_of_text": [],
+            "left_out": {"broken": [140, 141]},
+            "lengths": {
+                text: {
+                    "words": {"starts": [0, 1, 2], "counts": [1, 0, 9], "median": 3, "longest": 3}
+                }
+                for text in ("instruction", "input", "output")
+            },
+            "where": {"7": {"split": "train", "index": 7}, "102": {"split": "test", "index": 2}},
         },
     )
     summarise(
@@ -129,7 +143,10 @@ def _write_variant(variant: Variant, answers: list[dict[str, str]]) -> None:
         variant.folder / "training.json",
         {
             "parameters": 1234567,
-            "training": {"epochs": epochs},
+            "trainable_parameters": 1234567,
+            "model": {"context_length": 64},
+            "training": {"epochs": epochs, "max_length": 1024, "too_long": "truncate"},
+            "too_long": {"train": [5, 8] if epochs else [], "val": []},
             "initial_losses": {"train": 3.826, "val": 3.762},
             "steps": 40 if epochs else 0,
             "tokens_seen": 800 if epochs else 0,
@@ -190,7 +207,7 @@ def _settings(models: tuple[str, ...]) -> dict[str, Any]:
     url = "https://reader:secret@example.org/files"
     return {
         "compare": {"models": [*models], "recipes": [*RECIPES], "judges": ["overlap", "strict"]},
-        "datasets": {"words": {"url": url}},
+        "datasets": {"words": {"url": f"{url}/words.json"}},
         "tokenizers": {"words": {"url": "files"}},
         "models": {model: {"url": url, "tokenizer": "words"} for model in models},
         "recipes": {

@@ -20,7 +20,8 @@ def config():
 def mistakes(config) -> list[str]:
     with pytest.raises(UserError) as raised:
         load_settings(config)
-    return [line.strip() for line in str(raised.value).splitlines()[1:]]
+    first, *lines = str(raised.value).splitlines()
+    return [line.strip() for line in lines] or [first.removeprefix("config: ")]
 
 
 def test_the_books_recipe_is_the_chapters(config):
@@ -31,7 +32,7 @@ def test_the_books_recipe_is_the_chapters(config):
         "max_length": 1024, "mask_prompt": False, "drop_rate": 0.0, "seed": 123,
         # what the chapter does not have
         "gradient_accumulation": 1, "clip_norm": None, "warmup_steps": 0, "decay": "none",
-        "keep": "last", "too_long": "truncate",
+        "keep": "last", "too_long": "truncate", "lora": None,
     }  # fmt: skip
     assert (book.evaluation.every, book.evaluation.batches) == (5, 5)
     assert (book.generation.max_new_tokens, book.generation.temperature) == (256, 0)
@@ -110,6 +111,11 @@ def set_at(config, path, value):
         ("recipes/book/training", {"learning_rate": "fast"}, "valid number"),
         ("recipes/book/training", {"learning_rate": 0}, "greater than 0, not 0"),
         ("recipes/book/training", {"mask_prompt": "yes"}, "valid boolean, not 'yes'"),
+        ("recipes/book/training", {"lora": 16}, "recipes.book.training.lora: "),
+        ("recipes/book/training", {"lora": {"rank": 0}}, "greater than or equal to 1, not 0"),
+        ("recipes/book/training", {"lora": {"rnk": 8}}, "lora.rnk: unknown key; did you mean rank"),
+        ("recipes/book/training", {"lora": {"alpha": -1}}, "lora.alpha: should be greater than 0"),
+        ("recipes/book/training", {"lora": {"fan": "in"}}, "lora.fan: should be 'inputs' or 'rank"),
         ("recipes/book/training", 3, "recipes.book.training: "),
         ("recipes/book", None, "recipes.book: "),
         ("recipes", [], "recipes: "),
@@ -149,3 +155,59 @@ def test_an_inherited_mistake_is_reported_once_where_it_stands(config):
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(UserError, match="unknown model 'gpt2-smal'; did you mean gpt2-small-124M"):
         choose("model", "gpt2-smal", {"gpt2-small-124M": 1, "nano-1M": 2})
+
+
+# (training, validation) before, after the named step; score: as printed for GPT-2 medium.
+PUBLISHED = {
+    "book": ((3.826, 3.762), 230, (0.299, 0.657), 50.32),
+    "phi3": ((3.716, 3.644), 230, (0.424, 0.928), 48.87),
+    "mask-prompt": ((2.281, 2.263), 230, (0.143, 0.727), 47.73),
+    "alpaca-52k": ((3.368, 3.412), 22095, (0.761, 1.557), 48.16),
+    "lora": (None, 230, (0.308, 0.652), 50.23),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_chapters_recipes_have_their_published_figures(config, name):
+    initial, step, losses, score = PUBLISHED[name]
+    published = load_settings(config).recipes[name].published
+    assert (published.model, published.judge) == ("gpt2-medium-355M", "llama3")
+    assert (published.initial_losses, published.losses[step]) == (initial, losses)
+    assert published.score == score
+
+
+def test_the_exercises_differ_from_the_chapter_in_one_thing_each(config):
+    recipes = load_settings(config).recipes
+    book = recipes["book"].model_dump(exclude={"published"})
+
+    def changed(name):
+        """Settings other than the book's, those of training by their own names."""
+        own = recipes[name].model_dump(exclude={"published"})
+        flat = [{**recipe, **recipe["training"]} for recipe in (own, book)]
+        return {k: v for k, v in flat[0].items() if k != "training" and v != flat[1][k]}
+
+    assert changed("book-untuned") == {"epochs": 0}
+    assert changed("book-ko") == {"prompt": "alpaca-ko"}
+    assert changed("phi3") == {"prompt": "phi3"}
+    assert changed("mask-prompt") == {"mask_prompt": True}
+    assert changed("alpaca-52k") == {"dataset": "alpaca-52k", "batch_size": 4, "max_length": 512}
+    # alpha / rank is the 16 that the published solution multiplies by
+    assert changed("lora") == {"lora": {"rank": 16, "alpha": 256.0, "fan": "rank"}}
+
+
+def test_published_figures_are_not_inherited(config):
+    config["recipes"]["mine"] = {"extends": "book", "training": {"learning_rate": 1e-4}}
+    recipes = load_settings(config).recipes
+    assert recipes["mine"].published is None
+    assert recipes["book-untuned"].published is None
+    assert recipes["phi3"].published.losses.keys() == {230}
+
+
+def test_training_with_adapters_can_be_taken_back(config):
+    config["recipes"]["full"] = {"extends": "lora", "training": {"lora": None}}
+    config["recipes"]["wider"] = {"extends": "lora", "training": {"lora": {"rank": 32}}}
+    recipes = load_settings(config).recipes
+    assert recipes["full"].training.lora is None
+    assert recipes["wider"].training.lora.model_dump() == {
+        "rank": 32, "alpha": 256.0, "fan": "rank",
+    }  # fmt: skip

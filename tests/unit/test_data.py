@@ -1,58 +1,26 @@
-"""The data set is split as in listing 7.3, and what is wrong with it is said plainly."""
+"""Entries are read strictly, and what is wrong with them is said plainly."""
 
 import json
 
 import pytest
 
-from workflow.lib.data import find_doubtful, read_entries, split_dataset
+from workflow.lib.data import asked_the_same, read_entries
 from workflow.lib.errors import UserError
-from workflow.lib.settings.sources import Split
 
 
 def entry(number, **changes):
     return {"instruction": f"Task {number}", "input": "", "output": f"Answer {number}"} | changes
 
 
-def split(tmp_path, entries, portions):
-    source = tmp_path / "data.json"
-    source.write_text(json.dumps(entries), "utf-8")
-    files = {name: tmp_path / f"{name}.json" for name in ("train", "val", "test", "quality")}
-    split_dataset(source, portions, **files)
-    return {name: json.loads(path.read_text("utf-8")) for name, path in files.items()}
-
-
-def test_the_chapters_1100_entries_are_split_935_110_55_in_order(tmp_path):
-    entries = [entry(n) for n in range(1100)]
-    parts = split(tmp_path, entries, Split())
-    assert parts["train"] == entries[:935]
-    assert parts["test"] == entries[935:1045]
-    assert parts["val"] == entries[1045:]
-    assert parts["quality"]["entries"] == {"train": 935, "test": 110, "val": 55}
-
-
-def test_entries_keep_all_their_keys_and_their_text(tmp_path):
-    entries = [entry(n, kind="x", output="지시사항 ✓") for n in range(20)]
-    assert split(tmp_path, entries, Split())["train"] == entries[:17]
-    assert "지시사항 ✓" in (tmp_path / "train.json").read_text("utf-8")
-
-
-def test_portions_that_leave_a_split_empty_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"9 entries split 0\.85 / 0\.1 leave nothing to test"):
-        split(tmp_path, [entry(n) for n in range(9)], Split())
-    assert not (tmp_path / "train.json").exists()
-
-
-def test_doubtful_entries_are_found_by_number():
+def test_the_same_questions_are_grouped_by_their_answers():
     entries = [
         entry(0), entry(1), entry(1), entry(3, output="other"), entry(3), entry(5),
         entry(0, output="new"), entry(7),
-        entry(5),
+        entry(5, instruction=" Task 5\n"), entry(3, input="differs"),
     ]  # fmt: skip
-    assert find_doubtful(entries, first_test=6, first_val=8) == {
-        "duplicates": [[1, 2], [5, 8]],
-        "conflicting_answers": [[0, 6], [3, 4]],
-        "test_also_in_train": [[0, 6]],
-    }
+    assert asked_the_same(dict(enumerate(entries))) == [
+        [[0], [6]], [[1, 2]], [[3], [4]], [[5, 8]]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -70,7 +38,10 @@ def test_doubtful_entries_are_found_by_number():
         ),
         (b'[{"instruction": "a", "input": "", "output": 3}]', "entry 0 has a number as 'output'"),
         (b'[{"instruction": " ", "input": "", "output": ""}]', "entry 0 has an empty 'instr"),
-        ('[{"instruction": "ä"}]'.encode("latin-1"), r"not UTF-8 \(byte 18\); save the file as"),
+        (
+            '[{"instruction": "ä"}]'.encode("latin-1"),
+            r"not UTF-8 \(line 1, byte 18\); save the file as",
+        ),
         (rb'[{"instruction": "half \ud83d", "input": "", "output": "b"}]', "half a surrogate pair"),
         (b"<!doctype html><html></html>", "not JSON"),
         (b"", "not JSON"),

@@ -23,6 +23,22 @@ def test_a_job_takes_its_part_of_all_settings():
     assert describe(CPU) == "cpu, 1 threads"
 
 
+def test_processes_on_one_machine_divide_its_threads():
+    computing = Computing(device="cpu", threads=5)
+    assert [prepare_device(computing, 1, of) for of in (2, 8)] == [CPU, CPU]
+    assert describe(CPU) == "cpu, 1 threads"
+    prepare_device(computing, 1, 2)
+    assert describe(CPU) == "cpu, 2 threads"
+    prepare_device(Computing(device="cpu", threads=1))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match="gpus: 4, but device cuda is here 2 times; lower gpus"):
+        prepare_device(Computing(threads=1), 3, 4)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(UserError, match="device: cuda is not available here"):

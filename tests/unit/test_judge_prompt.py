@@ -160,7 +160,7 @@ GOOD = "entry: alpaca\ntemplate: 'Task `{prompt}`, right `{output}`, said `{mode
     [
         ("", "should be a valid dictionary"),
         ("- a list", "should be a valid dictionary"),
-        ("template: [", "cannot be read"),
+        ("template: [", "not YAML (line 1"),
         ("entry: alpaca", "template: required, but not there"),
         (GOOD + "scales: {}", "scales: unknown key"),
         (GOOD + "scale: {worst: 5, best: 1}", "scale: best 1 should be above worst 5"),
@@ -191,8 +191,8 @@ def test_a_prompt_of_ones_own_is_a_path(tmp_path: Path) -> None:
 def test_a_missing_prompt_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown judge prompt 'intger'; did you mean integer\?"):
         load_judge_prompt("intger")
-    with pytest.raises(UserError, match="cannot be read: No such file or directory"):
+    with pytest.raises(UserError, match="there is no such file"):
         load_judge_prompt(str(tmp_path / "none.yaml"))
-    with pytest.raises(UserError, match=r"cannot be read: .*byte"):
+    with pytest.raises(UserError, match=r"not UTF-8 .*byte"):
         (tmp_path / "latin.yaml").write_bytes(b"entry: \xe9")
         load_judge_prompt(str(tmp_path / "latin.yaml"))

@@ -1,9 +1,11 @@
 """Prompt styles are the published ones, to the byte."""
 
+import re
+
 import pytest
 
 from workflow.lib.errors import UserError
-from workflow.lib.prompts import load_style
+from workflow.lib.prompts import load_style, prompt_folder
 
 ENTRY = {"instruction": "Identify the correct spelling.", "input": "Ocassion", "output": "Occasion"}
 BARE = {**ENTRY, "input": ""}
@@ -60,9 +62,9 @@ def test_an_unknown_style_suggests_the_nearest():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [", "not readable as YAML"),
+        ("a: [", r"not YAML \(line 1, column 5"),
         ("[]", "should have the keys instruction, input, response, and only those"),
-        ("instruction: '{instruction}'\ninput: '{input}'", "should have the keys"),
+        ("instruction: '{instruction}'\ninput: '{input}'", "has no response; should have the keys"),
         ("instruction: x\ninput: '{input}'\nresponse: '{output}'", "instruction: should be text"),
         (
             "instruction: '{instruction}'\ninput: '{inptu}'\nresponse: '{output}'",
@@ -76,3 +78,20 @@ def test_a_broken_style_is_one_line(tmp_path, text, said):
     with pytest.raises(UserError, match=said) as raised:
         load_style("mine", tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_a_style_of_ones_own_is_named_by_its_path(tmp_path):
+    path = tmp_path / "my own.yaml"
+    path.write_text(
+        "instruction: 'Q: {instruction}'\ninput: ' ({input})'\nresponse: '\nA: {output}'"
+    )
+    style = load_style(str(path))
+    assert style.prompt(ENTRY) == "Q: Identify the correct spelling. (Ocassion)"
+    folders = {
+        prompt_folder(str(path)),
+        prompt_folder("other/my own.yaml"),
+        prompt_folder("alpaca"),
+    }
+    assert len(folders) == 3
+    assert "alpaca" in folders
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", folder) for folder in folders)

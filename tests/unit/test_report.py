@@ -187,6 +187,14 @@ def test_data_quality_is_shown_with_its_effect(page):
     assert "Duplicates: none" in data
     assert "Test entries that also stand in the training split: 1" in data
     assert "7 = 102" in data
+    assert "Almost duplicates: 1" in data
+    assert "41 ≈ 40 (97%)" in data
+    assert "Empty answers: 2" in data
+    assert "Left out for broken: 2" in data
+    assert "140, 141" in data
+    assert "Cut short in tiny / plain: 2 Entries longer than the 64 tokens that it keeps." in data
+    assert "train: 5, 8" in data
+    assert "instruction, words median 3, longest 3" in data
     assert "tiny / plain overlap 36.67 34.48" in data  # 11 of 30 exact, one of them seen
 
 

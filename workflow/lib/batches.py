@@ -33,7 +33,7 @@ def read_split(
     numbers = [n for n, ids in enumerate(split.sequences) if len(ids) > max_length]
     if not numbers:
         return split, []
-    some = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+    some = _some(numbers)
     if too_long == "raise":
         raise UserError(
             f"{path}: {len(numbers)} entries are longer than {max_length} tokens: {some}; shorten "
@@ -42,12 +42,43 @@ def read_split(
     done = "left out for being longer than" if too_long == "drop" else "cut to"
     log.info("%s: %d entries %s %d tokens: %s", path, len(numbers), done, max_length, some)
     if too_long == "drop":
-        kept = np.setdiff1d(np.arange(len(split.sequences)), numbers)
-        if not len(kept):
+        if len(numbers) == len(split.sequences):
             raise UserError(f"{path}: no entry has at most training.max_length tokens; raise it")
-        sequences = [split.sequences[number] for number in kept]
-        split = TokenizedSplit(sequences, split.response_starts[kept])
+        split = _without(split, numbers)
     return split, numbers
+
+
+def leave_out_unanswered(
+    split: TokenizedSplit, path: Path, max_length: int
+) -> tuple[TokenizedSplit, list[int]]:
+    """A split without the entries that a masked prompt leaves nothing to learn from.
+
+    They are those whose prompt alone is longer than what is kept. In a batch they would count for
+    nothing, unseen.
+
+    Args:
+        split: of that path.
+        max_length: where rows are cut.
+
+    Returns:
+        the other entries, and the numbers of those left out, counted from 0 in the split.
+
+    Raises:
+        UserError: there are no others.
+    """
+    numbers = np.flatnonzero(split.response_starts > max_length).tolist()
+    if not numbers:
+        return split, []
+    if len(numbers) == len(split.sequences):
+        raise UserError(
+            f"{path}: no prompt leaves room for a response in {max_length} tokens; raise "
+            "training.max_length or set training.mask_prompt: false"
+        )
+    log.info(
+        "%s: %d entries left out, cut before their responses at %d tokens: %s",
+        path, len(numbers), max_length, _some(numbers),
+    )  # fmt: skip
+    return _without(split, numbers), numbers
 
 
 def make_loader(
@@ -78,3 +109,13 @@ def make_loader(
         shuffle=shuffle,
         drop_last=shuffle,
     )
+
+
+def _without(split: TokenizedSplit, numbers: list[int]) -> TokenizedSplit:
+    kept = np.setdiff1d(np.arange(len(split.sequences)), numbers)
+    return TokenizedSplit([split.sequences[n] for n in kept], split.response_starts[kept])
+
+
+def _some(numbers: list[int]) -> str:
+    """The first ten, for a message."""
+    return ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")

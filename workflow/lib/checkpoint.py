@@ -29,6 +29,8 @@ def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
             state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise UserError(f"{path}: damaged ({error}); delete it and run again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: lacks the model's shape; delete it and run again") from error
     state["out_head.weight"] = state["tok_emb.weight"].clone()
     return _with_weights(config, state)
 
@@ -60,6 +62,16 @@ def write_tensors(content: dict[str, Any], path: Path) -> None:
                 raise error.__context__ from None
             raise
         os.fsync(file.fileno())
+
+
+def trainable_state(model: GPTModel) -> dict[str, torch.Tensor]:
+    """What training changes: all weights, or the adapters alone (workflow/lib/lora.py)."""
+    return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trainable(model: GPTModel, state: dict[str, torch.Tensor]) -> None:
+    """Put back what `trainable_state` gave; frozen weights stay."""
+    model.load_state_dict(model.state_dict() | state)
 
 
 def load_trained_model(path: Path, training: Path) -> GPTModel:

@@ -6,12 +6,14 @@ Unknown keys are refused, and all mistakes are reported at once, each with its p
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
 from workflow.lib.errors import UserError
+from workflow.lib.files import read_yaml
 from workflow.lib.settings.recipe import HOW
 from workflow.lib.settings.whole import Settings
 
@@ -39,11 +41,25 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         settings = Settings.model_validate(config)
     except ValidationError as error:
         mistakes += [_explain(detail, written) for detail in error.errors()]
-    mistakes += _unknown_names(config)
+    mistakes = list(dict.fromkeys([*mistakes, *_unknown_names(config, written)]))
     if mistakes or settings is None:
-        lines = dict.fromkeys(f"  {mistake}" for mistake in mistakes)
+        lines = [f"  {mistake}" for mistake in mistakes]
+        if len(lines) == 1:
+            raise UserError(f"config: {mistakes[0]}")
         raise UserError("\n".join(["the config has mistakes:", *lines]))
     return settings
+
+
+def check_config_file(path: str) -> None:
+    """Refuse a file that is not YAML with keys, which Snakemake would not say the place of.
+
+    Raises:
+        UserError: says where.
+    """
+    if not isinstance(read_yaml(Path(path)), dict):
+        raise UserError(
+            f"{path}: should be a file of keys and values, as the one that came with it"
+        )
 
 
 def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Definition:
@@ -116,6 +132,8 @@ def _complete_recipes(recipes: Any, mistakes: list[str]) -> Any:
         if all(isinstance(layer, dict) for layer in layers):
             complete[name] = _overlay(layers)
             complete[name].pop("extends", None)
+            # Figures belong to the recipe they were printed for, not to a change of it.
+            complete[name]["published"] = written[name].get("published")
     return complete
 
 
@@ -130,8 +148,13 @@ def _overlay(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def _unknown_names(config: Mapping[str, Any]) -> list[str]:
-    """References to definitions that are not there, in any section."""
+def _unknown_names(config: Mapping[str, Any], recipes: Any) -> list[str]:
+    """References to definitions that are not there, in any section.
+
+    Args:
+        config: the recipes in it complete.
+        recipes: as written, to name the one that an inherited mistake stands in.
+    """
 
     def definitions(section: str) -> dict[str, Any]:
         value = config.get(section)
@@ -148,11 +171,14 @@ def _unknown_names(config: Mapping[str, Any]) -> list[str]:
     ]:
         for name, definition in definitions(section).items():
             if isinstance(definition, dict) and key in definition:
-                references.append((f"{section}.{name}.{key}", target, definition[key]))
+                written = _written_in((name, key), recipes) if section == "recipes" else name
+                references.append((f"{section}.{written}.{key}", target, definition[key]))
     return [
         f"{path}: {target} has no {name!r}{_suggest(name, definitions(target))}"
         for path, target, name in references
-        if isinstance(name, str) and name not in definitions(target)
+        if isinstance(name, str)
+        and isinstance(config.get(target), dict)
+        and name not in config[target]
     ]
 
 
@@ -179,6 +205,8 @@ def _explain(detail: Mapping[str, Any], recipes: Any) -> str:
         return f"{path}.backend: required, but not there"
     if detail["type"] == "union_tag_invalid":
         return f"{path}.backend: should be one of {detail['ctx']['expected_tags']}"
+    if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{path}: should be a section of keys, not {detail['input']!r}"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if detail["type"] == "value_error":
         return f"{path}: {message}"

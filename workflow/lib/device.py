@@ -11,19 +11,21 @@ from workflow.lib.errors import UserError
 from workflow.lib.settings.computing import Computing
 
 
-def prepare_device(computing: Computing) -> torch.device:
+def prepare_device(computing: Computing, number: int = 0, of: int = 1) -> torch.device:
     """Choose the device (section 7.4), set torch's threads and how exact CUDA's products are.
 
     Args:
         computing: device auto takes the first there is of cuda, mps, cpu; threads None takes all
             that this process may use; with a precision other than fp32, CUDA multiplies float32
             matrices in TF32.
+        number, of: this process's, from 0, among those on this machine: each has its GPU, or its
+            share of the threads.
 
     Raises:
-        UserError: the named device is not there.
+        UserError: the named device is not there, or fewer GPUs than processes.
     """
     name = computing.device
-    torch.set_num_threads(computing.threads or _allotted_threads())
+    torch.set_num_threads(max(1, (computing.threads or _allotted_threads()) // of))
     _keep_freed_memory()
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -33,6 +35,14 @@ def prepare_device(computing: Computing) -> torch.device:
     if name == "cuda":  # elsewhere the setting would mean something else
         exact = computing.precision == "fp32"
         torch.set_float32_matmul_precision("highest" if exact else "high")
+    if name != "cpu" and of > 1:
+        there = torch.cuda.device_count() if name == "cuda" else 1
+        if there < of:
+            raise UserError(
+                f"gpus: {of}, but device {name} is here {there} times; lower gpus of the recipe"
+            )
+        torch.cuda.set_device(number)
+        return torch.device(name, number)
     return torch.device(name)
 
 

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.errors import UserError
+import yaml
+
+from workflow.lib.errors import UserError, first_line
 
 
 @contextmanager
@@ -54,6 +56,23 @@ def write_json(path: str | Path, content: Any) -> None:
         unfinished.write_text(text + "\n", encoding="utf-8")
 
 
+def read_text(path: str | Path) -> str:
+    """Read a text file; a byte order mark before it does no harm.
+
+    Raises:
+        UserError: not UTF-8; says where.
+    """
+    content = Path(path).read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        bom = len(content) - len(error.object)  # which the decoder does not count
+        line = content.count(b"\n", 0, error.start + bom) + 1
+        raise UserError(
+            f"{path}: not UTF-8 (line {line}, byte {error.start + bom}); save the file as UTF-8"
+        ) from error
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
@@ -61,15 +80,35 @@ def read_json(path: str | Path) -> Any:
         UserError: not UTF-8 or not JSON; says where.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: not UTF-8 (byte {error.start}); save the file as UTF-8"
-        ) from error
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         ) from error
+    except (ValueError, RecursionError) as error:  # a number or a nesting without end
+        raise UserError(f"{path}: not JSON that can be read ({first_line(error)})") from error
+
+
+def read_yaml(path: str | Path, called: str = "") -> Any:
+    """Read a YAML file.
+
+    Args:
+        called: what the file is, to stand before its path in messages.
+
+    Raises:
+        UserError: it cannot be read, is not UTF-8 or is not YAML; says where.
+    """
+    name = f"{called} {path}".strip()
+    try:
+        return yaml.safe_load(read_text(path))
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from error
+    except UserError as error:
+        raise UserError(f"{called} {error}".strip()) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        at = f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(error)
+        raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
 
 
 def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -5,13 +5,17 @@ depend neither on how they were computed nor on what else is in the batch.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import tiktoken
 import torch
+from torch import Tensor
 
+from workflow.lib.checkpoint import load_trained_model
 from workflow.lib.data import read_entries
+from workflow.lib.distributed.team import ALONE, Team
 from workflow.lib.files import write_json
 from workflow.lib.kv_cache import KeyValueCache, bytes_a_position
 from workflow.lib.model import GPTModel
@@ -19,9 +23,25 @@ from workflow.lib.prompts import PromptStyle
 from workflow.lib.runlog import log, progress
 from workflow.lib.sampling import Choice
 from workflow.lib.settings.recipe import Generation
+from workflow.lib.tokenizer import load_tokenizer
 
 CACHE_BYTES = 2**30  # how much memory keys and values may take on a CPU
+Choose = Callable[[Tensor, Sequence[int]], list[int]]  # tokens from logits (B, V), for B numbers
 PROMPT_TOKENS = 4096  # how many tokens of prompts are read at a time
+
+
+def generate_job(team: Team, device: torch.device, job: dict[str, Any]) -> None:
+    """`write_responses` as rule `generate` describes it: paths as text, settings as dicts."""
+    model = load_trained_model(Path(job["model"]), Path(job["training"]))
+    write_responses(
+        model.to(device),
+        Path(job["entries"]),
+        load_tokenizer(Path(job["tokenizer"])),
+        PromptStyle(**job["style"]),
+        Generation(**job["generation"]),
+        Path(job["output"]),
+        team,
+    )
 
 
 def write_responses(
@@ -31,6 +51,7 @@ def write_responses(
     style: PromptStyle,
     settings: Generation,
     output: Path,
+    team: Team = ALONE,
 ) -> None:
     """Answer every entry and store the entries with "model_response" added (listing 7.9).
 
@@ -38,32 +59,47 @@ def write_responses(
         model: on the device to compute on.
         entries: JSON list of test entries.
         output: JSON file to write, in the order of the entries.
+        team: the processes that share the entries, each of which calls this; the first writes.
     """
     loaded = read_entries(entries)
     prompts = [tokenizer.encode_ordinary(style.prompt(entry)) for entry in loaded]
-    answers: dict[int, str] = {}
-    choose = Choice(settings)
-    finished = generate(model, prompts, settings.max_new_tokens, tokenizer.eot_token, choose)
-    for number, tokens in progress(finished, "responses", total=len(prompts)):
-        answers[number] = style.answer(tokenizer.decode(tokens))
+    by_length = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    mine = team.deal(by_length)  # long and short ones for everybody
+    choice = Choice(settings)
+
+    def choose(logits: Tensor, rows: Sequence[int]) -> list[int]:
+        team.beat()
+        return choice(logits, [mine[row] for row in rows])
+
+    finished = generate(
+        model, [prompts[n] for n in mine], settings.max_new_tokens, tokenizer.eot_token, choose
+    )
+    own: dict[int, str] = {}
+    for row, tokens in progress(finished, "responses", total=len(mine)):
+        own[mine[row]] = style.answer(tokenizer.decode(tokens))
+    shares = team.collected((own, choice.ties))
+    if not team.leads:
+        return
+    answers = {number: text for share, _ in shares for number, text in share.items()}
+    ties = sorted(number for _, tied in shares for number in tied)
     write_json(output, [{**entry, "model_response": answers[n]} for n, entry in enumerate(loaded)])
     log.info("%s: %d responses", output, len(loaded))
-    if choose.ties:
+    if ties:
         log.info(
             "%d of them had to choose between tokens that are equal up to rounding, and may go on "
             "differently on another machine: %s",
-            len(choose.ties),
-            ", ".join(map(str, sorted(choose.ties))),
+            len(ties),
+            ", ".join(map(str, ties)),
         )
 
 
-@torch.inference_mode()
+@torch.no_grad()  # inference_mode would forbid weights that are spread over processes
 def generate(
     model: GPTModel,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
     end_of_text: int,
-    choose: Choice | None = None,
+    choose: Choose | None = None,
 ) -> Iterator[tuple[int, list[int]]]:
     """Continue every prompt until end-of-text.
 
@@ -147,7 +183,7 @@ def _next_group(waiting: deque[int], texts: Sequence[Sequence[int]], free: int) 
 
 
 def _slide(
-    model: GPTModel, text: list[int], left: int, end_of_text: int, choose: Choice, number: int
+    model: GPTModel, text: list[int], left: int, end_of_text: int, choose: Choose, number: int
 ) -> None:
     """The chapter's own loop, for a text that outgrew the context: its window slides.
 

@@ -10,9 +10,9 @@ from workflow.lib.settings.recipe import Training
 
 
 def make_optimizer(model: nn.Module, training: Training) -> AdamW:
-    """The chapter's AdamW (section 7.6), each step in one pass over the weights."""
+    """The chapter's AdamW (section 7.6) of all weights that train, each step in one pass."""
     return AdamW(
-        model.parameters(),
+        [weight for weight in model.parameters() if weight.requires_grad],
         lr=training.learning_rate,
         weight_decay=training.weight_decay,
         fused=True,

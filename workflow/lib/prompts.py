@@ -1,14 +1,16 @@
 """Prompt styles: how an entry becomes the text a model reads (listing 7.2, exercise 7.1)."""
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from string import Formatter
-
-import yaml
+from typing import Any
 
 from workflow.lib.errors import UserError
+from workflow.lib.files import read_yaml
 
 PROMPTS = Path(__file__).resolve().parents[1] / "prompts"
 
@@ -54,36 +56,79 @@ def load_style(name: str, folder: Path = PROMPTS) -> PromptStyle:
     """Read a prompt style.
 
     Args:
-        name: a file of the folder, without .yaml.
+        name: a file of the folder, without .yaml, or the path of one's own.
 
     Raises:
-        UserError: there is no such style, or its file is broken.
+        UserError: there is no such style, or its file is broken; one line.
     """
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        styles = sorted(p.stem for p in folder.glob("*.yaml"))
-        near = get_close_matches(name, styles, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(styles)}"
-        raise UserError(f"unknown prompt style {name!r}; {hint}")
-    try:
-        templates = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    kind = "prompt style"
+    path = prompt_file(kind, name, folder)
+    templates = read_yaml(path, kind)
     wanted = {"instruction": "instruction", "input": "input", "response": "output"}
-    if not isinstance(templates, dict) or set(templates) != set(wanted):
-        raise UserError(f"{path}: should have the keys {', '.join(wanted)}, and only those")
+    keys = f"should have the keys {', '.join(wanted)}, and only those"
+    if not isinstance(templates, dict):
+        raise UserError(f"{kind} {path}: {keys}")
+    if wrong := [f"has no {key}" for key in wanted if key not in templates]:
+        raise UserError(f"{kind} {path}: {' and '.join(wrong)}; {keys}")
+    if wrong := [str(key) for key in templates if key not in wanted]:
+        raise UserError(f"{kind} {path}: unknown key {', '.join(wrong)}; {keys}")
     for key, placeholder in wanted.items():
-        _check_template(path, key, templates[key], placeholder)
+        if mistake := _mistake_of(templates[key], placeholder):
+            raise UserError(f"{kind} {path}: {key}: {mistake}")
     return PromptStyle(**templates)
 
 
-def _check_template(path: Path, key: str, template: object, placeholder: str) -> None:
-    """A template is text with exactly its own placeholder."""
+def prompt_file(kind: str, name: str, folder: Path) -> Path:
+    """The file that a config names.
+
+    Args:
+        kind: what is named, for messages.
+        name: a file of the folder, without .yaml, or a path: with a slash, or ending in .yaml.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if _is_path(name):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            why = "it is a folder" if path.is_dir() else "there is no such file"
+            raise UserError(f"{kind} {name}: {why}")
+        return path
+    known = {path.stem: path for path in folder.glob("*.yaml")}
+    if name not in known:
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
+        raise UserError(f"unknown {kind} {name!r}; {hint}")
+    return known[name]
+
+
+def prompt_folder(name: str) -> str:
+    """What a prompt style's results are kept under: one folder, whatever it is named by.
+
+    Returns:
+        the name, or of a path the file's name with a digest of the path, so that two files of one
+        name are two styles.
+    """
+    if not _is_path(name):
+        return name
+    stem = re.sub(r"[^A-Za-z0-9_-]", "-", Path(name).stem)
+    return f"{stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
+def _mistake_of(template: Any, placeholder: str) -> str | None:
+    """What keeps something from being text with exactly its own placeholder; None if it is."""
+    wanted = f"should be text with {{{placeholder}}} in it, once"
+    if not isinstance(template, str):
+        return wanted
     try:
-        found = [field for _, field, _, _ in Formatter().parse(str(template)) if field is not None]
+        fields = [field for field in Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
-        raise UserError(
-            f"{path}: {key}: {error}; a brace itself is written {{{{ or }}}}"
-        ) from error
-    if not isinstance(template, str) or found != [placeholder]:
-        raise UserError(f"{path}: {key}: should be text with {{{placeholder}}} in it, once")
+        return f"{error}; a brace itself is written {{{{ or }}}}"
+    found = [name for _, name, *_ in fields]
+    if found != [placeholder] or fields[0][2:] != ("", None):  # no {input!r}, no {input:>9}
+        return f"{wanted}, not {', '.join(f'{{{name}}}' for name in found) or 'none'}"
+    return None

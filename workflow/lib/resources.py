@@ -19,7 +19,7 @@ from typing import Any
 
 from workflow.lib.errors import UserError
 from workflow.lib.settings.cluster import JobResources, Limits
-from workflow.lib.settings.recipe import Recipe
+from workflow.lib.settings.recipe import Lora, Recipe
 from workflow.lib.shapes import Shape
 from workflow.lib.workload import Workload
 
@@ -53,7 +53,7 @@ def finetune_needs(shape: Shape, recipe: Recipe, data: Workload, device: str = "
         device: as in config.yaml; all but cpu means a GPU.
     """
     training = recipe.training
-    parameters, lora = shape.parameters, getattr(training, "lora", None)
+    parameters, lora = shape.parameters, training.lora
     learned = shape.adapter_parameters(lora.rank) if lora else parameters
     sequences = ceil(training.batch_size / training.gradient_accumulation / recipe.processes)
     length = min(data.longest, training.max_length, shape.context_length)
@@ -159,8 +159,8 @@ def _changes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
         if training.batch_size % parts == 0:
             label = f"training.gradient_accumulation: {parts}"
             yield _with(recipe, label, gradient_accumulation=parts)
-    if "lora" in type(training).model_fields and training.lora is None:
-        adapters = type(training)(lora={"rank": 16}).lora
+    if training.lora is None:
+        adapters = Lora(rank=16)
         yield _with(recipe, "training.lora: {rank: 16}", lora=adapters)
         parts = training.batch_size
         yield _with(

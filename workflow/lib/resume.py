@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 
-from workflow.lib.checkpoint import write_tensors
+from workflow.lib.checkpoint import load_trainable, trainable_state, write_tensors
+from workflow.lib.distributed.team import ALONE, Team
 from workflow.lib.errors import first_line
 from workflow.lib.model import GPTModel
 from workflow.lib.runlog import log
@@ -52,7 +53,7 @@ class State:
         seconds: of training and evaluation, runs that were killed included up to the checkpoint.
         evaluations: so far.
         samples: responses so far, as in samples.json.
-        best: weights of the lowest validation loss so far, if they are to be kept.
+        best: trained weights of the lowest validation loss so far, if they are to be kept.
         epoch_began: state of the random generator from which this epoch's order is drawn.
         resumed_at: steps that were done whenever a killed training went on.
     """
@@ -80,10 +81,15 @@ class Checkpoint:
         belongs_to: whatever the training depends on, as JSON can hold it.
         every: steps between two checkpoints; if None, one a minute, or fewer where writing one
             takes longer than a twentieth of the time between them.
+        team: the processes; the first writes, all read, and there may be more or fewer of them
+            when the training goes on.
     """
 
-    def __init__(self, path: Path, belongs_to: dict[str, Any], every: int | None) -> None:
+    def __init__(
+        self, path: Path, belongs_to: dict[str, Any], every: int | None, team: Team = ALONE
+    ) -> None:
         self.path = path
+        self.team = team
         self.key = hashlib.sha256(json.dumps(belongs_to, sort_keys=True).encode()).hexdigest()
         self.every = every
         self.due_at = time.monotonic() + PAUSE
@@ -91,7 +97,8 @@ class Checkpoint:
     def save_if_due(self, state: State) -> None:
         """Write the state, unless it is too early for that."""
         began = time.monotonic()
-        if state.steps % self.every == 0 if self.every else began >= self.due_at:
+        due = state.steps % self.every == 0 if self.every else began >= self.due_at
+        if self.team.decided(due):
             self.save(state)
             now = time.monotonic()
             self.due_at = now + max(PAUSE, 20 * (now - began))
@@ -100,11 +107,13 @@ class Checkpoint:
         """Write the state beside the file, then put it in place in one step."""
         content = vars(state) | {
             "key": self.key,
-            "model": state.model.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
+            "model": self.team.whole(trainable_state(state.model)),
+            "optimizer": self.team.whole_optimizer(state.optimizer),
             "evaluations": [asdict(evaluated) for evaluated in state.evaluations],
             "random": _random_states(state.model),
         }
+        if not self.team.leads:
+            return
         try:
             write_tensors(content, self.path)
         except (OSError, RuntimeError) as error:  # a full disk must not end the training
@@ -115,15 +124,14 @@ class Checkpoint:
         if not self.path.exists():
             return False
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except (OSError, RuntimeError, UnpicklingError, EOFError, LookupError, ValueError) as error:
             log.info("%s: not readable (%s); starting anew", self.path, first_line(error))
             return False
         if content.pop("key", None) != self.key:
             log.info("%s: of other settings, inputs or code; starting anew", self.path)
             return False
-        state.model.load_state_dict(content.pop("model"))
-        state.optimizer.load_state_dict(content.pop("optimizer"))
+        self._load(state.model, state.optimizer, content.pop("model"), content.pop("optimizer"))
         _set_random_states(state.model, content.pop("random"))
         state.evaluations = [Evaluated(**values) for values in content.pop("evaluations")]
         for name, value in content.items():
@@ -131,6 +139,19 @@ class Checkpoint:
         state.resumed_at.append(state.steps)
         log.info("Resumed after %d steps, from %s", state.steps, self.path)
         return True
+
+    def _load(
+        self, model: GPTModel, optimizer: AdamW, weights: dict[str, Tensor], means: dict[str, Any]
+    ) -> None:
+        """Take up weights and what AdamW remembers, of which each process may hold a part."""
+        own = trainable_state(model)
+        load_trainable(model, {n: self.team.spread(w, own[n]) for n, w in weights.items()})
+        trained = [weight for group in optimizer.param_groups for weight in group["params"]]
+        spread = {
+            number: {name: self.team.spread(value, trained[number]) for name, value in of.items()}
+            for number, of in means["state"].items()
+        }
+        optimizer.load_state_dict(means | {"state": spread})
 
     def remove(self) -> None:
         """Nothing is left once the outputs are written."""

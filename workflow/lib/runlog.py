@@ -29,11 +29,8 @@ def rule_log(path: str | Path) -> Iterator[None]:
         path: the rule's log file, written anew.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, "w", "utf-8")]
-    log.setLevel(logging.INFO)
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
+    Path(path).write_bytes(b"")
+    handlers = log_to(path)
     log.info("%s", _job_of(Path(path)))
     try:
         yield
@@ -52,6 +49,16 @@ def rule_log(path: str | Path) -> Iterator[None]:
             log.removeHandler(handler)
             if isinstance(handler, logging.FileHandler):
                 handler.close()
+
+
+def log_to(path: str | Path) -> list[logging.Handler]:
+    """Send log lines to stderr and to the end of a file, to which other processes may add too."""
+    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, "a", "utf-8")]
+    log.setLevel(logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+    return handlers
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:

@@ -7,10 +7,9 @@ import tiktoken
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 from tiktoken_ext.openai_public import r50k_pat_str
 
+from workflow.lib.data import END_OF_TEXT
 from workflow.lib.errors import UserError
 from workflow.lib.files import read_json
-
-END_OF_TEXT = "<|endoftext|>"
 
 # tiktoken would keep copies of these files in a temporary folder, found again by path alone.
 os.environ["TIKTOKEN_CACHE_DIR"] = ""

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from workflow.lib.checkpoint import trainable_state
 from workflow.lib.collate import IGNORE_INDEX
+from workflow.lib.distributed.team import ALONE, Team
 from workflow.lib.errors import UserError
 from workflow.lib.model import GPTModel
 from workflow.lib.optimise import update
@@ -31,6 +33,7 @@ def train_model(
     evaluation: Evaluation,
     *,
     bf16: bool = False,
+    team: Team = ALONE,
     after_step: Callable[[State], None],
     after_epoch: Callable[[int], None],
 ) -> None:
@@ -39,6 +42,7 @@ def train_model(
     Args:
         state: changed in place.
         train_loader, val_loader: batches; the first shuffles.
+        team: the processes that share every batch.
         after_step: called after every step and its evaluation.
         after_epoch: called with the number of finished epochs.
     """
@@ -49,14 +53,15 @@ def train_model(
         state.epoch = epoch
         for inputs, targets in remaining_batches(train_loader, state):
             model.train()
-            for part in loss_parts(model, inputs, targets, training.gradient_accumulation, bf16):
+            parts = training.gradient_accumulation
+            for part in loss_parts(model, inputs, targets, parts, bf16, team):
                 part.backward()  # gradients of the parts add up to that of the batch
             update(state.optimizer, training, state.steps, all_steps)
             state.tokens_seen += inputs.numel()
             if state.steps % evaluation.every == 0:
-                losses = evaluate(model, train_loader, val_loader, training, evaluation, bf16)
+                losses = evaluate(model, train_loader, val_loader, training, evaluation, bf16, team)
                 evaluated = Evaluated(state.steps, epoch, state.tokens_seen, *losses)
-                _note(state, evaluated, training.keep)
+                _note(state, evaluated, training.keep, team)
             state.steps += 1
             state.batches_done += 1
             state.seconds = time.perf_counter() - began
@@ -65,7 +70,7 @@ def train_model(
         state.batches_done = 0
 
 
-@torch.inference_mode()
+@torch.no_grad()  # inference_mode would forbid weights that are spread over processes
 def evaluate(
     model: GPTModel,
     train_loader: DataLoader,
@@ -73,34 +78,44 @@ def evaluate(
     training: Training,
     evaluation: Evaluation,
     bf16: bool = False,
+    team: Team = ALONE,
 ) -> tuple[float, float]:
     """Mean of batch means over the first batches of both sets (chapter 5's evaluate_model).
 
-    Each loader begins a new pass, which draws from the random generator.
+    Each loader begins a new pass, which draws from the random generator. The processes of a team
+    share the batches and get the same means.
     """
     model.eval()
     means = []
     for loader in (train_loader, val_loader):
         losses = [
-            sum(loss_parts(model, *batch, training.gradient_accumulation, bf16))
+            sum(loss_parts(model, *batch, training.gradient_accumulation, bf16, team))
             for batch in islice(loader, evaluation.batches)
         ]
-        means.append(sum(torch.stack(losses).tolist()) / len(losses))  # a GPU is waited for here
+        whole = team.sum(torch.stack(losses))
+        means.append(sum(whole.tolist()) / len(losses))  # a GPU is waited for here
     return means[0], means[1]
 
 
 def loss_parts(
-    model: GPTModel, inputs: Tensor, targets: Tensor, parts: int = 1, bf16: bool = False
+    model: GPTModel,
+    inputs: Tensor,
+    targets: Tensor,
+    parts: int = 1,
+    bf16: bool = False,
+    team: Team = ALONE,
 ) -> Iterator[Tensor]:
     """Mean cross-entropy over the targets of a batch that count, as summands (section 7.3).
 
     Every summand is divided by the targets of the whole batch, so that it does not matter how
-    these are spread over the parts.
+    these are spread over the parts, nor over the processes: their losses add up to that of the
+    batch, and so do their gradients, which they exchange in the last part.
 
     Args:
         inputs, targets: (B, T), as `collate` makes them.
         parts: how many to compute one after the other, each of about B / parts sequences.
         bf16: whether matrices are multiplied in bfloat16.
+        team: the processes; each yields the loss of its own sequences.
     """
     counted = int((targets != IGNORE_INDEX).sum())
     if not counted:
@@ -108,14 +123,16 @@ def loss_parts(
             "a batch has prompts alone, cut before their responses; raise training.max_length or "
             "set training.too_long: drop"
         )
-    for part in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
-        if (part[1] != IGNORE_INDEX).any():
-            with torch.autocast(model.tok_emb.weight.device.type, torch.bfloat16, enabled=bf16):
-                loss = summed_loss(model, *part)
-            yield loss / counted
+    chunks = zip(inputs.chunk(parts), targets.chunk(parts), strict=True)
+    counting = [chunk for chunk in chunks if (chunk[1] != IGNORE_INDEX).any()]
+    for chunk in counting:
+        with torch.autocast(model.tok_emb.weight.device.type, torch.bfloat16, enabled=bf16):
+            last = chunk is counting[-1]
+            loss = team.loss_of_share(summed_loss, model, *chunk, last=last)
+        yield loss / counted
 
 
-def _note(state: State, evaluated: Evaluated, keep: str) -> None:
+def _note(state: State, evaluated: Evaluated, keep: str, team: Team) -> None:
     """Add an evaluation; keep a copy of the weights if it is the best and that is wanted."""
     losses = evaluated.train_loss, evaluated.val_loss
     log.info("Ep %d (Step %06d): Train loss %.3f, Val loss %.3f",
@@ -125,6 +142,6 @@ def _note(state: State, evaluated: Evaluated, keep: str) -> None:
             f"the loss is {losses} at step {evaluated.step}; lower training.learning_rate"
         )
     if keep == "best" and all(evaluated.val_loss < e.val_loss for e in state.evaluations):
-        weights = state.model.state_dict().items()
+        weights = team.whole(trainable_state(state.model)).items()
         state.best = {name: weight.to("cpu", copy=True) for name, weight in weights}
     state.evaluations.append(evaluated)

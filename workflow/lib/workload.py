@@ -39,7 +39,7 @@ def workload_of_entries(path: Path) -> Workload:
     """
     entries = json.loads(path.read_text("utf-8"))
     lengths = [
-        TEMPLATE_TOKENS + len(f"{entry['instruction']}{entry['input']}".encode()) // 2
+        TEMPLATE_TOKENS + len(f"{entry['instruction']}{entry.get('input', '')}".encode()) // 2
         for entry in entries
     ]
     return Workload(len(lengths), max(lengths), sum(lengths))

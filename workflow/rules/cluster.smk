@@ -2,6 +2,7 @@
 
 import os
 from functools import lru_cache
+from types import SimpleNamespace
 
 from snakemake.exceptions import ResourceValidationError
 from snakemake.persistence import PersistenceBase
@@ -57,10 +58,6 @@ def gpus_of(wildcards):
     return 0 if SETTINGS.device == "cpu" else recipe_of(wildcards).processes
 
 
-def nodes_of(wildcards):
-    return recipe_of(wildcards).nodes
-
-
 def refuse(what, shape, recipe, data):
     """Stop with one line at a job that fits nowhere."""
     try:
@@ -76,9 +73,7 @@ def refuse_what_cannot_fit():
         shape = shape_of_source(source.url, Path("resources/gpt2", model))
         for name in SETTINGS.compare.recipes if shape else ():
             recipe = SETTINGS.recipes[name]
-            tokens = Path(
-                "results/tokens", source.tokenizer, recipe.dataset, recipe.prompt, "train.npz"
-            )
+            tokens = Path(tokens_of(SimpleNamespace(model=model, recipe=name), "train"))
             data = workload_of_tokens(tokens) if tokens.exists() else UNKNOWN
             refuse_if_too_large(
                 f"finetune {model} {name}", shape, recipe, data, SETTINGS.limits, SETTINGS.device

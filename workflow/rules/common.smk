@@ -1,28 +1,23 @@
 # What all rules share: the checked settings, and what a variant's names stand for.
 
+import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from workflow.lib.chapter_file import check_chapter_file_name
 from workflow.lib.config import choose, compared, load_settings
-from workflow.lib.errors import UserError
+from workflow.lib.errors import or_exit
 from workflow.lib.files import check_folder, sha256_of
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.outcome import outcome_lines
-from workflow.lib.prompts import load_style
+from workflow.lib.prompts import load_style, prompt_folder
 from workflow.lib.provenance import code_digest
+from workflow.lib.settings.sources import Selection
 
 BEGAN = time.time()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
-
-
-def or_exit(function, *arguments):
-    """Call, or end Snakemake with the one line that says what the user can put right."""
-    try:
-        return function(*arguments)
-    except UserError as error:
-        sys.exit(f"error: {error}")
 
 
 SETTINGS = or_exit(load_settings, config)
@@ -42,6 +37,13 @@ def recipe_of(wildcards):
     return defined("recipe", wildcards.recipe)
 
 
+# Recipes that train adapters, as a regular expression; one that nothing matches if there are none.
+LORA_RECIPES = (
+    "|".join(re.escape(n) for n, recipe in SETTINGS.recipes.items() if recipe.training.lora)
+    or "(?!)"
+)
+
+
 def tokenizer_of(wildcards):
     """Files of the tokenizer that a model reads."""
     name = defined("model", wildcards.model).tokenizer
@@ -51,7 +53,13 @@ def tokenizer_of(wildcards):
 def tokens_of(wildcards, split):
     """Token ids of one split, as this model and recipe read it."""
     tokenizer, recipe = defined("model", wildcards.model).tokenizer, recipe_of(wildcards)
-    return f"results/tokens/{tokenizer}/{recipe.dataset}/{recipe.prompt}/{split}.npz"
+    return f"results/tokens/{tokenizer}/{recipe.dataset}/{prompt_folder(recipe.prompt)}/{split}.npz"
+
+
+def style_in(folder):
+    """The prompt style whose tokens a folder of results/tokens holds."""
+    styles = {prompt_folder(recipe.prompt): recipe.prompt for recipe in SETTINGS.recipes.values()}
+    return style_of(styles.get(folder, folder))
 
 
 def style_of(name):
@@ -86,6 +94,23 @@ def source_of(kind, name):
     return defined(kind, name).model_dump(include={"url", "mirrors", "sha256"})
 
 
+def part_of(dataset, path):
+    """Where the file of a data set comes from that is kept at a path."""
+    definition = defined("dataset", dataset)
+    paths = {kept: definition.parts()[part] for part, kept in definition.raw(dataset).items()}
+    return or_exit(choose, f"file of dataset {dataset}:", path, paths)
+
+
+def raw_of(dataset):
+    """The files of a data set as they came, by split, or one under the empty name."""
+    return defined("dataset", dataset).raw(dataset)
+
+
+def selection_of(dataset):
+    """What is taken of a data set's files, as params."""
+    return defined("dataset", dataset).model_dump(include=set(Selection.model_fields))
+
+
 def local_files(source, names=("",)):
     """A source that is a local path: its files, so that editing them reruns what follows.
 
@@ -99,6 +124,13 @@ def of_variants(file):
     """A file of every compared variant."""
     names = SETTINGS.compare
     return expand(f"results/{{m}}/{{r}}/{file}", m=names.models, r=names.recipes)
+
+
+def of_tokens():
+    """The token ids that the compared variants are trained and validated on."""
+    names = SETTINGS.compare
+    variants = [SimpleNamespace(model=m, recipe=r) for m in names.models for r in names.recipes]
+    return sorted({tokens_of(v, split) for v in variants for split in ("train", "val")})
 
 
 def of_judged(file):
@@ -135,6 +167,7 @@ def print_outcome():
 
 wildcard_constraints:
     dataset=r"[^/]+",
+    format="json|jsonl|csv|parquet",
     judge=r"[^/]+",
     model=r"[^/]+",
     prompt=r"[^/]+",

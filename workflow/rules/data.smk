@@ -1,48 +1,89 @@
 # From an address to token ids (sections 7.2 and 7.3).
 
+RAW = "resources/datasets/{dataset}.{format}"
+RAW_SPLIT = "resources/datasets/{dataset}/{split}.{format}"
+
 
 rule download_dataset:
     input:
-        lambda wildcards: local_files(defined("dataset", wildcards.dataset)),
+        lambda wildcards: local_files(part_of(wildcards.dataset, RAW.format(**wildcards))),
     output:
-        "resources/datasets/{dataset}.json",
+        RAW,
     log:
-        "results/logs/download_dataset/{dataset}.log",
+        "results/logs/download_dataset/{dataset}.{format}.log",
     retries: 0
     localrule: True
     conda:
         PIPELINE_ENV
     params:
         key="datasets.{dataset}",
-        source=lambda wildcards: source_of("dataset", wildcards.dataset),
+        source=lambda wildcards: part_of(wildcards.dataset, RAW.format(**wildcards)).model_dump(),
         code=code_digest("workflow/scripts/download_dataset.py"),
     script:
         "../scripts/download_dataset.py"
 
 
+# The same for a data set that comes as three files.
+use rule download_dataset as download_split with:
+    input:
+        lambda wildcards: local_files(part_of(wildcards.dataset, RAW_SPLIT.format(**wildcards))),
+    output:
+        RAW_SPLIT,
+    log:
+        "results/logs/download_split/{dataset}/{split}.{format}.log",
+    params:
+        key="datasets.{dataset}.files.{split}",
+        source=lambda wildcards: part_of(
+            wildcards.dataset, RAW_SPLIT.format(**wildcards)
+        ).model_dump(),
+
+
 rule split:
     input:
-        dataset="resources/datasets/{dataset}.json",
+        lambda wildcards: raw_of(wildcards.dataset).values(),
     output:
         train="results/data/{dataset}/train.json",
         val="results/data/{dataset}/val.json",
         test="results/data/{dataset}/test.json",
-        quality=report(
-            "results/data/{dataset}/quality.json",
-            caption="../report/quality.rst",
-            category="Data",
-            labels={"data set": "{dataset}", "what": "doubtful entries"},
-        ),
+        origins="results/data/{dataset}/origins.json",
     log:
         "results/logs/split/{dataset}.log",
     localrule: True
     conda:
         PIPELINE_ENV
     params:
-        split=lambda wildcards: defined("dataset", wildcards.dataset).split.model_dump(),
+        key="datasets.{dataset}",
+        parts=lambda wildcards: list(raw_of(wildcards.dataset)),
+        selection=lambda wildcards: selection_of(wildcards.dataset),
         code=code_digest("workflow/scripts/split_dataset.py"),
     script:
         "../scripts/split_dataset.py"
+
+
+# Apart from `split`, so that nothing is trained again for another way to look for alike entries.
+rule quality:
+    input:
+        train="results/data/{dataset}/train.json",
+        val="results/data/{dataset}/val.json",
+        test="results/data/{dataset}/test.json",
+        origins="results/data/{dataset}/origins.json",
+    output:
+        report(
+            "results/data/{dataset}/quality.json",
+            caption="../report/quality.rst",
+            category="Data",
+            labels={"data set": "{dataset}", "what": "doubtful entries"},
+        ),
+    log:
+        "results/logs/quality/{dataset}.log",
+    localrule: True
+    conda:
+        PIPELINE_ENV
+    params:
+        near=lambda wildcards: defined("dataset", wildcards.dataset).near,
+        code=code_digest("workflow/scripts/measure_quality.py"),
+    script:
+        "../scripts/measure_quality.py"
 
 
 rule download_tokenizer:
@@ -79,7 +120,7 @@ rule tokenize:
     conda:
         PIPELINE_ENV
     params:
-        style=lambda wildcards: style_of(wildcards.prompt),
+        style=lambda wildcards: style_in(wildcards.prompt),
         code=code_digest("workflow/scripts/tokenize_split.py"),
     script:
         "../scripts/tokenize_split.py"

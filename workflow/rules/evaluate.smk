@@ -22,7 +22,8 @@ rule generate:
     threads: all_cores
     resources:
         gpu=gpus_of,
-        nodes=nodes_of,
+        processes=lambda wildcards: recipe_of(wildcards).gpus,
+        nodes=lambda wildcards: recipe_of(wildcards).nodes,
         mem_mb=generate_asks_for("mem_mb"),
         runtime=generate_asks_for("runtime"),
     params:

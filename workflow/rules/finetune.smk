@@ -17,12 +17,16 @@ rule finetune:
         training="results/{model}/{recipe}/training.json",
     log:
         "results/logs/finetune/{model}/{recipe}.log",
+    wildcard_constraints:
+        recipe=f"(?!({LORA_RECIPES})/)[^/]+",
     conda:
         PIPELINE_ENV
     threads: all_cores
     resources:
         gpu=gpus_of,
-        nodes=nodes_of,
+        processes=lambda wildcards: recipe_of(wildcards).gpus,
+        nodes=lambda wildcards: recipe_of(wildcards).nodes,
+        sharding=lambda wildcards: recipe_of(wildcards).sharding,
         mem_mb=finetune_asks_for("mem_mb"),
         runtime=finetune_asks_for("runtime"),
     params:
@@ -33,6 +37,15 @@ rule finetune:
         code=code_digest("workflow/scripts/finetune.py"),
     script:
         "../scripts/finetune.py"
+
+
+# The same with the adapters as a file of their own; model.pth has them merged into the weights.
+use rule finetune as finetune_lora with:
+    output:
+        **rules.finetune.output,
+        adapter="results/{model}/{recipe}/adapter.safetensors",
+    wildcard_constraints:
+        recipe=LORA_RECIPES,
 
 
 rule plot_losses:

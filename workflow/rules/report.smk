@@ -34,6 +34,7 @@ rule report:
         trainings=of_variants("training.json"),
         plots=of_variants("loss.png"),
         qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
+        tokens=of_tokens(),
         summary="results/summary.csv",
         template=sorted(map(str, Path("workflow/report").glob("*.j2"))),
     output:

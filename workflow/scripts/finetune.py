@@ -2,24 +2,23 @@
 
 from pathlib import Path
 
-from workflow.lib.device import prepare_device
-from workflow.lib.finetune import Inputs, Outputs, finetune
-from workflow.lib.prompts import PromptStyle
+from workflow.lib.distributed.launch import Processes, compute
+from workflow.lib.finetune import Inputs, finetune_job
 from workflow.lib.runlog import rule_log
 from workflow.lib.settings.computing import Computing
-from workflow.lib.settings.recipe import Evaluation, Training
-from workflow.lib.tokenizer import load_tokenizer
 
 with rule_log(snakemake.log[0]):
     computing = Computing.of(snakemake.config)
-    finetune(
-        Inputs(**{name: Path(snakemake.input[name]) for name in Inputs.__dataclass_fields__}),
-        Outputs(**{name: Path(path) for name, path in snakemake.output.items()}),
-        load_tokenizer(Path(snakemake.input.tokenizer[0]).parent),
-        PromptStyle(**snakemake.params.style),
-        Training(**snakemake.params.training),
-        Evaluation(**snakemake.params.evaluation),
-        prepare_device(computing),
-        code=snakemake.params.code,
-        **computing.model_dump(include={"precision", "checkpoint_every"}),
-    )
+    job = {
+        "inputs": {name: snakemake.input[name] for name in Inputs.__dataclass_fields__},
+        "outputs": dict(snakemake.output.items()),
+        "tokenizer": str(Path(snakemake.input.tokenizer[0]).parent),
+        **{name: snakemake.params[name] for name in ("style", "training", "evaluation")},
+        "how": {
+            "code": snakemake.params.code,
+            "sharding": snakemake.resources.sharding,
+            **computing.model_dump(include={"precision", "checkpoint_every"}),
+        },
+    }
+    processes = Processes(snakemake.resources.processes, snakemake.resources.nodes)
+    compute(finetune_job, job, computing, processes, snakemake.log[0])

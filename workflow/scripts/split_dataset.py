@@ -1,14 +1,15 @@
-"""Split a data set (listing 7.3)."""
+"""Read a data set and split it (listing 7.3)."""
 
 from pathlib import Path
 
-from workflow.lib.data import split_dataset
 from workflow.lib.runlog import rule_log
-from workflow.lib.settings.sources import Split
+from workflow.lib.settings.sources import Selection
+from workflow.lib.split import split_dataset
 
 with rule_log(snakemake.log[0]):
     split_dataset(
-        Path(snakemake.input.dataset),
-        Split(**snakemake.params.split),
+        dict(zip(snakemake.params.parts, map(Path, snakemake.input), strict=True)),
+        Selection(**snakemake.params.selection),
+        snakemake.params.key,
         **{name: Path(path) for name, path in snakemake.output.items()},
     )

@@ -3,15 +3,13 @@
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from workflow.lib.config import choose
 from workflow.lib.errors import UserError
-from workflow.lib.prompts import PROMPTS, PromptStyle, load_style
+from workflow.lib.files import read_yaml
+from workflow.lib.prompts import PROMPTS, PromptStyle, load_style, prompt_file
 from workflow.lib.section import Section
 
 JUDGE_PROMPTS = PROMPTS / "judge"
@@ -98,15 +96,9 @@ def load_judge_prompt(name: str) -> JudgePrompt:
     Raises:
         UserError: there is no such file, or it is broken; one line.
     """
-    path = Path(name)
-    if "/" not in name and path.suffix not in (".yaml", ".yml"):
-        path = choose("judge prompt", name, {p.stem: p for p in JUDGE_PROMPTS.glob("*.yaml")})
+    path = prompt_file("judge prompt", name, JUDGE_PROMPTS)
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-        prompt = JudgePrompt.model_validate(content)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(f"judge prompt {path}: cannot be read: {reason}") from error
+        prompt = JudgePrompt.model_validate(read_yaml(path, "judge prompt"))
     except ValidationError as error:
         mistakes = "; ".join(_explain(detail) for detail in error.errors())
         raise UserError(f"judge prompt {path}: {mistakes}") from error
@@ -127,6 +119,10 @@ def _disarm(text: str) -> str:
 def _explain(detail: Mapping[str, Any]) -> str:
     """One mistake found by pydantic."""
     path = ".".join(str(part) for part in detail["loc"])
-    messages = {"missing": "required, but not there", "extra_forbidden": "unknown key"}
+    messages = {
+        "missing": "required, but not there",
+        "extra_forbidden": "unknown key",
+        "model_type": "should be a section of keys",
+    }
     message = messages.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     return f"{path}: {message}" if path else message

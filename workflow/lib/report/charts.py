@@ -122,6 +122,30 @@ def bin_counts(scores: Sequence[float]) -> list[int]:
     return counts
 
 
+def lengths(bins: Sequence[tuple[str, int]]) -> Markup:
+    """How many entries are how long.
+
+    Args:
+        bins: each range in words and its count, one after the other.
+    """
+    highest = max(count for _, count in bins)
+    frame = _Frame(_SMALL, (0, len(bins)), (0, highest))
+    parts = [
+        *frame.y_axis([tick for tick in nice_ticks(highest, 3) if tick == int(tick)], "entries"),
+        *frame.x_axis((), "length"),
+    ]
+    for number, (words, count) in enumerate(bins):
+        left, right = frame.x(number) + 1, frame.x(number + 1) - 1
+        parts.append(
+            f'<rect class="bar" x="{left:.1f}" width="{right - left:.1f}" y="{frame.y(count):.1f}" '
+            f'height="{frame.y(0) - frame.y(count):.1f}">'
+            f"<title>{escape(words)}: {count} entries</title></rect>"
+        )
+        start = float(words.split()[0].replace(",", ""))
+        parts.append(_text((left + right) / 2, frame.bottom + 14, thousands(start), "middle"))
+    return frame.chart(f"Lengths of {sum(count for _, count in bins)} entries", parts)
+
+
 def scatter(lengths: Sequence[float], scores: Sequence[float], longest: float) -> Markup:
     """Score of each answer over its length.
 

@@ -40,6 +40,7 @@ def write_report(
     qualities: Mapping[str, Path],
     summary: Path,
     output: Path,
+    tokens: Sequence[Path] = (),
 ) -> None:
     """Write one self-contained page about a run (section 7.8 and figure 7.17).
 
@@ -51,6 +52,7 @@ def write_report(
         qualities: quality.json of every data set.
         summary: summary.csv of the run.
         output: HTML file to write; the same bytes from the same files.
+        tokens: files of the token ids that the variants read.
     """
     recipes = settings["recipes"]
     datasets = {variant.recipe: recipes[variant.recipe]["dataset"] for variant in variants}
@@ -92,7 +94,7 @@ def write_report(
         tests=same_test(runs),
         answer=answer,
         qualities=[
-            read_quality(name, path, [run for run in runs if run.dataset == name])
+            read_quality(name, path, [run for run in runs if run.dataset == name], tokens)
             for name, path in qualities.items()
         ],
         config=_CREDENTIALS.sub(

@@ -1,37 +1,19 @@
-"""What is doubtful about a data set, in words."""
+"""What is doubtful about a data set, and what was cut of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from markupsafe import Markup
+
 from workflow.lib.files import read_json
+from workflow.lib.quality.lengths import Histogram, bins, histogram
+from workflow.lib.quality.tokens import Cut, entries_cut, token_lengths
+from workflow.lib.quality.words import Finding, findings, left_out
+from workflow.lib.report import charts
 from workflow.lib.report.runs import Run
 from workflow.lib.report.words import points
-
-_MEANINGS = {
-    "duplicates": (
-        "Duplicates",
-        "Entries whose instruction, input and output all stand more than once.",
-    ),
-    "conflicting_answers": (
-        "Conflicting answers",
-        "Entries that ask the same and expect different answers.",
-    ),
-    "test_also_in_train": (
-        "Test entries that also stand in the training split",
-        "The model has seen these questions, so their answers measure memory.",
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sort of doubt and the groups of entries, numbered from 0 in the whole data set."""
-
-    name: str
-    meaning: str
-    groups: Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +21,9 @@ class Quality:
     """A data set: how many entries each split has, and what is doubtful.
 
     Args:
+        left_out: why entries were left out, and their numbers.
+        lengths: what was counted, its median and its histogram.
+        cut: entries that variants did not keep whole.
         without_seen: variant, judge, mean score and mean score without the test entries that were
             seen in training; nothing if there are none.
     """
@@ -46,21 +31,31 @@ class Quality:
     dataset: str
     entries: Mapping[str, int]
     findings: Sequence[Finding]
+    left_out: Sequence[tuple[str, list[int]]]
+    lengths: Sequence[tuple[str, str, Markup]]
+    cut: Sequence[Cut]
     without_seen: Sequence[tuple[str, str, str, str]]
 
 
-def read_quality(dataset: str, path: Path, runs: Sequence[Run]) -> Quality:
+def read_quality(
+    dataset: str, path: Path, runs: Sequence[Run], tokens: Sequence[Path] = ()
+) -> Quality:
     """Read quality.json of a data set.
 
     Args:
         dataset: its name.
         path: the file.
         runs: variants that were tested on it.
+        tokens: files of token ids, of any data set.
     """
     content = read_json(path)
-    findings = [Finding(*_MEANINGS[name], content[name]) for name in _MEANINGS]
-    first_test = content["entries"]["train"]
-    seen = {n - first_test for group in content["test_also_in_train"] for n in group}
+    places = content["where"]
+    seen = {
+        places[str(number)]["index"]
+        for group in content["test_also_in_train"]
+        for number in group
+        if places[str(number)]["split"] == "test"
+    }
     without = []
     for run in runs:
         for judge, scored in run.judged.items():
@@ -68,4 +63,20 @@ def read_quality(dataset: str, path: Path, runs: Sequence[Run]) -> Quality:
             if rest and len(rest) < len(scored.scores):
                 mean = points(scored.number("mean"), 2)
                 without.append((run.name, judge, mean, points(fmean(rest), 2)))
-    return Quality(dataset, content["entries"], findings, without)
+    counted = {f"{text}, words": content["lengths"][text]["words"] for text in content["lengths"]}
+    own = [path for path in tokens if path.parts[-3] == dataset]
+    for (tokenizer, prompt), lengths in token_lengths(own).items():
+        counted[f"whole entry, tokens of {tokenizer} with {prompt}"] = histogram(lengths)
+    return Quality(
+        dataset,
+        content["entries"],
+        findings(content),
+        left_out(content),
+        [(what, _middle(found), charts.lengths(bins(found))) for what, found in counted.items()],
+        [cut for run in runs if (cut := entries_cut(run.name, run.training))],
+        without,
+    )
+
+
+def _middle(found: Histogram) -> str:
+    return f"median {found['median']:g}, longest {found['longest']:,}"

@@ -20,6 +20,9 @@ class Computing(Section):
     checkpoint_every: Count | None = Field(
         None, description="steps between two checkpoints to resume from; null: one a minute"
     )
+    patience: Count = Field(
+        600, description="seconds the processes of a job wait for one that does not answer"
+    )
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Computing":

@@ -4,8 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from workflow.lib.section import Count, Name, Number, Section, Seed
+from workflow.lib.section import Count, Number, Section, Seed
 from workflow.lib.settings.cluster import RecipeResources
+
+
+class Lora(Section):
+    """Low-rank adapters on every linear layer, trained instead of the weights (exercise 7.4)."""
+
+    rank: Count = Field(16, description="rows of A and columns of B")
+    alpha: Number = Field(16.0, gt=0, description="the addition B A is multiplied by alpha / rank")
+    fan: Literal["inputs", "rank"] = Field(
+        "inputs",
+        description="A starts within 1 / sqrt of its inputs, or of the rank as in the exercise",
+    )
 
 
 class Training(Section):
@@ -31,6 +42,7 @@ class Training(Section):
     decay: Literal["none", "linear", "cosine"] = Field(
         "none", description="how it falls afterwards, to 0 at the end"
     )
+    lora: Lora | None = Field(None, description="adapters to train; null: all weights")
     keep: Literal["last", "best"] = Field(
         "last", description="weights to store: of the last step or of the lowest validation loss"
     )
@@ -78,7 +90,11 @@ class Recipe(Section):
     """One way to finetune: data, prompt style and the settings of each stage."""
 
     dataset: str = Field(description="name of an entry of datasets")
-    prompt: Name = Field("alpaca", description="a file of workflow/prompts, without .yaml")
+    prompt: str = Field(
+        "alpaca",
+        min_length=1,
+        description="a file of workflow/prompts, without .yaml, or the path of one's own",
+    )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     generation: Generation = Generation()

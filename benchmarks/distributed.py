@@ -1,0 +1,109 @@
+"""A step of finetuning GPT-2 small with two processes of one thread each, against one process.
+
+python -m benchmarks.distributed [--data FOLDER] [--rounds 5] [--layers 12]
+
+The ways take turns on the same batches of 8, in two processes that stay; whoever has no part in a
+way sleeps. The matrix products say what the machine itself gives to two processes at once.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+from torch import Tensor
+
+from benchmarks.common import (
+    GPT2_SMALL,
+    arguments,
+    load_entries,
+    machine,
+    matmul,
+    medians,
+    sequences_of,
+)
+from workflow.lib.collate import collate
+from workflow.lib.distributed.team import ALONE, Team
+from workflow.lib.model import GPTConfig, GPTModel
+from workflow.lib.optimise import make_optimizer, update
+from workflow.lib.settings.recipe import Training
+from workflow.lib.train import loss_parts
+
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    chosen = arguments(__doc__, rounds=5, layers=GPT2_SMALL["n_layers"])
+    entries, tokenizer = load_entries(chosen.data)
+    sequences = sequences_of(entries, tokenizer)
+    order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(123)).tolist()
+    batches = [
+        collate([sequences[n] for n in order[start : start + 8]], tokenizer.eot_token)
+        for start in range(0, 8 * (chosen.rounds + 1), 8)
+    ]
+    shape = GPT2_SMALL | {"n_layers": chosen.layers}
+    config = GPTConfig(vocab_size=max(tokenizer.n_vocab, 50257), **shape)
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(_process, (folder, config, batches, chosen.rounds), nprocs=2)
+
+
+def _process(
+    rank: int, folder: str, config: GPTConfig, batches: list[tuple[Tensor, Tensor]], rounds: int
+) -> None:
+    """One of the two."""
+    store = dist.FileStore(str(Path(folder) / "store"), 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    together = _training(config, batches, Team(rank, 2))
+    alone = _training(config, batches, ALONE) if rank == 0 else None
+
+    def turn(action: Callable[[int], object] | None, threads: int) -> Callable[[int], None]:
+        def taken(number: int) -> None:
+            if action:
+                torch.set_num_threads(threads)
+                action(number)
+            dist.barrier()
+
+        return taken
+
+    seconds = medians(
+        {
+            "1 process, 1 thread": turn(alone, 1),
+            "1 process, 2 threads": turn(alone, 2),
+            "2 processes, 1 thread each": turn(together, 1),
+            "matrix products of one": turn(matmul if rank == 0 else None, 1),
+            "matrix products of both at once": turn(matmul, 1),
+        },
+        rounds,
+    )
+    if rank == 0:
+        print(machine())
+        one, two, both, product, products = seconds.values()
+        for name, took in list(seconds.items())[:3]:
+            print(f"{name:28}{took:8.2f} s a step")
+        print(f"two processes over one of 1 thread {one / both:.2f} x, ", end="")
+        print(f"efficiency {one / both / 2:.0%}; over one of 2 threads {two / both:.2f} x")
+        print(f"matrix products of both at once take {products / product:.2f} x as long as of one")
+    dist.destroy_process_group()
+
+
+def _training(
+    config: GPTConfig, batches: list[tuple[Tensor, Tensor]], team: Team
+) -> Callable[[int], None]:
+    """Steps of a training on random weights."""
+    torch.manual_seed(123)
+    model, training = GPTModel(config), Training()
+    team.prepare(model, CPU)
+    optimizer = make_optimizer(model, training)
+
+    def step(number: int) -> None:
+        for part in loss_parts(model, *batches[number], team=team):
+            part.backward()
+        update(optimizer, training, number, 1000)
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Presets: the real ones plan the right jobs; their twins run offline into one report."""
+
+import csv
+import json
+import re
+
+import pytest
+import yaml
+
+from tests.pipeline.project import ROOT, SHAPE, SMALL_WORLD, Project
+from tests.small_checkpoint import make_checkpoint
+from workflow.lib.checkpoint import load_trained_model
+
+SIZES = {
+    "gpt2-small-124M": "124M",
+    "gpt2-medium-355M": "355M",
+    "gpt2-large-774M": "774M",
+    "gpt2-xl-1558M": "1558M",
+}
+MEDIUM = ["gpt2-medium-355M"]
+EXERCISES = ["book", "phi3", "mask-prompt", "lora"]
+TWINS = ["small-world-untuned", "small-world", "small-world-phi3", "small-world-mask-prompt",
+         "small-world-lora"]  # fmt: skip
+
+
+def preset(name: str) -> dict:
+    return yaml.safe_load((ROOT / f"workflow/presets/{name}.yaml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory) -> dict:
+    """Settings that take everything real from folders laid out as it is at its own address."""
+    folder = tmp_path_factory.mktemp("mirror")
+    for size in SIZES.values():
+        make_checkpoint(folder / size, SMALL_WORLD / "nano-1M", SHAPE)
+    entries = (SMALL_WORLD / "instruction-data.json").read_bytes()
+    for name in ("instruction-data.json", "alpaca_data.json"):
+        (folder / name).write_bytes(entries)
+    return {
+        "datasets": {
+            "instruction-data": {"url": str(folder / "instruction-data.json")},
+            "alpaca-52k": {"url": str(folder / "alpaca_data.json")},
+        },
+        "tokenizers": {"gpt2": {"url": str(folder / "124M")}},
+        "models": {name: {"url": str(folder / size)} for name, size in SIZES.items()},
+    }
+
+
+def planned(
+    models: list[str],
+    recipes: list[str],
+    prompts: list[str],
+    dataset: str = "instruction-data",
+    tokenizer: str = "gpt2",
+    judge: str = "llama3",
+) -> set[str]:
+    """All jobs of a comparison; what its variants share stands in it once."""
+    jobs = {f"download_dataset {dataset}", f"split {dataset}", f"download_tokenizer {tokenizer}"}
+    jobs |= {"summary", "report", "scores"}
+    for prompt in prompts:
+        jobs |= {f"tokenize {tokenizer} {dataset} {prompt} {split}" for split in ("train", "val")}
+    for model in models:
+        jobs |= {f"download_gpt2 {model}", f"convert_gpt2 {model}"}
+        for recipe in recipes:
+            finetune = "finetune_lora" if recipe.endswith("lora") else "finetune"
+            jobs |= {f"{job} {model} {recipe}" for job in (finetune, "plot_losses", "generate")}
+            judging = ("judge",) if judge == "overlap" else ("check_judge", "judge")
+            jobs |= {f"{job} {model} {recipe} {judge}" for job in judging}
+    return jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("book", planned(MEDIUM, ["book"], ["alpaca"])),
+        ("exercises", planned(MEDIUM, EXERCISES, ["alpaca", "phi3"])),
+        ("model-sizes", planned(list(SIZES), ["book"], ["alpaca"])),
+    ],
+)
+def test_a_real_preset_plans_these_jobs_and_no_others(mirror, tmp_path, name, expected):
+    project = Project.create(tmp_path / "project", preset(name) | mirror)
+    outcome = project.run("-n", "results/scores.csv")
+    assert outcome.code == 0, outcome.tail
+    assert outcome.jobs == expected
+    # `jobs` is a set: a job that stood in the plan twice would show in its total.
+    assert int(re.search(r"^total +(\d+)$", outcome.text, re.MULTILINE)[1]) == len(expected)
+
+
+def test_the_alpaca_exercise_is_one_path_on_the_command_line(mirror, tmp_path):
+    project = Project.create(tmp_path / "project", mirror)
+    outcome = project.run("-n", "results/gpt2-medium-355M/alpaca-52k/llama3/scores.csv")
+    assert outcome.code == 0, outcome.tail
+    expected = planned(MEDIUM, ["alpaca-52k"], ["alpaca"], "alpaca-52k")
+    unasked = {"summary", "report", "scores", "plot_losses gpt2-medium-355M alpaca-52k"}
+    assert outcome.jobs == expected - unasked
+
+
+def test_any_recipe_of_adapters_makes_an_adapter_and_no_other(tmp_path):
+    """Also one that extends it; a recipe that trains all weights has no such file."""
+    recipes = {
+        "longer": {"extends": "small-world-lora", "training": {"epochs": 3}},
+        "longer-full": {"extends": "longer", "training": {"lora": None}},
+    }
+    project = Project.create(tmp_path / "project", {"recipes": recipes})
+    project.path("workflow/resources").symlink_to(SMALL_WORLD.parent)
+    outcome = project.run("-n", "results/nano-1M/longer/adapter.safetensors")
+    assert outcome.code == 0, outcome.tail
+    assert "finetune_lora nano-1M longer" in outcome.jobs
+    outcome = project.run("-n", "results/nano-1M/longer-full/adapter.safetensors")
+    assert outcome.code != 0
+    assert "No rule to produce" in outcome.text
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory) -> tuple[Project, set[str]]:
+    """The twin of the exercises, run to its end on a tenth of the entries, and its jobs."""
+    sources = tmp_path_factory.mktemp("sources")
+    entries = json.loads((SMALL_WORLD / "instruction-data.json").read_text("utf-8"))[::10]
+    (sources / "entries.json").write_text(json.dumps(entries))
+    short = {"generation": {"max_new_tokens": 16}}
+    overlay = preset("small-world-exercises") | {
+        "datasets": {"small-world": {"url": str(sources / "entries.json")}},
+        "recipes": dict.fromkeys(TWINS, short),
+    }
+    project = Project.create(tmp_path_factory.mktemp("twins") / "project", overlay)
+    project.path("workflow/resources").symlink_to(SMALL_WORLD.parent)
+    outcome = project.run()
+    assert outcome.code == 0, outcome.tail
+    return project, outcome.jobs
+
+
+def test_the_twins_share_what_they_can(twins):
+    _, jobs = twins
+    world = ("small-world", "small-world", "overlap")
+    assert jobs == planned(["nano-1M"], TWINS, ["alpaca", "phi3"], *world)
+
+
+def test_every_twin_is_in_one_report(twins):
+    project, _ = twins
+    with project.path("results/summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["recipe"] for row in rows] == TWINS
+    assert {row["entries"] for row in rows} == {"11"}
+    assert all(int(row["scored"]) + int(row["empty"]) == 11 for row in rows)
+    with project.path("results/scores.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 11 * len(TWINS)
+    page = project.path("results/report.html").read_text("utf-8")
+    training = page[page.index('<section id="training">') : page.index('<section id="scores">')]
+    for name in TWINS:
+        assert f"nano-1M<small>{name}</small></span></th>" in page, name
+        curve = f'<figcaption><span class="variant">nano-1M / {name}</span></figcaption><svg'
+        assert (curve in training) == (name != "small-world-untuned"), name
+
+
+def test_each_twin_did_what_its_name_says(twins):
+    project, _ = twins
+    folders = {name: project.path(f"results/nano-1M/{name}") for name in TWINS}
+    records = {n: json.loads((f / "training.json").read_text()) for n, f in folders.items()}
+    assert records["small-world-untuned"]["steps"] == 0
+    assert {records[name]["steps"] for name in TWINS[1:]} == {2 * (93 // 8)}
+    book, phi3, masked, lora = (records[name] for name in TWINS[1:])
+    assert phi3["inputs"]["train"] != book["inputs"]["train"]
+    assert masked["inputs"] == lora["inputs"] == book["inputs"]
+    assert masked["initial_losses"]["val"] != pytest.approx(book["initial_losses"]["val"], abs=0.1)
+    assert lora["initial_losses"] == pytest.approx(book["initial_losses"], abs=1e-4)
+    assert lora["trainable_parameters"] < lora["parameters"] == book["trainable_parameters"]
+    assert {n for n, f in folders.items() if (f / "adapter.safetensors").exists()} == {TWINS[-1]}
+    folder = folders["small-world-lora"]
+    assert (folder / "adapter.safetensors").stat().st_size < (folder / "model.pth").stat().st_size
+    load_trained_model(folder / "model.pth", folder / "training.json")
+
+
+def test_another_size_costs_its_own_jobs_alone(twins, tmp_path):
+    """The twin of the sizes, where the exercises have run: only the other model is left to do."""
+    project = twins[0].copy(tmp_path / "project")
+    sizes = preset("small-world-model-sizes")["compare"]
+    project.change(compare=sizes)
+    outcome = project.run("-n", "results/scores.csv")
+    assert outcome.code == 0, outcome.tail
+    world = ("small-world", "small-world", "overlap")
+    [new] = set(sizes["models"]) - {"nano-1M"}
+    own = planned([new], sizes["recipes"], ["alpaca"], *world)
+    shared = planned([], [], ["alpaca"], *world) - {"summary", "report", "scores"}
+    assert outcome.jobs == own - shared

@@ -1,0 +1,1 @@
+"""One job computed by several processes: their shares, their start, and how they end."""

@@ -1,0 +1,1 @@
+"""What is doubtful about a data set: measured, stored in quality.json and shown."""

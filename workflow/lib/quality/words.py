@@ -1,0 +1,79 @@
+"""The findings of quality.json in words, for the report and the command line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_MEANINGS = {
+    "duplicates": (
+        "Duplicates",
+        "Entries whose instruction, input and output all stand more than once.",
+    ),
+    "near_duplicates": (
+        "Almost duplicates",
+        "Entries whose question and answer are both almost those of an earlier entry.",
+    ),
+    "conflicting_answers": (
+        "Conflicting answers",
+        "Entries that ask the same and expect different answers.",
+    ),
+    "test_also_in_train": (
+        "Test entries that also stand in the training split",
+        "The model has seen these questions, so their answers measure memory.",
+    ),
+    "test_near_train": (
+        "Test entries that almost stand in the training split",
+        "The model has seen nearly these questions with nearly these answers.",
+    ),
+    "test_also_in_val": (
+        "Test entries that also stand in the validation split",
+        "If the best weights are kept, these took part in the choice.",
+    ),
+    "val_also_in_train": (
+        "Validation entries that also stand in the training split",
+        "They make the validation loss look lower.",
+    ),
+    "empty_outputs": ("Empty answers", "Entries that teach to answer nothing."),
+    "end_of_text": (
+        "Entries with <|endoftext|> inside",
+        "There it is read as plain text, not as the end.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sort of doubt.
+
+    Args:
+        groups: entries that are doubtful together, by their number from 0 in the data set.
+        named: the same in words, with how much two are alike.
+    """
+
+    name: str
+    meaning: str
+    groups: Sequence[Sequence[int]]
+    named: Sequence[str]
+
+
+def findings(quality: Mapping[str, Any]) -> list[Finding]:
+    """Every sort of doubt, also those of which nothing was found.
+
+    Args:
+        quality: content of quality.json.
+    """
+    found = []
+    for key, (name, meaning) in _MEANINGS.items():
+        if key in ("near_duplicates", "test_near_train"):
+            groups = [[number, other] for number, other, _ in quality[key]]
+            named = [f"{number} ≈ {other} ({ratio:.0f}%)" for number, other, ratio in quality[key]]
+        else:
+            groups = quality[key]
+            named = [" = ".join(map(str, group)) for group in groups]
+        found.append(Finding(name, meaning, groups, named))
+    return found
+
+
+def left_out(quality: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
+    """The numbers left out as the settings say, by why."""
+    return [(why.replace("_", " "), numbers) for why, numbers in quality["left_out"].items()]

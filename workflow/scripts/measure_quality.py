@@ -1,0 +1,13 @@
+"""Measure what is doubtful about a data set."""
+
+from pathlib import Path
+
+from workflow.lib.quality.measure import measure_quality
+from workflow.lib.runlog import rule_log
+
+with rule_log(snakemake.log[0]):
+    measure_quality(
+        {name: Path(path) for name, path in snakemake.input.items()},
+        snakemake.params.near,
+        Path(snakemake.output[0]),
+    )
