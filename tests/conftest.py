@@ -16,6 +16,12 @@ def pytest_addoption(parser):
         help="folder with instruction-data.json, gpt2-tokenizer/ and judge-agreement/: runs "
         "tests/real, which cannot be shipped",
     )
+    parser.addoption(
+        "--variants",
+        type=int,
+        default=4,
+        help="how many variants tests/cluster compares by way of Slurm: 4, or a larger even number",
+    )
 
 
 @pytest.fixture(scope="session")

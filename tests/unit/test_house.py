@@ -38,7 +38,7 @@ def test_every_requirement_is_in_one_of_the_conda_environments():
 
 def test_the_lock_holds_every_requirement():
     lock = {n.lower(): v for n, v in pins((ENVS / "lock.txt").read_text()).items()}
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-slurm.txt", "requirements-dev.txt"):
         required = pins((ENVS / name).read_text())
         assert {n.lower(): v for n, v in required.items()}.items() <= lock.items()
 
@@ -125,3 +125,12 @@ def test_lib_knows_nothing_of_snakemake():
     for path in (ROOT / "workflow/lib").rglob("*.py"):
         assert "import snakemake" not in path.read_text("utf-8"), path
         assert "from snakemake" not in path.read_text("utf-8"), path
+
+
+def test_the_cluster_profile_keeps_what_the_default_one_sets():
+    """Snakemake reads one of them, never both."""
+    default, slurm = (
+        yaml.safe_load((ROOT / f"workflow/profiles/{name}/config.yaml").read_text())
+        for name in ("default", "slurm")
+    )
+    assert default.items() <= slurm.items()

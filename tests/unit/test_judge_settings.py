@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from workflow.lib.config import load_settings
 from workflow.lib.errors import UserError
+from workflow.lib.judge.address import at_its_address
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.settings.judges import Judge
 
@@ -29,8 +30,7 @@ def mistakes(judge: dict[str, Any]) -> str:
     }
     with pytest.raises(UserError) as refusal:
         load_settings(config)
-    _, *lines = str(refusal.value).splitlines()
-    return "\n".join(line.strip() for line in lines)
+    return str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,29 @@ def test_the_text_of_a_prompt_counts_but_not_its_comments(tmp_path) -> None:
 
 def test_the_overlap_judge_has_nothing_to_set() -> None:
     assert judge_identity(read({"backend": "overlap"})) == {"backend": "overlap"}
+
+
+@pytest.mark.parametrize(
+    ("judge", "key"), [(LLAMA3, "url"), (GPT_4, "base_url")], ids=["ollama", "openai"]
+)
+def test_an_address_may_stand_in_a_file(judge, key, tmp_path):
+    """The judge stays the same when its server moves."""
+    path = tmp_path / "server.txt"
+    written = read({**judge, key: f"file:{path}"})
+    identity = judge_identity(written)
+    for address in ("http://node7:11434", "https://node8.cluster:443/v1"):
+        path.write_text(f"{address}\n")
+        assert getattr(at_its_address(written), key) == address
+        assert judge_identity(written) == identity
+    assert at_its_address(read(judge)) == read(judge)
+
+
+def test_a_file_without_an_address_is_one_line(tmp_path):
+    path = tmp_path / "server.txt"
+    judge = read({**LLAMA3, "url": f"file:{path}"})
+    with pytest.raises(UserError, match=r"server.txt is not there.*sbatch .*judge-server\.sbatch"):
+        at_its_address(judge)
+    path.write_text("soon")
+    with pytest.raises(UserError, match=r"server.txt: holds no address of a server"):
+        at_its_address(judge)
+    assert "judges.mine.url: should be an address" in mistakes({**LLAMA3, "url": "file:"})

@@ -79,6 +79,11 @@ def check_of(wildcards):
     return f"results/{wildcards.model}/{wildcards.recipe}/{wildcards.judge}/ready.json"
 
 
+def judge_slots_of(wildcards):
+    """A judging with a server takes one of `judge_slots`, which the profile says how many are."""
+    return int(defined("judge", wildcards.judge).backend != "overlap")
+
+
 def all_cores(wildcards):
     """Claims every core, so that two heavy jobs never share a machine; 1 where none is named."""
     return workflow.resource_settings.cores or 1

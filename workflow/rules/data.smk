@@ -11,6 +11,7 @@ rule download_dataset:
         RAW,
     log:
         "results/logs/download_dataset/{dataset}.{format}.log",
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV
@@ -95,6 +96,7 @@ rule download_tokenizer:
         "resources/tokenizers/{tokenizer}/vocab.bpe",
     log:
         "results/logs/download_tokenizer/{tokenizer}.log",
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV

@@ -21,9 +21,11 @@ rule generate:
         PIPELINE_ENV
     threads: all_cores
     resources:
-        gpu=1,
+        gpu=gpus_of,
         processes=lambda wildcards: recipe_of(wildcards).gpus,
         nodes=lambda wildcards: recipe_of(wildcards).nodes,
+        mem_mb=generate_asks_for("mem_mb"),
+        runtime=generate_asks_for("runtime"),
     params:
         style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
         precision=SETTINGS.precision,
@@ -41,6 +43,7 @@ rule check_judge:
     log:
         "results/logs/check_judge/{model}/{recipe}/{judge}.log",
     priority: 100
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV
@@ -66,9 +69,12 @@ rule judge:
         usage="results/{model}/{recipe}/{judge}/usage.json",
     log:
         "results/logs/judge/{model}/{recipe}/{judge}.log",
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV
+    resources:
+        judge_slots=judge_slots_of,
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
         code=code_digest("workflow/scripts/judge_responses.py"),

@@ -23,10 +23,12 @@ rule finetune:
         PIPELINE_ENV
     threads: all_cores
     resources:
-        gpu=1,
+        gpu=gpus_of,
         processes=lambda wildcards: recipe_of(wildcards).gpus,
         nodes=lambda wildcards: recipe_of(wildcards).nodes,
         sharding=lambda wildcards: recipe_of(wildcards).sharding,
+        mem_mb=finetune_asks_for("mem_mb"),
+        runtime=finetune_asks_for("runtime"),
     params:
         style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
         training=lambda wildcards: recipe_of(wildcards).training.model_dump(),

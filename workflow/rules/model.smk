@@ -18,6 +18,7 @@ rule download_gpt2:
         expand("resources/gpt2/{{model}}/{file}", file=CHECKPOINT_FILES),
     log:
         "results/logs/download_gpt2/{model}.log",
+    retries: 0
     localrule: True
     conda:
         PIPELINE_ENV
@@ -38,6 +39,8 @@ rule convert_gpt2:
         "results/logs/convert_gpt2/{model}.log",
     conda:
         "../../envs/convert.yaml"
+    resources:
+        mem_mb=convert_memory,
     params:
         code=code_digest("workflow/scripts/convert_gpt2.py"),
     script:

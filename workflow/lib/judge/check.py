@@ -5,6 +5,7 @@ from threading import Event
 
 from workflow.lib.errors import UserError
 from workflow.lib.files import write_json
+from workflow.lib.judge.address import at_its_address
 from workflow.lib.judge.asking import Backend, NoAnswerError, ask_patiently
 from workflow.lib.judge.overlap import LABEL
 from workflow.lib.judge.prompt import JudgePrompt, load_judge_prompt
@@ -43,10 +44,11 @@ def open_backend(judge: Ollama | OpenAI, name: str, prompt: JudgePrompt) -> Back
     """The way to ask this judge; to be closed after use.
 
     Raises:
-        UserError: the settings do not allow to ask at all.
+        UserError: the settings do not allow to ask at all, or no server has said where it is.
     """
     # Imported here because each client takes about a second, and a run needs one of them or none.
     try:
+        judge = at_its_address(judge)
         if isinstance(judge, Ollama):
             from workflow.lib.judge.ollama import OllamaBackend
 

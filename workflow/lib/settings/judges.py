@@ -24,7 +24,10 @@ class Transport(Section):
     backoff: Number = Field(1.0, ge=0, description="seconds before the first of them; doubles")
 
 
-def _reachable(address: str) -> str:
+FILE = "file:"  # before the path of a file that holds an address
+
+
+def check_address(address: str) -> str:
     """Refuse what no request could be sent to, and passwords, which would end up in records."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
@@ -34,7 +37,13 @@ def _reachable(address: str) -> str:
     return address
 
 
-Address = Annotated[str, AfterValidator(_reachable)]
+def _address_or_file(address: str) -> str:
+    if address.startswith(FILE) and address != FILE:
+        return address
+    return check_address(address)
+
+
+Address = Annotated[str, AfterValidator(_address_or_file)]
 
 
 class Asked(Section):
@@ -69,7 +78,9 @@ class Ollama(Asked):
 
     backend: Literal["ollama"]
     model: str = Field(min_length=1, description="as `ollama list` names it")
-    url: Address = Field("http://localhost:11434", description="address of the server")
+    url: Address = Field(
+        "http://localhost:11434", description="of the server, or file: and a file that holds it"
+    )
     options: dict[str, bool | int | float | str | list[str]] = Field(
         {"seed": 123, "temperature": 0, "num_ctx": 2048}, description="options of the model"
     )
@@ -96,7 +107,9 @@ class OpenAI(Asked):
 
     backend: Literal["openai"]
     model: str = Field(min_length=1, description="as the server lists it")
-    base_url: Address = Field("https://api.openai.com/v1", description="address up to /v1")
+    base_url: Address = Field(
+        "https://api.openai.com/v1", description="up to /v1, or file: and a file that holds it"
+    )
     api_key_env: str | None = Field(
         "OPENAI_API_KEY", description="environment variable with the key; null: none needed"
     )

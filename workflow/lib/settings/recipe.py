@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from workflow.lib.section import Count, Number, Section, Seed
+from workflow.lib.settings.cluster import RecipeResources
 
 
 class Lora(Section):
@@ -82,7 +83,7 @@ class Published(Section):
     model_config = ConfigDict(strict=False)  # YAML has lists where Python has tuples
 
 
-HOW = {"gpus", "nodes", "sharding"}  # of a recipe: how it is computed, not what
+HOW = {"gpus", "nodes", "sharding", "resources"}  # of a recipe: how it is computed, not what
 
 
 class Recipe(Section):
@@ -106,6 +107,7 @@ class Recipe(Section):
         description="full: no GPU holds all weights and all that AdamW remembers of them; none: "
         "every GPU does; auto: full if one GPU is too small",
     )
+    resources: RecipeResources = RecipeResources()
 
     @property
     def processes(self) -> int:

@@ -3,6 +3,7 @@
 from pydantic import model_validator
 
 from workflow.lib.section import Name, Names, Section
+from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.judges import Judge
 from workflow.lib.settings.recipe import Recipe
@@ -24,6 +25,7 @@ class Settings(Computing):
     """All of config.yaml."""
 
     compare: Compare
+    limits: Limits = Limits()
     datasets: dict[Name, Dataset]
     tokenizers: dict[Name, Tokenizer]
     models: dict[Name, Model]
