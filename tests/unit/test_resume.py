@@ -1,5 +1,7 @@
 """A training killed at any moment ends with the bytes of one that was never interrupted."""
 
+import errno
+import io
 import json
 import multiprocessing
 import random
@@ -137,16 +139,25 @@ def test_without_a_number_of_steps_checkpoints_are_a_minute_apart(files, monkeyp
     process.join()
 
 
-def test_an_interruption_of_writing_stays_one(tmp_path):
-    """Control-C while torch writes: neither swallowed nor turned into an error of torch's."""
-    content = {f"weight {n}": torch.zeros(3000, 16) for n in range(400)}
-    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        for delay in range(2, 22, 2):  # milliseconds, of some 100
-            signal.setitimer(signal.ITIMER_REAL, delay / 1000)
-            with pytest.raises(KeyboardInterrupt):
-                write_tensors(content, tmp_path / "model.pth")
-            assert list(tmp_path.iterdir()) == []
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+@pytest.mark.parametrize("reason", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
+@pytest.mark.parametrize("at", [1, 2, 40])
+def test_what_ends_writing_weights_is_not_taken_for_an_error_of_torch(
+    tmp_path, monkeypatch, reason, at
+):
+    """Control-C or a full disk while torch writes: neither swallowed nor renamed."""
+
+    class Failing(io.FileIO):
+        written = 0
+
+        def write(self, data):
+            Failing.written += 1
+            if Failing.written == at:
+                raise reason
+            return super().write(data)
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: Failing(path, mode))
+    content = {f"weight {n}": torch.zeros(30, 16) for n in range(40)}
+    with pytest.raises(type(reason)) as raised:
+        write_tensors(content, tmp_path / "model.pth")
+    assert raised.value is reason
+    assert list(tmp_path.iterdir()) == []
