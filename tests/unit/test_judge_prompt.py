@@ -158,8 +158,8 @@ GOOD = "entry: alpaca\ntemplate: 'Task `{prompt}`, right `{output}`, said `{mode
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "should be a valid dictionary"),
-        ("- a list", "should be a valid dictionary"),
+        ("", "should be a section of keys"),
+        ("- a list", "should be a section of keys"),
         ("template: [", "not YAML (line 1"),
         ("entry: alpaca", "template: required, but not there"),
         (GOOD + "scales: {}", "scales: unknown key"),
