@@ -55,8 +55,8 @@ def planned(
     judge: str = "llama3",
 ) -> set[str]:
     """All jobs of a comparison; what its variants share stands in it once."""
-    jobs = {f"download_dataset {dataset}", f"split {dataset}", f"download_tokenizer {tokenizer}"}
-    jobs |= {"summary", "report", "scores"}
+    jobs = {f"download_dataset {dataset} json", f"split {dataset}", f"quality {dataset}"}
+    jobs |= {f"download_tokenizer {tokenizer}", "summary", "report", "scores"}
     for prompt in prompts:
         jobs |= {f"tokenize {tokenizer} {dataset} {prompt} {split}" for split in ("train", "val")}
     for model in models:
@@ -91,8 +91,8 @@ def test_the_alpaca_exercise_is_one_path_on_the_command_line(mirror, tmp_path):
     outcome = project.run("-n", "results/gpt2-medium-355M/alpaca-52k/llama3/scores.csv")
     assert outcome.code == 0, outcome.tail
     expected = planned(MEDIUM, ["alpaca-52k"], ["alpaca"], "alpaca-52k")
-    unasked = {"summary", "report", "scores", "plot_losses gpt2-medium-355M alpaca-52k"}
-    assert outcome.jobs == expected - unasked
+    unasked = {"summary", "report", "scores", "quality alpaca-52k"}
+    assert outcome.jobs == expected - unasked - {"plot_losses gpt2-medium-355M alpaca-52k"}
 
 
 def test_any_recipe_of_adapters_makes_an_adapter_and_no_other(tmp_path):
