@@ -1,12 +1,18 @@
 """Options and fixtures of all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 # The models of the tests are so small that a second thread only costs time.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A program started in the background is deaf to control-C, and so is what it starts. Here what the
+# tests start must hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

@@ -97,7 +97,7 @@ def test_one_that_only_its_data_make_too_large_is_refused_when_it_would_be_submi
     outcome = project.run("results/tiny-a/large/losses.csv")
     assert outcome.code != 0
     said = "error: finetune tiny-a large asks for mem_mb 9000, limits.mem_mb is 8000; lower"
-    assert outcome.text.count(said) == 1
+    assert outcome.text.count(said) == 1, outcome.text[-1500:]
     assert "Traceback" not in outcome.text
     assert outcome.jobs <= {"finetune tiny-a large"}
 
