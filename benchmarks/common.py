@@ -55,6 +55,22 @@ def sequences_of(entries: list[dict], tokenizer: tiktoken.Encoding) -> list[list
     return [tokenizer.encode_ordinary(style.prompt(e) + style.completion(e)) for e in entries]
 
 
+def shuffled_batches(
+    entries: list[dict], tokenizer: tiktoken.Encoding, count: int, collate: Callable
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """So many batches of 8 entries each, in an order that is always the same.
+
+    Args:
+        collate: makes inputs and targets of sequences and the end-of-text token.
+    """
+    sequences = sequences_of(entries, tokenizer)
+    order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(123)).tolist()
+    return [
+        collate([sequences[n] for n in order[start : start + 8]], tokenizer.eot_token)
+        for start in range(0, 8 * count, 8)
+    ]
+
+
 def random_gpt2_small(vocab_size: int) -> GPTModel:
     """GPT-2 small with random weights: speed does not depend on what they are."""
     torch.manual_seed(123)

@@ -22,7 +22,7 @@ from benchmarks.common import (
     machine,
     matmul,
     medians,
-    sequences_of,
+    shuffled_batches,
 )
 from workflow.lib.collate import collate
 from workflow.lib.distributed.team import ALONE, Team
@@ -37,12 +37,7 @@ CPU = torch.device("cpu")
 def main() -> None:
     chosen = arguments(__doc__, rounds=5, layers=GPT2_SMALL["n_layers"])
     entries, tokenizer = load_entries(chosen.data)
-    sequences = sequences_of(entries, tokenizer)
-    order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(123)).tolist()
-    batches = [
-        collate([sequences[n] for n in order[start : start + 8]], tokenizer.eot_token)
-        for start in range(0, 8 * (chosen.rounds + 1), 8)
-    ]
+    batches = shuffled_batches(entries, tokenizer, chosen.rounds + 1, collate)
     shape = GPT2_SMALL | {"n_layers": chosen.layers}
     config = GPTConfig(vocab_size=max(tokenizer.n_vocab, 50257), **shape)
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from benchmarks.common import (
     matmul,
     medians,
     random_gpt2_small,
-    sequences_of,
+    shuffled_batches,
 )
 from tests.oracle import collate_textbook, logits_of
 from workflow.lib.model import GPTModel
@@ -29,12 +29,7 @@ from workflow.lib.train import loss_parts
 def main() -> None:
     chosen = arguments(__doc__, rounds=5)
     entries, tokenizer = load_entries(chosen.data)
-    sequences = sequences_of(entries, tokenizer)
-    order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(123)).tolist()
-    batches = [
-        collate_textbook([sequences[n] for n in order[start : start + 8]], tokenizer.eot_token)
-        for start in range(0, 8 * (chosen.rounds + 1), 8)
-    ]
+    batches = shuffled_batches(entries, tokenizer, chosen.rounds + 1, collate_textbook)
     training, evaluation = Training(), Evaluation()
     model = random_gpt2_small(tokenizer.n_vocab)
     textbook_model = random_gpt2_small(tokenizer.n_vocab)

@@ -19,13 +19,14 @@ import yaml
 from safetensors.numpy import save_file
 
 from workflow.lib.checkpoint import load_base_model
-from workflow.lib.config import choose, load_settings
+from workflow.lib.config import load_settings
 from workflow.lib.convert import convert_checkpoint
 from workflow.lib.download import fetch_file
 from workflow.lib.errors import or_exit
 from workflow.lib.judge.check import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
 from workflow.lib.judge.score import judge_responses
+from workflow.lib.names import choose
 from workflow.lib.prompts import load_style
 from workflow.lib.runlog import rule_log
 from workflow.lib.settings.judges import Ollama, OpenAI, Overlap, Transport

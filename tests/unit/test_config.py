@@ -6,8 +6,9 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from workflow.lib.config import choose, load_settings
+from workflow.lib.config import load_settings
 from workflow.lib.errors import UserError
+from workflow.lib.names import choose
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,19 +5,17 @@ Unknown keys are refused, and all mistakes are reported at once, each with its p
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
 from workflow.lib.errors import UserError
 from workflow.lib.files import read_yaml
+from workflow.lib.names import suggest
 from workflow.lib.settings.recipe import HOW
 from workflow.lib.settings.whole import Settings
-
-Definition = TypeVar("Definition")
 
 
 def load_settings(config: Mapping[str, Any]) -> Settings:
@@ -60,17 +58,6 @@ def check_config_file(path: str) -> None:
         raise UserError(
             f"{path}: should be a file of keys and values, as the one that came with it"
         )
-
-
-def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Definition:
-    """The definition of that name.
-
-    Raises:
-        UserError: there is none; suggests the nearest.
-    """
-    if name not in definitions:
-        raise UserError(f"unknown {kind} {name!r}{_suggest(name, definitions)}")
-    return definitions[name]
 
 
 def compared(settings: Settings) -> dict[str, Any]:
@@ -117,7 +104,7 @@ def _complete_recipes(recipes: Any, mistakes: list[str]) -> Any:
             if parent not in written:
                 mistakes.append(
                     f"recipes.{chain[-1]}.extends: unknown recipe {parent!r}"
-                    f"{_suggest(parent, written)}"
+                    f"{suggest(parent, written)}"
                 )
                 break
             chain.append(parent)
@@ -174,7 +161,7 @@ def _unknown_names(config: Mapping[str, Any], recipes: Any) -> list[str]:
                 written = _written_in((name, key), recipes) if section == "recipes" else name
                 references.append((f"{section}.{written}.{key}", target, definition[key]))
     return [
-        f"{path}: {target} has no {name!r}{_suggest(name, definitions(target))}"
+        f"{path}: {target} has no {name!r}{suggest(name, definitions(target))}"
         for path, target, name in references
         if isinstance(name, str)
         and isinstance(config.get(target), dict)
@@ -196,7 +183,7 @@ def _explain(detail: Mapping[str, Any], recipes: Any) -> str:
         location = ("recipes", _written_in(location[1:], recipes), *location[2:])
     path = ".".join(str(part) for part in location if part != "[key]")
     if detail["type"] == "extra_forbidden":
-        return f"{path}: unknown key{_suggest(str(location[-1]), _keys_at(location[:-1]))}"
+        return f"{path}: unknown key{suggest(str(location[-1]), _keys_at(location[:-1]))}"
     if detail["type"] == "missing":
         return f"{path}: required, but not there"
     if detail["type"] == "string_pattern_mismatch" and "[key]" in location:
@@ -253,11 +240,3 @@ def _members(annotation: Any) -> list[Any]:
     if get_origin(annotation) in (Union, UnionType):
         return [member for inner in get_args(annotation) for member in _members(inner)]
     return [annotation]
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    """The nearest known name, as the end of a message."""
-    known = sorted(map(str, known))
-    if near := get_close_matches(name, known, n=1, cutoff=0.5):
-        return f"; did you mean {near[0]}?"
-    return f"; there are: {', '.join(known)}" if 0 < len(known) <= 12 else ""

@@ -27,15 +27,25 @@ def read_entries(path: Path) -> list[Entry]:
         UserError: not a list, empty, or an entry lacks a key or holds something other than text;
             names the first such entries.
     """
-    entries = read_json(path)
-    if not isinstance(entries, list):
-        raise UserError(f"{path}: should be a JSON list of entries, not {kind(entries)}")
+    entries = read_list(path)
     if not entries:
         raise UserError(f"{path}: holds no entries")
     faults = [f"entry {n} {fault}" for n, e in enumerate(entries) if (fault := fault_of(e))]
     if faults:
         raise UserError(f"{path}: {first_few(faults)}")
     return entries
+
+
+def read_list(path: Path) -> list[Any]:
+    """Read a JSON list, whatever it holds.
+
+    Raises:
+        UserError: it is none.
+    """
+    content = read_json(path)
+    if not isinstance(content, list):
+        raise UserError(f"{path}: should be a JSON list of entries, not {kind(content)}")
+    return content
 
 
 def fault_of(entry: Any, called: Mapping[str, str] | None = None) -> str | None:
@@ -78,6 +88,16 @@ def asked_the_same(entries: Mapping[int, Entry]) -> list[list[list[int]]]:
         asked[question][entry["output"].strip()].append(number)
     groups = [list(answers.values()) for answers in asked.values()]
     return [answers for answers in groups if sum(map(len, answers)) > 1]
+
+
+def without_answer(entries: Mapping[int, Entry]) -> list[int]:
+    """Numbers of the entries that teach to answer nothing."""
+    return [number for number, entry in entries.items() if not entry["output"].strip()]
+
+
+def with_end_of_text(entries: Mapping[int, Entry]) -> list[int]:
+    """Numbers of the entries in which the end-of-text token is written out."""
+    return [n for n, entry in entries.items() if any(END_OF_TEXT in entry[t] for t in TEXTS)]
 
 
 def kind(value: Any) -> str:

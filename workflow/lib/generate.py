@@ -13,6 +13,7 @@ import tiktoken
 import torch
 from torch import Tensor
 
+from workflow.lib.budget import CACHE_BYTES, PROMPT_TOKENS
 from workflow.lib.checkpoint import load_trained_model
 from workflow.lib.data import read_entries
 from workflow.lib.distributed.team import ALONE, Team
@@ -25,9 +26,7 @@ from workflow.lib.sampling import Choice
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokenizer import load_tokenizer
 
-CACHE_BYTES = 2**30  # how much memory keys and values may take on a CPU
 Choose = Callable[[Tensor, Sequence[int]], list[int]]  # tokens from logits (B, V), for B numbers
-PROMPT_TOKENS = 4096  # how many tokens of prompts are read at a time
 
 
 def generate_job(team: Team, device: torch.device, job: dict[str, Any]) -> None:

@@ -4,13 +4,13 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 from workflow.lib.errors import UserError
 from workflow.lib.files import read_yaml
+from workflow.lib.names import choose
 
 PROMPTS = Path(__file__).resolve().parents[1] / "prompts"
 
@@ -94,12 +94,7 @@ def prompt_file(kind: str, name: str, folder: Path) -> Path:
             why = "it is a folder" if path.is_dir() else "there is no such file"
             raise UserError(f"{kind} {name}: {why}")
         return path
-    known = {path.stem: path for path in folder.glob("*.yaml")}
-    if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
-        raise UserError(f"unknown {kind} {name!r}; {hint}")
-    return known[name]
+    return choose(kind, name, {path.stem: path for path in folder.glob("*.yaml")})
 
 
 def prompt_folder(name: str) -> str:

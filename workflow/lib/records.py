@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.data import kind
+from workflow.lib.data import read_list
 from workflow.lib.errors import UserError
-from workflow.lib.files import read_json, read_text
+from workflow.lib.files import read_text
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,7 @@ def read_records(path: Path) -> Records:
 
 
 def _read_json(path: Path) -> Records:
-    entries = read_json(path)
-    if not isinstance(entries, list):
-        raise UserError(f"{path}: should be a JSON list of entries, not {kind(entries)}")
-    return Records(entries)
+    return Records(read_list(path))
 
 
 def _read_jsonl(path: Path) -> Records:

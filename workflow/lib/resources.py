@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from workflow.lib.budget import CACHE_BYTES, PROMPT_TOKENS
 from workflow.lib.errors import UserError
 from workflow.lib.settings.cluster import JobResources, Limits
 from workflow.lib.settings.recipe import Lora, Recipe
@@ -26,8 +27,6 @@ from workflow.lib.workload import Workload
 MB = 10**6
 BASE = 900 * MB  # of Python with torch; the host's
 CUDA_GPU, CUDA_HOST = 1_500 * MB, 2_500 * MB  # of CUDA's own: a guess, no GPU was measured
-CACHE_BYTES = 2**30  # of keys and values on a CPU, as workflow/lib/generate.py takes it
-PROMPT_TOKENS = 4096  # read at a time, as there
 SPARE = 1.15  # for what allocators cannot use
 
 START_MINUTES = 15  # to start, load, write samples and save, on a slow file system too

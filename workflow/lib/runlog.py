@@ -82,11 +82,10 @@ def one_line(error: Exception) -> str | None:
     """The error as something a user can act on, or None if it is ours."""
     if isinstance(error, UserError):
         return str(error)
-    for cause in _causes(error):
-        if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
-            "No space left on device" in str(cause)  # safetensors
-        ):
-            return f"no space left on the disk{_where(cause)}; free some and run again"
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
+        "No space left on device" in str(error)  # safetensors
+    ):
+        return f"no space left on the disk{_where(error)}; free some and run again"
     if isinstance(error, PermissionError | IsADirectoryError | FileNotFoundError):
         return f"{os.strerror(error.errno or 0)}{_where(error)}"
     if "out of memory" in str(error):  # torch's own classes differ by device
@@ -94,12 +93,5 @@ def one_line(error: Exception) -> str | None:
     return None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and those it came from: torch reports a full disk as its own failure."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _where(error: BaseException) -> str:
+def _where(error: Exception) -> str:
     return f": {error.filename}" if getattr(error, "filename", None) else ""

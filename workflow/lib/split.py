@@ -7,7 +7,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.data import END_OF_TEXT, TEXTS, Entry, asked_the_same, fault_of, first_few
+from workflow.lib.data import (
+    TEXTS,
+    Entry,
+    asked_the_same,
+    fault_of,
+    first_few,
+    with_end_of_text,
+    without_answer,
+)
 from workflow.lib.errors import UserError
 from workflow.lib.files import write_json
 from workflow.lib.records import Records, read_records
@@ -194,8 +202,7 @@ def _renamed(row: Any, called: Mapping[str, str | None]) -> Any:
 
 def _doubts(entries: Mapping[int, Entry]) -> list[tuple[str, list[list[int]], list[int]]]:
     """Kinds of doubt, the entries of each in groups, and those too many."""
-    empty = [n for n, entry in entries.items() if not entry["output"].strip()]
-    ending = [n for n, e in entries.items() if any(END_OF_TEXT in e[text] for text in TEXTS)]
+    empty, ending = without_answer(entries), with_end_of_text(entries)
     questions = asked_the_same(entries)
     same = [numbers for answers in questions for numbers in answers if len(numbers) > 1]
     conflicts = [sorted(chain(*answers)) for answers in questions if len(answers) > 1]

@@ -7,10 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from workflow.lib.chapter_file import check_chapter_file_name
-from workflow.lib.config import choose, compared, load_settings
+from workflow.lib.config import compared, load_settings
 from workflow.lib.errors import or_exit
 from workflow.lib.files import check_folder, sha256_of
 from workflow.lib.judge.identity import judge_identity
+from workflow.lib.names import choose
 from workflow.lib.outcome import outcome_lines
 from workflow.lib.prompts import load_style, prompt_folder
 from workflow.lib.provenance import code_digest

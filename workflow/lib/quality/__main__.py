@@ -4,9 +4,6 @@ python -m workflow.lib.quality small-world
 python -m workflow.lib.quality results/data/small-world/quality.json --most 20
 """
 
-import argparse
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,36 +15,27 @@ from workflow.lib.quality.lengths import Histogram, bins, histogram
 from workflow.lib.quality.measure import SPLITS
 from workflow.lib.quality.tokens import Cut, entries_cut, token_lengths
 from workflow.lib.quality.words import findings, left_out
+from workflow.lib.terminal import Parser, run_program
 
 WIDTH = 100  # characters of a line
 BAR = 40  # characters of the longest bar
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line.
+def main(arguments: list[str] | None = None) -> None:
+    """The program.
 
     Args:
         arguments: instead of those of the process.
-
-    Returns:
-        its exit status.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m workflow.lib.quality",
         description=(__doc__ or "").split("\n\n")[0],
     )
     parser.add_argument("quality", help="name of a data set, or its quality.json")
     parser.add_argument("--most", type=int, default=5, help="groups to quote of each (default 5)")
     chosen = parser.parse_args(arguments)
-    try:
-        for line in show(_file(chosen.quality), max(chosen.most, 0)):
-            print(line)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # of a pager that was closed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    for line in show(_file(chosen.quality), max(chosen.most, 0)):
+        print(line)
 
 
 def _file(name: str) -> Path:
@@ -167,4 +155,4 @@ def _bars(what: str, found: Histogram) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -5,7 +5,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.data import END_OF_TEXT, TEXTS, Entry, asked_the_same, read_entries
+from workflow.lib.data import (
+    TEXTS,
+    Entry,
+    asked_the_same,
+    read_entries,
+    with_end_of_text,
+    without_answer,
+)
 from workflow.lib.files import read_json, write_json
 from workflow.lib.quality.lengths import histogram
 from workflow.lib.quality.near import AlikeEntries
@@ -94,10 +101,8 @@ def find_doubtful(
         "test_near_train": [
             *map(list, alike.each_with_one_of(sorted(parts["test"]), sorted(parts["train"])))
         ],
-        "empty_outputs": [[n] for n, entry in entries.items() if not entry["output"].strip()],
-        "end_of_text": [
-            [n] for n, entry in entries.items() if any(END_OF_TEXT in entry[t] for t in TEXTS)
-        ],
+        "empty_outputs": [[number] for number in without_answer(entries)],
+        "end_of_text": [[number] for number in with_end_of_text(entries)],
     }
 
 

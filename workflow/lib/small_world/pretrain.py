@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from workflow.lib.checkpoint import write_tensors
 from workflow.lib.files import write_json
 from workflow.lib.model import GPTConfig, GPTModel
 from workflow.lib.runlog import log
@@ -72,7 +73,7 @@ def pretrain_base_model(
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
     log.info("recall %(recall).3f, binding %(binding).3f", known)
-    torch.save(model.state_dict(), weights)
+    write_tensors(model.state_dict(), weights)
     write_json(probes, known)
 
 
