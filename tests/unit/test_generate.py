@@ -10,6 +10,7 @@ from tests.unit.test_model import CONFIG, random_model
 from tests.unit.test_train import BYTES
 from tests.unit.test_train import CONFIG as BYTES_CONFIG
 from workflow.lib import generate as module
+from workflow.lib import kv_cache
 from workflow.lib.generate import generate, write_responses
 from workflow.lib.prompts import load_style
 from workflow.lib.settings.recipe import Generation
@@ -102,6 +103,29 @@ def test_a_finished_row_is_given_to_a_prompt_that_waits(monkeypatch):
     steps = sum(shape[0] for shape in shapes if len(shape) == 2)
     assert steps == sum(min(len(tokens), 8) for tokens in expected)
     assert max(shape[0] for shape in shapes if len(shape) == 2) == 2
+
+
+def test_the_last_prompts_do_not_wait_for_the_first_to_finish(monkeypatch):
+    """Nine rows for nine prompts, of which eight are read at a time."""
+    model = random_model(3)
+    prompts = random_prompts([4] * 9)
+    monkeypatch.setattr(module, "PROMPT_TOKENS", 8 * 4)
+    shapes = computed_by(model, monkeypatch)
+    list(generate(model, prompts, 7, -1))
+    assert [shape[0] for shape in shapes if len(shape) == 2] == [8, 9, 9, 9, 9, 9, 1]
+
+
+def test_what_memory_held_before_is_not_seen(monkeypatch):
+    model = random_model(3)
+    prompts = random_prompts([2, 9, 20])
+
+    def with_garbage(x, *size):
+        return x.new_full(size[0] if len(size) == 1 else size, torch.nan)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", with_garbage)
+    monkeypatch.setattr(kv_cache, "AHEAD", 2)
+    for number, tokens in generate(model, prompts, 12, -1):
+        assert tokens == generate_textbook(model, prompts[number], 12, -1)
 
 
 def test_a_text_slides_only_once_it_outgrew_the_context(monkeypatch):

@@ -128,8 +128,9 @@ def generate(
     numbers: list[int] = []  # of the text in each row of the cache that is in use
     states = model.tok_emb.weight.new_empty(0, model.config.emb_dim)  # of their last tokens
     while waiting or numbers:
-        if waiting and cache.rows - len(numbers) >= max(1, cache.rows // 4):
-            new = _next_group(waiting, texts, cache.rows - len(numbers))
+        free = cache.rows - len(numbers)
+        if waiting and free >= min(len(waiting), max(1, cache.rows // 4)):
+            new = _next_group(waiting, texts, free)
             states = torch.cat([states, cache.add(model, [texts[number] for number in new])])
             numbers += new
         chosen = choose(model.out_head(states), numbers)

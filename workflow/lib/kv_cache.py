@@ -14,6 +14,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from workflow.lib.model import CausalAttention, GPTConfig, GPTModel
 from workflow.lib.packing import PackedAttention
 
+AHEAD = 32  # positions that are cleared before they are reached
+
 
 class KeyValueCache:
     """Keys and values of every layer for several sequences, and the attention of new positions.
@@ -34,8 +36,9 @@ class KeyValueCache:
 
     def __init__(self, config: GPTConfig, rows: int, capacity: int, like: Tensor) -> None:
         size = (config.n_layers, rows, config.n_heads, capacity, config.emb_dim // config.n_heads)
-        self.keys = like.new_zeros(size)  # (L, B, H, S, D/H)
-        self.values = like.new_zeros(size)  # zeros: an unseen NaN would spoil even a weight of 0
+        self.keys = like.new_empty(size)  # (L, B, H, S, D/H)
+        self.values = like.new_empty(size)
+        self.cleared = 0
         self.rows = rows
         self.lengths: list[int] = []
 
@@ -62,6 +65,7 @@ class KeyValueCache:
             self.values[layer, rows, :, : keys.shape[1]] = values.transpose(1, 2)
             return attention.as_packed(CausalAttention()(layer, queries, keys, values))
 
+        self._clear(max(map(len, prompts)))
         device = self.keys.device
         ids = [*shared, *(token for prompt in prompts for token in prompt[prefix:])]
         places = [*range(prefix), *(n for p in prompts for n in range(prefix, len(p)))]
@@ -79,6 +83,7 @@ class KeyValueCache:
             (len(tokens), D) their states.
         """
         device, rows, seen = self.keys.device, len(self), max(self.lengths) + 1
+        self._clear(seen)
         lengths = torch.tensor(self.lengths, device=device)  # (B,)
         row_numbers = torch.arange(rows, device=device)
         visible = torch.arange(seen, device=device) <= lengths[:, None]  # (B, S)
@@ -106,6 +111,17 @@ class KeyValueCache:
             self.keys[:, row, :, :length] = self.keys[:, len(self), :, :length]
             self.values[:, row, :, :length] = self.values[:, len(self), :, :length]
             self.lengths[row] = length
+
+    def _clear(self, seen: int) -> None:
+        """Zero what is looked at for the first time: a NaN there would spoil even a weight of 0.
+
+        A part at a time, as the texts grow: memory that is never touched is never taken.
+        """
+        if seen > self.cleared:
+            part = slice(self.cleared, seen + AHEAD)
+            self.keys[:, :, :, part].zero_()
+            self.values[:, :, :, part].zero_()
+            self.cleared = part.stop
 
 
 def bytes_a_position(model: GPTModel) -> int:
