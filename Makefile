@@ -6,7 +6,7 @@ PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c env
 
 # The default run, offline: results/scores.csv and results/report.html.
 scores: .venv/ready
-	.venv/bin/snakemake --cores 1 results/scores.csv
+	.venv/bin/snakemake --cores all results/scores.csv
 
 # All tests; REAL_DATA=folder adds those of tests/real.
 test: .venv/ready-dev

@@ -116,7 +116,7 @@ def test_nothing_reruns_for_what_changes_no_result(project):
     project.edit("workflow/scripts/finetune.py", "with rule_log", "# A comment.\nwith rule_log")
     project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")
     project.edit("workflow/rules/finetune.smk", "gpu=gpus_of,", "gpu=2,\n        disk_mb=900,")
-    project.edit("workflow/rules/finetune.smk", "threads: all_cores", "threads: 1")
+    project.edit("workflow/rules/finetune.smk", "threads: cores_of", "threads: 2")
     project.change(
         judges__server__transport={"concurrency": 3, "timeout": 9, "retries": 1},
         threads=1,

@@ -104,7 +104,11 @@ def test_the_first_process_speaks_and_threads_are_divided(job):
     started = job(distributed_work.add, Processes(4))
     assert started.end() == ["the sum is 10, says 0, on cpu", "[1, 1, 1, 1]"]
     assert started.process.exitcode == 0
-    assert started.printed.read_text() == started.log.read_text()
+    job_line, *said = started.printed.read_text().splitlines()
+    assert [job_line, *(line.removeprefix("tiny/quick | ") for line in said)] == (
+        started.log.read_text().splitlines()
+    )
+    assert all(line.startswith("tiny/quick | ") for line in said)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,7 @@ for node in $STARTED; do
 done
 trap 'kill $pids' TERM
 status=0
-for pid in $pids; do wait $pid || { status=1; kill $pids 2>/dev/null; }; done
+for pid in $pids; do wait $pid || { status=1; kill $pids; }; done 2>/dev/null  # the shell's own words
 exit $status
 """
 

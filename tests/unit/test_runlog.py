@@ -25,7 +25,7 @@ def test_lines_go_to_the_file_and_to_stderr(tmp_path, capfd):
     path = tmp_path / "logs" / "generate" / "small" / "book.log"
     run(path)
     assert path.read_text() == "generate small book\nworking\n"
-    assert capfd.readouterr().err == "generate small book\nworking\n"
+    assert capfd.readouterr().err == "generate small book\nsmall/book | working\n"
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,25 @@ def rule_log(path: str | Path) -> Iterator[None]:
 def log_to(path: str | Path) -> list[logging.Handler]:
     """Send log lines to stderr and to the end of a file, to which other processes may add too."""
     handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, "a", "utf-8")]
+    handlers[0].setFormatter(_Named(_job_of(Path(path))))
     log.setLevel(logging.INFO)
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
     return handlers
+
+
+class _Named(logging.Formatter):
+    """Lines with the names of what they tell of, because several jobs write to one terminal."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__()
+        self.job = job
+
+    def format(self, record: logging.LogRecord) -> str:
+        line, names = super().format(record), self.job.split()[1:]
+        if line == self.job or record.levelno >= logging.ERROR or not names:
+            return line
+        return f"{'/'.join(names)} | {line}"
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:

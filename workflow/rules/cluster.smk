@@ -10,7 +10,7 @@ from snakemake.persistence import PersistenceBase
 from workflow.lib.earlier_jobs import wait_for_earlier_jobs
 from workflow.lib.errors import UserError
 from workflow.lib.resources import asked_for, finetune_needs, generate_needs, refuse_if_too_large
-from workflow.lib.shapes import shape_of_run, shape_of_source, shape_of_weights
+from workflow.lib.shapes import shape_of_run, shape_of_weights
 from workflow.lib.workload import UNKNOWN, workload_of_entries, workload_of_tokens
 
 

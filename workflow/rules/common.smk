@@ -16,6 +16,7 @@ from workflow.lib.outcome import outcome_lines
 from workflow.lib.prompts import load_style, prompt_folder
 from workflow.lib.provenance import code_digest
 from workflow.lib.settings.sources import Selection
+from workflow.lib.shapes import shape_of_source
 
 BEGAN = time.time()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
@@ -85,9 +86,13 @@ def judge_slots_of(wildcards):
     return int(defined("judge", wildcards.judge).backend != "overlap")
 
 
-def all_cores(wildcards):
-    """Claims every core, so that two heavy jobs never share a machine; 1 where none is named."""
-    return workflow.resource_settings.cores or 1
+def cores_of(wildcards):
+    """Every core, so that two heavy jobs never share a machine; one for a small model."""
+    source = defined("model", wildcards.model)
+    shape = shape_of_source(source.url, Path("resources/gpt2", wildcards.model))
+    if shape and SETTINGS.suited_to(shape.parameters).threads == 1:
+        return 1
+    return workflow.resource_settings.cores or 1  # none is named where all jobs are submitted
 
 
 def source_of(kind, name):

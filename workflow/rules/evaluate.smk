@@ -19,7 +19,7 @@ rule generate:
         "results/logs/generate/{model}/{recipe}.log",
     conda:
         PIPELINE_ENV
-    threads: all_cores
+    threads: cores_of
     resources:
         gpu=gpus_of,
         processes=lambda wildcards: recipe_of(wildcards).gpus,

@@ -21,7 +21,7 @@ rule finetune:
         recipe=f"(?!({LORA_RECIPES})/)[^/]+",
     conda:
         PIPELINE_ENV
-    threads: all_cores
+    threads: cores_of
     resources:
         gpu=gpus_of,
         processes=lambda wildcards: recipe_of(wildcards).gpus,

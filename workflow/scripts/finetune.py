@@ -6,19 +6,18 @@ from workflow.lib.distributed.launch import Processes, compute
 from workflow.lib.finetune import Inputs, finetune_job
 from workflow.lib.runlog import rule_log
 from workflow.lib.settings.computing import Computing
+from workflow.lib.shapes import shape_of_weights
 
 with rule_log(snakemake.log[0]):
-    computing = Computing.of(snakemake.config)
+    shape = shape_of_weights(Path(snakemake.input.weights))
+    computing = Computing.of(snakemake.config).suited_to(shape.parameters)
     job = {
         "inputs": {name: snakemake.input[name] for name in Inputs.__dataclass_fields__},
         "outputs": dict(snakemake.output.items()),
         "tokenizer": str(Path(snakemake.input.tokenizer[0]).parent),
         **{name: snakemake.params[name] for name in ("style", "training", "evaluation")},
-        "how": {
-            "code": snakemake.params.code,
-            "sharding": snakemake.resources.sharding,
-            **computing.model_dump(include={"precision", "checkpoint_every"}),
-        },
+        "how": computing.model_dump(include={"precision", "checkpoint_every"})
+        | {"code": snakemake.params.code, "sharding": snakemake.resources.sharding},
     }
     processes = Processes(snakemake.resources.processes, snakemake.resources.nodes)
     compute(finetune_job, job, computing, processes, snakemake.log[0])

@@ -6,6 +6,7 @@ from workflow.lib.distributed.launch import Processes, compute
 from workflow.lib.generate import generate_job
 from workflow.lib.runlog import rule_log
 from workflow.lib.settings.computing import Computing
+from workflow.lib.shapes import shape_of_run
 
 with rule_log(snakemake.log[0]):
     job = {
@@ -15,6 +16,7 @@ with rule_log(snakemake.log[0]):
         "generation": snakemake.params.generation,
         "output": snakemake.output[0],
     }
-    computing = Computing.of(snakemake.config)
+    shape = shape_of_run(Path(snakemake.input.training))
+    computing = Computing.of(snakemake.config).suited_to(shape.parameters)
     processes = Processes(snakemake.resources.processes, snakemake.resources.nodes)
     compute(generate_job, job, computing, processes, snakemake.log[0])

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from workflow.lib.section import Count, Section
 
+SMALL = 10_000_000  # parameters
+
 
 class Computing(Section):
     """How a job computes. Only `precision` changes results, and reruns what it does."""
@@ -15,7 +17,8 @@ class Computing(Section):
         "auto", description="of finetuning's matrix products; auto: bf16 on CUDA, else fp32"
     )
     threads: Count | None = Field(
-        None, description="CPU threads of a training; null: all there are"
+        None,
+        description="CPU threads of finetuning and generating; null: all, or one for a small model",
     )
     checkpoint_every: Count | None = Field(
         None, description="steps between two checkpoints to resume from; null: one a minute"
@@ -23,6 +26,16 @@ class Computing(Section):
     patience: Count = Field(
         600, description="seconds the processes of a job wait for one that does not answer"
     )
+
+    def suited_to(self, parameters: int) -> "Computing":
+        """The same for a model of so many parameters, a small one with one thread.
+
+        Its threads would mostly wait for each other. With one, several models are finetuned side by
+        side, and the results do not depend on how many cores a machine has.
+        """
+        if self.threads is None and parameters < SMALL:
+            return self.model_copy(update={"threads": 1})
+        return self
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Computing":
