@@ -180,7 +180,7 @@ for node in $STARTED; do
 done
 trap 'kill $pids' TERM
 status=0
-for pid in $pids; do wait $pid || { status=1; kill $pids; }; done 2>/dev/null  # the shell's own words
+for pid in $pids; do wait $pid || { status=1; kill $pids; }; done 2>/dev/null
 exit $status
 """
 

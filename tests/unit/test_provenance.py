@@ -30,8 +30,7 @@ def code(tmp_path, monkeypatch):
             path = tmp_path / name
             assert old in path.read_text()
             path.write_text(path.read_text().replace(old, new))
-        for cached in (provenance._imports, provenance._meaning, provenance._tree):
-            cached.cache_clear()
+        provenance._read.cache_clear()
         return provenance.code_digest(SCRIPT)
 
     return digest

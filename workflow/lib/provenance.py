@@ -25,7 +25,7 @@ def code_digest(script: str | Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(_reachable((ROOT / script).resolve())):
         digest.update(path.relative_to(ROOT).as_posix().encode())
-        digest.update(_meaning(path).encode())
+        digest.update(_read(path)[1])
     return digest.hexdigest()[:16]
 
 
@@ -36,38 +36,34 @@ def _reachable(start: Path) -> set[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _imports(path)
+            waiting += _read(path)[0]
     return found
 
 
 @cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    """Files of the workflow package that one file imports, wherever the import stands."""
+def _read(path: Path) -> tuple[tuple[Path, ...], bytes]:
+    """What one file says.
+
+    Returns:
+        the files of the workflow package that it imports, wherever the import stands, and a digest
+        of its syntax tree without docstrings.
+    """
+    tree = ast.parse(path.read_text("utf-8"), str(path))
     names = set()
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif (
+            isinstance(node, _HAVE_DOCSTRINGS) and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
     files = set()
     for name in names:
         if name.split(".")[0] == "workflow":
             module = ROOT.joinpath(*name.split("."))
             files.update(p for p in (module.with_suffix(".py"), module / "__init__.py"))
-    return tuple(path for path in files if path.is_file())
-
-
-@cache
-def _meaning(path: Path) -> str:
-    """The file's syntax tree as text, without docstrings."""
-    tree = _tree(path)
-    for node in ast.walk(tree):
-        if isinstance(node, _HAVE_DOCSTRINGS) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return ast.dump(tree)
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"), str(path))
+    imported = tuple(file for file in files if file.is_file())
+    return imported, hashlib.sha256(ast.dump(tree).encode()).digest()
