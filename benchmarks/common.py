@@ -13,6 +13,7 @@ import torch
 
 from workflow.lib.data import read_entries
 from workflow.lib.device import prepare_device
+from workflow.lib.linear import product
 from workflow.lib.model import GPTConfig, GPTModel
 from workflow.lib.prompts import load_style
 from workflow.lib.settings.computing import Computing
@@ -77,19 +78,21 @@ def random_gpt2_small(vocab_size: int) -> GPTModel:
     return GPTModel(GPTConfig(vocab_size=max(vocab_size, 50257), **GPT2_SMALL))
 
 
-def medians(actions: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, float]:
+def medians(
+    actions: Mapping[str, Callable[[int], object]], rounds: int, warm_up: int = 1
+) -> dict[str, float]:
     """Median seconds of actions that take turns, so that a change of the machine meets them all.
 
     Args:
-        actions: by name; each is given the number of the round. One round goes before the timed
-            ones, for what is slow only once.
+        actions: by name; each is given the number of the round.
+        warm_up: rounds before the timed ones, for what is slow only at first.
     """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
-    for number in range(-1, rounds):
+    for number in range(warm_up + rounds):
         for name, action in actions.items():
             began = time.perf_counter()
-            action(number + 1)
-            if number >= 0:
+            action(number)
+            if number >= warm_up:
                 seconds[name].append(time.perf_counter() - began)
     return {name: median(values) for name, values in seconds.items()}
 
@@ -102,6 +105,12 @@ def matmul(_: int) -> None:
     """Ten of the machine's own matrix products, float32, to measure its rate by."""
     for _ in range(10):
         _FACTOR @ _FACTOR
+
+
+def matmul_onednn(_: int) -> None:
+    """The same by oneDNN, which the engine uses for large products on x86."""
+    for _ in range(10):
+        product(_FACTOR, _FACTOR)
 
 
 def machine() -> str:

@@ -2,7 +2,7 @@
 
 python -m benchmarks.pipeline [--rounds 3]
 
-Runs in a copy of the repository, from nothing, with one core as `make scores` does.
+Runs in a copy of the repository, from nothing, on all cores as `make scores` does.
 """
 
 import json
@@ -17,7 +17,7 @@ from statistics import median
 
 from benchmarks.common import ROOT, arguments, machine
 
-COMMAND = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "1"]
+COMMAND = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "all"]
 
 
 def main() -> None:

@@ -3,7 +3,12 @@
 python -m benchmarks.train [--data FOLDER] [--rounds 5] [--threads N]
 
 Both get the same batches of 8 and the same evaluations; the textbook's code is tests/oracle.py.
+Each has a process of its own, as it would have if it ran alone.
 """
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -14,66 +19,57 @@ from benchmarks.common import (
     load_entries,
     machine,
     matmul,
+    matmul_onednn,
     medians,
     random_gpt2_small,
     shuffled_batches,
 )
 from tests.oracle import collate_textbook, logits_of
+from workflow.lib.device import prepare_device
 from workflow.lib.model import GPTModel
 from workflow.lib.optimise import make_optimizer, update
 from workflow.lib.packing import PackedBatch, pack
+from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.train import loss_parts
+
+WARM_UP = 2  # rounds
 
 
 def main() -> None:
     chosen = arguments(__doc__, rounds=5)
     entries, tokenizer = load_entries(chosen.data)
-    batches = shuffled_batches(entries, tokenizer, chosen.rounds + 1, collate_textbook)
-    training, evaluation = Training(), Evaluation()
-    model = random_gpt2_small(tokenizer.n_vocab)
-    textbook_model = random_gpt2_small(tokenizer.n_vocab)
-    optimizer = make_optimizer(model, training)
-    textbook_optimizer = torch.optim.AdamW(
-        textbook_model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-    )
+    batches = shuffled_batches(entries, tokenizer, chosen.rounds + WARM_UP, collate_textbook)
+    sides = {}
+    for name, prepare in (("textbook", _textbook), ("engine", _engine)):
+        prepared = prepare, (batches, tokenizer.n_vocab, chosen.threads)
+        sides[name] = ProcessPoolExecutor(1, get_context("spawn"), *prepared)
 
-    def textbook_loss(number: int) -> torch.Tensor:
-        inputs, targets = batches[number]
-        return cross_entropy(logits_of(textbook_model, inputs).flatten(0, 1), targets.flatten())
-
-    def textbook_step(number: int) -> None:
-        textbook_optimizer.zero_grad()
-        textbook_loss(number).backward()
-        textbook_optimizer.step()
-
-    def engine_step(number: int) -> None:
-        for part in loss_parts(model, *batches[number]):
-            part.backward()
-        update(optimizer, training, number, 1000)
+    def of(side: str, action: str) -> Callable[[int], None]:
+        return lambda number: sides[side].submit(_act, action, number).result()
 
     seconds = medians(
         {
-            "textbook step": textbook_step,
-            "engine step": engine_step,
-            "textbook batch evaluated": torch.no_grad()(textbook_loss),
-            "engine batch evaluated": torch.inference_mode()(
-                lambda number: sum(loss_parts(model, *batches[number]))
-            ),
-            "matmul": matmul,
+            "textbook step": of("textbook", "step"),
+            "engine step": of("engine", "step"),
+            "textbook batch evaluated": of("textbook", "evaluate"),
+            "engine batch evaluated": of("engine", "evaluate"),
+            "MKL": of("engine", "MKL"),
+            "oneDNN": of("engine", "oneDNN"),
         },
         chosen.rounds,
+        WARM_UP,
     )
+    model, evaluation = random_gpt2_small(tokenizer.n_vocab), Evaluation()
     share = 2 * evaluation.batches / evaluation.every  # batches evaluated for every step
     whole = {
         kind: seconds[f"{kind} step"] + share * seconds[f"{kind} batch evaluated"]
         for kind in ("textbook", "engine")
     }
-    packed = [pack(*batch) for batch in batches[1:]]
-    padded = sum(inputs.numel() for inputs, _ in batches[1:])
+    packed = [pack(*batch) for batch in batches[WARM_UP:]]
+    padded = sum(inputs.numel() for inputs, _ in batches[WARM_UP:])
     distinct = sum(len(batch.token_ids) for batch in packed)
     flops = sum(matrix_flops(model, batch) for batch in packed) / len(packed)
-    rate = MATMUL_FLOPS / seconds["matmul"]
     print(machine())
     print(f"positions of a batch: {padded / chosen.rounds:.0f} padded, ", end="")
     print(f"{distinct / chosen.rounds:.0f} distinct ({padded / distinct:.2f} x fewer)")
@@ -84,13 +80,62 @@ def main() -> None:
         ("a step with its evaluations", [whole["textbook"], whole["engine"]]),
     ):
         print(f"{label:28}{times[0]:10.2f}{times[1]:10.2f}{times[0] / times[1]:8.2f}")
-    print(f"matrix products of 2048 x 2048: {rate / 1e9:.0f} GFLOP/s; of the positions computed:")
+    rates = {library: MATMUL_FLOPS / seconds[library] for library in ("MKL", "oneDNN")}
+    shown = ", ".join(f"{rate / 1e9:.0f} by {library}" for library, rate in rates.items())
+    print(f"matrix products of 2048 x 2048, GFLOP/s: {shown}; of the positions computed:")
     for label, done, took in (
         ("a step", 3 * flops, seconds["engine step"]),
         ("a batch evaluated", flops, seconds["engine batch evaluated"]),
         ("a step with its evaluations", (3 + share) * flops, whole["engine"]),
     ):
-        print(f"{label:28}{done / took / 1e9:10.0f} GFLOP/s{done / took / rate:8.0%}")
+        reached = ", ".join(f"{done / took / rate:.0%} of {name}'s" for name, rate in rates.items())
+        print(f"{label:28}{done / took / 1e9:10.0f} GFLOP/s, {reached}")
+
+
+Batches = list[tuple[torch.Tensor, torch.Tensor]]
+_ACTIONS: dict[str, Callable[[int], object]] = {}  # of this process
+
+
+def _act(name: str, number: int) -> None:
+    _ACTIONS[name](number)
+
+
+def _textbook(batches: Batches, vocab_size: int, threads: int) -> None:
+    """The chapter's loop in a process that nothing else was done to."""
+    torch.set_num_threads(threads)
+    model, training = random_gpt2_small(vocab_size), Training()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+
+    def loss(number: int) -> torch.Tensor:
+        inputs, targets = batches[number]
+        return cross_entropy(logits_of(model, inputs).flatten(0, 1), targets.flatten())
+
+    def step(number: int) -> None:
+        optimizer.zero_grad()
+        loss(number).backward()
+        optimizer.step()
+
+    _ACTIONS.update(step=step, evaluate=torch.no_grad()(loss))
+
+
+def _engine(batches: Batches, vocab_size: int, threads: int) -> None:
+    """The pipeline's, and the machine's own matrix products."""
+    prepare_device(Computing(device="cpu", threads=threads))
+    model, training = random_gpt2_small(vocab_size), Training()
+    optimizer = make_optimizer(model, training)
+
+    def step(number: int) -> None:
+        for part in loss_parts(model, *batches[number]):
+            part.backward()
+        update(optimizer, training, number, 1000)
+
+    @torch.inference_mode()
+    def evaluate(number: int) -> None:
+        sum(loss_parts(model, *batches[number]))
+
+    _ACTIONS.update(step=step, evaluate=evaluate, MKL=matmul, oneDNN=matmul_onednn)
 
 
 def matrix_flops(model: GPTModel, batch: PackedBatch) -> float:

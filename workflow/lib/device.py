@@ -95,10 +95,10 @@ def _allotted_threads() -> int:
 def _keep_freed_memory() -> None:
     """Have Linux's allocator hand freed memory out again instead of giving it back.
 
-    Every step of a training frees what the next one asks for. Given back, those gigabytes come
-    again page by page, each cleared by the kernel: a tenth of a step of GPT-2 small.
+    Every step of a training frees what the next one asks for. Not so the largest blocks: lying
+    among small ones that stay, they would need ever more room (see recycling.py for those).
     """
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
-        library.mallopt(-4, 0)  # M_MMAP_MAX: no block of memory is a mapping of its own
-        library.mallopt(-1, -1)  # M_TRIM_THRESHOLD: nothing is given back at the end either
+        library.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD: from here on a mapping of its own
+        library.mallopt(-1, -1)  # M_TRIM_THRESHOLD: nothing is given back at the end

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workflow.lib import recycling
+from workflow.lib.recycling import gradient_memory
+
 LARGE = 2**19  # elements of a weight from which on oneDNN is used; GPT-2's have 2**19.2 and more
 LONG = 2**14  # terms of a sum from which on MKL is the faster one
 
@@ -34,7 +37,7 @@ def _may_use_onednn(x: Tensor) -> bool:
     )
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """(..., in) times the transpose of (out, in): the call that torch's compiler makes, too."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
@@ -45,7 +48,7 @@ class _OneDNNLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+        return product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -53,10 +56,14 @@ class _OneDNNLinear(torch.autograd.Function):
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             long = len(weight) >= LONG
-            of_x = grad @ weight if long else _product(grad, weight.T)
+            of_x = grad @ weight if long else product(grad, weight.T)
         grad = grad.flatten(0, -2)
         if ctx.needs_input_grad[1]:
-            of_weight = _product(grad.T, x.flatten(0, -2).T)
+            rows = x.flatten(0, -2)
+            if weight.numel() >= recycling.LARGE:
+                of_weight = torch.mm(grad.T, rows, out=gradient_memory(weight))
+            else:
+                of_weight = product(grad.T, rows.T)
         if ctx.needs_input_grad[2]:
             of_bias = grad.sum(0)
         return of_x, of_weight, of_bias

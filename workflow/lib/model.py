@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from workflow.lib.linear import Linear
+from workflow.lib.recycling import Embedding
 
 # How the positions of a layer see each other: takes the layer's number and its queries, keys and
 # values, each (..., H, D/H) with the leading shape of the token ids, and returns such contexts.
@@ -51,7 +52,7 @@ class GPTModel(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
-        self.tok_emb = nn.Embedding(config.vocab_size, config.emb_dim)
+        self.tok_emb = Embedding(config.vocab_size, config.emb_dim)
         self.pos_emb = nn.Embedding(config.context_length, config.emb_dim)
         self.drop_emb = nn.Dropout(config.drop_rate)
         self.trf_blocks = nn.Sequential(

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
+from workflow.lib.recycling import keep_gradients
 from workflow.lib.settings.recipe import Training
 
 
@@ -30,10 +31,11 @@ def update(optimizer: AdamW, training: Training, step: int, steps: int) -> None:
     """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(training, step, steps)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     if training.clip_norm is not None:
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, training.clip_norm)
     optimizer.step()
+    keep_gradients(weights)
     optimizer.zero_grad()
 
 
