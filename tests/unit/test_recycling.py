@@ -57,6 +57,14 @@ def test_the_gradient_of_an_embedding_adds_up_repeated_numbers():
     assert torch.equal(ours(numbers), theirs(numbers))
 
 
+def test_memory_that_nobody_asks_for_is_let_go():
+    """As of an output head that torch multiplies itself."""
+    layer = torch.nn.Linear(4, 5)
+    layer(torch.ones(2, 4)).sum().backward()
+    recycling.keep_gradients([layer.weight])
+    assert not hasattr(layer.weight, "spare")
+
+
 def test_gradients_that_are_not_large_are_let_go(monkeypatch):
     monkeypatch.setattr(recycling, "LARGE", 2**60)
     layer = Embedding(5, 4)

@@ -7,22 +7,29 @@ first: for the token embeddings and the output head of GPT-2 small up to a fifth
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 LARGE = 2**24  # elements of a weight
 
 
 def keep_gradients(weights: list[nn.Parameter]) -> None:
-    """Remember large gradients as memory for the next ones, before they are set to None."""
+    """Remember large gradients as memory for the next ones, before they are set to None.
+
+    Those whose memory `gradient_memory` gave; and none of several processes', which exchange them.
+    """
+    if dist.is_available() and dist.is_initialized():
+        return
     for weight in weights:
-        grad = weight.grad
-        if type(grad) is Tensor and grad.device.type == "cpu" and grad.numel() >= LARGE:
-            weight.spare = grad
+        if weight.__dict__.pop("asked", False) and weight.numel() >= LARGE:
+            weight.spare = weight.grad
 
 
 def gradient_memory(weight: Tensor) -> Tensor:
     """A tensor of a weight's shape with anything in it, for its next gradient."""
     spare = weight.__dict__.pop("spare", None)
+    weight.asked = True
     return torch.empty_like(weight) if spare is None else spare
 
 
@@ -44,6 +51,7 @@ class _Lookup(torch.autograd.Function):
         return weight[numbers]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         numbers, weight = ctx.saved_tensors
         of_weight = gradient_memory(weight).zero_()

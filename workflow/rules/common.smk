@@ -87,12 +87,12 @@ def judge_slots_of(wildcards):
 
 
 def cores_of(wildcards):
-    """Every core, so that two heavy jobs never share a machine; one for a small model."""
+    """Every core, so that two heavy jobs never share a machine; one a process of a small model."""
     source = defined("model", wildcards.model)
     shape = shape_of_source(source.url, Path("resources/gpt2", wildcards.model))
-    if shape and SETTINGS.suited_to(shape.parameters).threads == 1:
-        return 1
-    return workflow.resource_settings.cores or 1  # none is named where all jobs are submitted
+    cores = workflow.resource_settings.cores or 1  # none is named where all jobs are submitted
+    small = shape and SETTINGS.spares_threads(shape.parameters)
+    return min(recipe_of(wildcards).gpus, cores) if small else cores
 
 
 def source_of(kind, name):

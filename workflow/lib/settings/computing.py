@@ -33,9 +33,11 @@ class Computing(Section):
         Its threads would mostly wait for each other. With one, several models are finetuned side by
         side, and the results do not depend on how many cores a machine has.
         """
-        if self.threads is None and parameters < SMALL:
-            return self.model_copy(update={"threads": 1})
-        return self
+        return self.model_copy(update={"threads": 1}) if self.spares_threads(parameters) else self
+
+    def spares_threads(self, parameters: int) -> bool:
+        """Whether a model of so many parameters is small enough for that, and nothing else said."""
+        return self.threads is None and parameters < SMALL
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Computing":
