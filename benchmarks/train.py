@@ -60,7 +60,9 @@ def main() -> None:
         chosen.rounds,
         WARM_UP,
     )
-    model, evaluation = random_gpt2_small(tokenizer.n_vocab), Evaluation()
+    with torch.device("meta"):  # for its shape
+        model = random_gpt2_small(tokenizer.n_vocab)
+    evaluation = Evaluation()
     share = 2 * evaluation.batches / evaluation.every  # batches evaluated for every step
     whole = {
         kind: seconds[f"{kind} step"] + share * seconds[f"{kind} batch evaluated"]

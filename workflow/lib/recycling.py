@@ -22,14 +22,13 @@ def keep_gradients(weights: list[nn.Parameter]) -> None:
     if dist.is_available() and dist.is_initialized():
         return
     for weight in weights:
-        if weight.__dict__.pop("asked", False) and weight.numel() >= LARGE:
+        if hasattr(weight, "spare"):
             weight.spare = weight.grad
 
 
 def gradient_memory(weight: Tensor) -> Tensor:
     """A tensor of a weight's shape with anything in it, for its next gradient."""
-    spare = weight.__dict__.pop("spare", None)
-    weight.asked = True
+    spare, weight.spare = getattr(weight, "spare", None), None
     return torch.empty_like(weight) if spare is None else spare
 
 

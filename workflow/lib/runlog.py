@@ -66,13 +66,13 @@ class _Named(logging.Formatter):
 
     def __init__(self, job: str) -> None:
         super().__init__()
-        self.job = job
+        self.job, self.names = job, "/".join(job.split()[1:])
 
     def format(self, record: logging.LogRecord) -> str:
-        line, names = super().format(record), self.job.split()[1:]
-        if line == self.job or record.levelno >= logging.ERROR or not names:
+        line = super().format(record)
+        if line == self.job or record.levelno >= logging.ERROR or not self.names:
             return line
-        return f"{'/'.join(names)} | {line}"
+        return f"{self.names} | {line}"
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
