@@ -1,8 +1,8 @@
 # Instruction-finetunes GPT-2 and measures the result. Read on in workflow/rules/, stage by stage;
 # what to run stands in config.yaml.
 
-from workflow.lib.config import check_config_file
-from workflow.lib.errors import or_exit
+from workflow.lib.settings.load import check_config_file
+from workflow.lib.runtime.errors import or_exit
 
 or_exit(check_config_file, "config.yaml")
 
@@ -21,7 +21,6 @@ include: "workflow/rules/finetune.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/export.smk"
-include: "workflow/rules/small_world.smk"
 
 
 rule all:

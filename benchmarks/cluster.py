@@ -14,11 +14,11 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.common import machine
-from tests.cluster.slurm import Cluster, missing, running_cluster
-from tests.pipeline.project import Project, tiny_overlay
+from tests.support.project import Project, tiny_overlay
+from tests.support.slurm import Cluster, missing, running_cluster
 
 TARGET = "results/tiny-a/quick/responses.json"
-SUBMIT = ("--workflow-profile", "workflow/profiles/slurm")
+SUBMIT = ("--workflow-profile", "profiles/slurm")
 SOON = ("--slurm-init-seconds-before-status-checks", "1")
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import tiktoken
 import torch
 
-from workflow.lib.data import read_entries
-from workflow.lib.device import prepare_device
-from workflow.lib.linear import product
-from workflow.lib.model import GPTConfig, GPTModel
-from workflow.lib.prompts import load_style
+from workflow.lib.data.entries import read_entries
+from workflow.lib.fast.linear import product
+from workflow.lib.model.device import prepare_device
+from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.settings.computing import Computing
-from workflow.lib.tokenizer import load_tokenizer
+from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.tokens.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL_WORLD = ROOT / "workflow/resources/small-world"

@@ -24,12 +24,12 @@ from benchmarks.common import (
     medians,
     shuffled_batches,
 )
-from workflow.lib.collate import collate
-from workflow.lib.distributed.team import ALONE, Team
-from workflow.lib.model import GPTConfig, GPTModel
-from workflow.lib.optimise import make_optimizer, update
+from workflow.lib.model.gpt import GPTConfig, GPTModel
+from workflow.lib.parallel.engine import ALONE, Team
 from workflow.lib.settings.recipe import Training
-from workflow.lib.train import loss_parts
+from workflow.lib.tokens.collate import collate
+from workflow.lib.training.optimizer import make_optimizer, update
+from workflow.lib.training.train import loss_parts
 
 CPU = torch.device("cpu")
 

@@ -20,9 +20,9 @@ from benchmarks.common import (
     matmul,
     random_gpt2_small,
 )
-from tests.oracle import generate_textbook, logits_of
-from workflow.lib.generate import generate
-from workflow.lib.prompts import load_style
+from tests.support.oracle import generate_textbook, logits_of
+from workflow.lib.generation.generate import generate
+from workflow.lib.tokens.prompt_style import load_style
 
 NEVER = -1  # an end-of-text that no model writes
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
-from workflow.lib.errors import UserError
-from workflow.lib.files import read_json
-from workflow.lib.judge.overlap import LABEL, overlap_score
+from workflow.lib.judge.backends.overlap import LABEL, overlap_score
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import read_json
 
 REFERENCE = "gpt4"
 

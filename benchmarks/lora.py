@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import SMALL_WORLD, arguments, load_entries, machine
-from workflow.lib.files import write_json
-from workflow.lib.model import GPTConfig, GPTModel
-from workflow.lib.prompts import load_style
+from workflow.lib.model.gpt import GPTConfig, GPTModel
+from workflow.lib.runtime.files import write_json
 from workflow.lib.settings.recipe import Lora, Training
-from workflow.lib.token_cache import tokenize_split
+from workflow.lib.tokens.dataset import tokenize_split
+from workflow.lib.tokens.prompt_style import load_style
 
 SIZES = {
     "small": {"emb_dim": 768, "n_heads": 12, "n_layers": 12},
@@ -35,12 +35,12 @@ SIZES = {
 FINETUNE = """
 import json, sys
 from pathlib import Path
-from workflow.lib.device import prepare_device
-from workflow.lib.finetune import Inputs, Outputs, finetune
-from workflow.lib.prompts import load_style
+from workflow.lib.model.device import prepare_device
+from workflow.lib.training.finetune import Inputs, Outputs, finetune
+from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Training
-from workflow.lib.tokenizer import load_tokenizer
+from workflow.lib.tokens.tokenizer import load_tokenizer
 folder, tokenizer, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 inputs = ("model.safetensors", "train.npz", "val.npz", "val.json")
 outputs = ("model.pth", "losses.csv", "samples.json", "training.json", "adapter.safetensors")

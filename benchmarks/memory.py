@@ -1,4 +1,4 @@
-"""Peak memory of finetuning and generating, beside what workflow/lib/resources.py asks for.
+"""Peak memory of finetuning and generating, beside what workflow/lib/cluster/estimate.py asks for.
 
 python -m benchmarks.memory [--sizes nano,124M] [--threads N]
 
@@ -19,16 +19,16 @@ import tiktoken
 import torch
 
 from benchmarks.common import ROOT, machine
-from workflow.lib.checkpoint import load_trained_model
-from workflow.lib.device import peak_memory, prepare_device
-from workflow.lib.finetune import Inputs, Outputs, finetune
-from workflow.lib.generate import write_responses
-from workflow.lib.prompts import load_style
-from workflow.lib.resources import finetune_needs, generate_needs
+from workflow.lib.cluster.estimate import finetune_needs, generate_needs
+from workflow.lib.cluster.workload import Workload
+from workflow.lib.generation.generate import write_responses
+from workflow.lib.model.device import peak_memory, prepare_device
+from workflow.lib.model.shape import GPT2, Shape
+from workflow.lib.model.weights import load_trained_model
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Generation, Recipe, Training
-from workflow.lib.shapes import GPT2, Shape
-from workflow.lib.workload import Workload
+from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.training.finetune import Inputs, Outputs, finetune
 
 SIZES = {"nano": Shape(3000, 256, 128, 4), **GPT2}
 HEADS = {"nano": 4, "124M": 12, "355M": 16, "774M": 20, "1558M": 25}
@@ -148,8 +148,8 @@ _MAKE_WEIGHTS = """
 import json, sys
 from pathlib import Path
 from safetensors.torch import save_file
-from workflow.lib.checkpoint import save_model
-from workflow.lib.model import GPTConfig, GPTModel
+from workflow.lib.model.weights import save_model
+from workflow.lib.model.gpt import GPTConfig, GPTModel
 config, rule, folder = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 model = GPTModel(GPTConfig(**config))
 if rule == "generate":

@@ -23,9 +23,9 @@ ALPACA_ENTRIES, ALPACA_CHARACTERS = 52_002, 360  # characters of its three texts
 TOKENIZE = """
 import resource, sys
 from pathlib import Path
-from workflow.lib.prompts import load_style
-from workflow.lib.token_cache import tokenize_split
-from workflow.lib.tokenizer import load_tokenizer
+from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.tokens.dataset import tokenize_split
+from workflow.lib.tokens.tokenizer import load_tokenizer
 entries, tokenizer, output = map(Path, sys.argv[1:])
 tokenize_split(entries, load_tokenizer(tokenizer), load_style("alpaca"), output)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # KiB on Linux

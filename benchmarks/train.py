@@ -2,7 +2,7 @@
 
 python -m benchmarks.train [--data FOLDER] [--rounds 5] [--threads N]
 
-Both get the same batches of 8 and the same evaluations; the textbook's code is tests/oracle.py.
+Both get the same batches of 8 and the same evaluations; the textbook is tests/support/oracle.py.
 Each has a process of its own, as it would have if it ran alone.
 """
 
@@ -24,14 +24,14 @@ from benchmarks.common import (
     random_gpt2_small,
     shuffled_batches,
 )
-from tests.oracle import collate_textbook, logits_of
-from workflow.lib.device import prepare_device
-from workflow.lib.model import GPTModel
-from workflow.lib.optimise import make_optimizer, update
-from workflow.lib.packing import PackedBatch, pack
+from tests.support.oracle import collate_textbook, logits_of
+from workflow.lib.fast.packing import PackedBatch, pack
+from workflow.lib.model.device import prepare_device
+from workflow.lib.model.gpt import GPTModel
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Training
-from workflow.lib.train import loss_parts
+from workflow.lib.training.optimizer import make_optimizer, update
+from workflow.lib.training.train import loss_parts
 
 WARM_UP = 2  # rounds
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster.slurm import Cluster, missing, running_cluster
+from tests.support.slurm import Cluster, missing, running_cluster
 
 
 @pytest.fixture(scope="session")

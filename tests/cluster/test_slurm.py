@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.slurm import Cluster, wait_for
-from tests.pipeline.project import ROOT, Project, tiny_overlay
-from workflow.lib.resources import asked_for, finetune_needs
+from tests.support.project import ROOT, Project, tiny_overlay
+from tests.support.slurm import Cluster, wait_for
+from workflow.lib.cluster.estimate import asked_for, finetune_needs
+from workflow.lib.cluster.workload import workload_of_tokens
+from workflow.lib.model.shape import shape_of_weights
 from workflow.lib.settings.cluster import JobResources
 from workflow.lib.settings.recipe import Recipe
-from workflow.lib.shapes import shape_of_weights
-from workflow.lib.workload import workload_of_tokens
 
 MODELS = ("tiny-a", "tiny-b")
 FIRST_CHECK = 1  # seconds; those that follow an empty one come ever later
@@ -40,7 +40,7 @@ class Submitted(Project):
 
     def command(self, *arguments: str) -> list[str]:
         return [
-            sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/slurm",
+            sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm",
             "--quiet", "host",
             "--slurm-init-seconds-before-status-checks", str(FIRST_CHECK),
             *(arguments or ("results/scores.csv",)),
@@ -96,7 +96,7 @@ def finished(cluster, tmp_path_factory, request) -> tuple[Submitted, Project]:
     overlay |= {"threads": 1, "checkpoint_every": 1}
     submitted = Submitted(Project.create(folder / "submitted", overlay).folder)
     submitted.edit(
-        "workflow/lib/resume.py",
+        "workflow/lib/training/checkpoint.py",
         "            self.save(state)\n",
         "            self.save(state)\n"
         '            while self.path.with_name("hold").exists():\n'
@@ -285,7 +285,7 @@ OLLAMA = """#!{python}
 # Serves as `ollama serve` does, and notes every question.
 import os, sys
 sys.path.insert(0, {root!r})
-from tests.unit.judge_servers import Reply, ollama_server
+from tests.support.judge_servers import Reply, ollama_server
 assert sys.argv[1:] == ["serve"]
 server = ollama_server("llama3:latest", port=int(os.environ["OLLAMA_HOST"].rpartition(":")[2]))
 def behave(number, body):
@@ -324,7 +324,7 @@ def test_a_judge_server_is_a_job_of_its_own_and_may_move(cluster, project):
     addresses = []
     for _ in range(2):
         job = subprocess.run(
-            ["sbatch", "--parsable", "workflow/profiles/slurm/judge-server.sbatch"],
+            ["sbatch", "--parsable", "profiles/slurm/judge-server.sbatch"],
             cwd=project.folder, env=environment, capture_output=True, text=True, check=True,
         ).stdout.strip()  # fmt: skip
         wait_for(address.exists)

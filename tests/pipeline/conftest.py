@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.pipeline.project import Project, tiny_overlay
-from tests.unit.judge_servers import ollama_server, running
+from tests.support.judge_servers import ollama_server, running
+from tests.support.project import Project, tiny_overlay
 
 
 @pytest.fixture(scope="session")

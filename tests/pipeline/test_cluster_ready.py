@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.judge_servers import Reply, ollama_server, running
+from tests.support.judge_servers import Reply, ollama_server, running
 
 # Python runs this first of all in every process: it takes down every address that is looked up or
 # spoken to, and refuses it.

@@ -6,7 +6,7 @@ import json
 import pytest
 import yaml
 
-from tests.pipeline.project import ROOT, SMALL_WORLD, Outcome, Project
+from tests.support.project import ROOT, SMALL_WORLD, Outcome, Project
 
 SIZES = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))["compare"]["models"]
 

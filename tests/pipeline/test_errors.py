@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.unit.judge_servers import ollama_server, running
+from tests.support.judge_servers import ollama_server, running
 
 
 def one_error(outcome) -> str:

@@ -7,9 +7,9 @@ import re
 import pytest
 import yaml
 
-from tests.pipeline.project import ROOT, SHAPE, SMALL_WORLD, Project
-from tests.small_checkpoint import make_checkpoint
-from workflow.lib.checkpoint import load_trained_model
+from tests.support.project import ROOT, SHAPE, SMALL_WORLD, Project
+from tests.support.small_checkpoint import make_checkpoint
+from workflow.lib.model.weights import load_trained_model
 
 SIZES = {
     "gpt2-small-124M": "124M",

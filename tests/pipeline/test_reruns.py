@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from workflow.lib.prompts import prompt_folder
+from workflow.lib.tokens.prompt_style import prompt_folder
 
 AFTER_JUDGES = {"summary", "report", "scores"}
 FROM_FINETUNE = {
@@ -109,9 +109,13 @@ def test_a_new_variant_runs_its_own_jobs(project):
 def test_nothing_reruns_for_what_changes_no_result(project):
     """A comment, a log path, threads, resources, timeouts, retries, concurrency, the device, how
     many processes."""
-    project.edit("workflow/lib/finetune.py", "def finetune(", "# A comment.\ndef finetune(")
     project.edit(
-        "workflow/lib/finetune.py", '"""Finetune a base model', '"""Finetune some base model'
+        "workflow/lib/training/finetune.py", "def finetune(", "# A comment.\ndef finetune("
+    )
+    project.edit(
+        "workflow/lib/training/finetune.py",
+        '"""Finetune a base model',
+        '"""Finetune some base model',
     )
     project.edit("workflow/scripts/finetune.py", "with rule_log", "# A comment.\nwith rule_log")
     project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")

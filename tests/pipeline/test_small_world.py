@@ -1,12 +1,12 @@
 """The small world can be made again: its rules run from nothing, here with little pretraining."""
 
-from tests.pipeline.project import SMALL_WORLD, Project
+from tests.support.project import SMALL_WORLD, Project
 
 
 def test_the_small_world_is_made_from_nothing(tmp_path):
     project = Project.create(tmp_path / "project", {})
-    project.edit("workflow/rules/small_world.smk", '"tokens": 4_000_000', '"tokens": 20_000')
-    outcome = project.run("small_world")
+    project.edit("workflow/small_world/Snakefile", '"tokens": 4_000_000', '"tokens": 20_000')
+    outcome = project.run("small_world", "--snakefile", "workflow/small_world/Snakefile")
     assert outcome.code == 0, outcome.tail
     made = project.path("results/small-world")
     shipped = [path.relative_to(SMALL_WORLD) for path in SMALL_WORLD.rglob("*") if path.is_file()]

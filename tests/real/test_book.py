@@ -13,14 +13,14 @@ import pytest
 import torch
 import yaml
 
-from tests.oracle import finetune_textbook
-from tests.pipeline.project import ROOT, Project
-from tests.small_checkpoint import make_checkpoint
-from tests.unit.file_server import FileServer
-from tests.unit.judge_servers import ollama_server, running
-from workflow.lib.checkpoint import load_base_model
-from workflow.lib.model import GPTConfig
-from workflow.lib.token_cache import load_tokens
+from tests.support.file_server import FileServer
+from tests.support.judge_servers import ollama_server, running
+from tests.support.oracle import finetune_textbook
+from tests.support.project import ROOT, Project
+from tests.support.small_checkpoint import make_checkpoint
+from workflow.lib.model.gpt import GPTConfig
+from workflow.lib.model.weights import load_base_model
+from workflow.lib.tokens.dataset import load_tokens
 
 MODEL = "gpt2-medium-355M"
 SHAPE = GPTConfig(vocab_size=50257, context_length=1024, emb_dim=32, n_heads=2, n_layers=2)

@@ -7,8 +7,8 @@ from transformers import AutoTokenizer
 
 from workflow.lib.export.chat_template import chat_template
 from workflow.lib.export.tokenizer import write_tokenizer
-from workflow.lib.prompts import load_style
-from workflow.lib.tokenizer import load_tokenizer
+from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.tokens.tokenizer import load_tokenizer
 
 
 def test_ids_of_the_chapters_data_set_in_every_style(real_data, tmp_path):

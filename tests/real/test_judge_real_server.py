@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from workflow.lib.judge.check import check_judge
-from workflow.lib.judge.score import judge_responses
+from workflow.lib.judge.judge import judge_responses
+from workflow.lib.judge.preflight import check_judge
 from workflow.lib.settings.judges import OpenAI, Transport
 
 ENTRIES = [

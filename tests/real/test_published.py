@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from workflow.lib.collate import IGNORE_INDEX, collate
-from workflow.lib.data import read_entries
-from workflow.lib.prompts import load_style
-from workflow.lib.token_cache import load_tokens, tokenize_split
-from workflow.lib.tokenizer import load_tokenizer
+from workflow.lib.data.entries import read_entries
+from workflow.lib.tokens.collate import IGNORE_INDEX, collate
+from workflow.lib.tokens.dataset import load_tokens, tokenize_split
+from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.tokens.tokenizer import load_tokenizer
 
 
 def test_the_published_responses_belong_to_our_test_split(real_data):

@@ -18,22 +18,22 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-from workflow.lib.checkpoint import load_base_model
-from workflow.lib.config import load_settings
-from workflow.lib.convert import convert_checkpoint
-from workflow.lib.download import fetch_file
-from workflow.lib.errors import or_exit
-from workflow.lib.judge.check import check_judge
+from workflow.lib.data.download.fetch import fetch_file
+from workflow.lib.data.split import split_dataset
+from workflow.lib.judge.judge import judge_responses
+from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
-from workflow.lib.judge.score import judge_responses
-from workflow.lib.names import choose
-from workflow.lib.prompts import load_style
-from workflow.lib.runlog import rule_log
+from workflow.lib.model.openai_checkpoint import convert_checkpoint
+from workflow.lib.model.weights import load_base_model
+from workflow.lib.runtime.errors import or_exit
+from workflow.lib.runtime.log import rule_log
+from workflow.lib.runtime.names import choose
 from workflow.lib.settings.judges import Ollama, OpenAI, Overlap, Transport
+from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.sources import Selection
-from workflow.lib.split import split_dataset
-from workflow.lib.token_cache import load_tokens
-from workflow.lib.tokenizer import load_tokenizer
+from workflow.lib.tokens.dataset import load_tokens
+from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.tokens.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 NANO = ROOT / "workflow/resources/small-world/nano-1M"
@@ -407,7 +407,7 @@ SOURCES = [
 @pytest.mark.parametrize(("url", "content", "said"), SOURCES, ids=[case[0] for case in SOURCES])
 def test_a_bad_source(capfd, tmp_path, monkeypatch, url, content, said):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("workflow.lib.download.transfer.TRIES", 1)
+    monkeypatch.setattr("workflow.lib.data.download.transfer.TRIES", 1)
     if content:
         Path(url).write_bytes(content)
     target = tmp_path / "resources/data.json"

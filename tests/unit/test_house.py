@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workflow.lib.checkpoint import save_model
-from workflow.lib.files import write_json
-from workflow.lib.model import GPTConfig, GPTModel
+from workflow.lib.model.gpt import GPTConfig, GPTModel
+from workflow.lib.model.weights import save_model
+from workflow.lib.runtime.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"
@@ -46,10 +46,13 @@ def test_the_lock_holds_every_requirement():
 def test_a_dry_run_imports_nothing_slow():
     """What the rules import when Snakemake reads them."""
     imports = [
-        line
+        statement
         for path in (ROOT / "workflow/rules").glob("*.smk")
-        for line in path.read_text().splitlines()
-        if line.startswith(("from workflow", "import "))
+        for statement in re.findall(
+            r"^(?:from workflow[^(\n]*\([^)]*\)|from workflow[^(\n]*$|import .*)",
+            path.read_text(),
+            re.MULTILINE,
+        )
     ]
     assert imports
     slow = {"torch", "tensorflow", "pandas", "scipy", "matplotlib", "numpy", "httpx", "ollama",
@@ -79,7 +82,7 @@ def test_a_model_is_loaded_without_the_compiler(tmp_path):
     paths = f"Path({str(tmp_path / 'model.pth')!r}), Path({str(tmp_path / 'training.json')!r})"
     load = [
         "from pathlib import Path",
-        "from workflow.lib.checkpoint import load_trained_model",
+        "from workflow.lib.model.weights import load_trained_model",
         f"load_trained_model({paths})",
     ]
     assert {"torch", "torch._dynamo"} & imported_by(load) == {"torch"}
@@ -130,7 +133,7 @@ def test_lib_knows_nothing_of_snakemake():
 def test_the_cluster_profile_keeps_what_the_default_one_sets():
     """Snakemake reads one of them, never both."""
     default, slurm = (
-        yaml.safe_load((ROOT / f"workflow/profiles/{name}/config.yaml").read_text())
+        yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())
         for name in ("default", "slurm")
     )
     assert default.items() <= slurm.items()

@@ -7,11 +7,16 @@ from types import SimpleNamespace
 from snakemake.exceptions import ResourceValidationError
 from snakemake.persistence import PersistenceBase
 
-from workflow.lib.earlier_jobs import wait_for_earlier_jobs
-from workflow.lib.errors import UserError
-from workflow.lib.resources import asked_for, finetune_needs, generate_needs, refuse_if_too_large
-from workflow.lib.shapes import shape_of_run, shape_of_weights
-from workflow.lib.workload import UNKNOWN, workload_of_entries, workload_of_tokens
+from workflow.lib.cluster.earlier_jobs import wait_for_earlier_jobs
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.cluster.estimate import (
+    asked_for,
+    finetune_needs,
+    generate_needs,
+    refuse_if_too_large,
+)
+from workflow.lib.model.shape import shape_of_run, shape_of_weights
+from workflow.lib.cluster.workload import UNKNOWN, workload_of_entries, workload_of_tokens
 
 
 @lru_cache(maxsize=None)

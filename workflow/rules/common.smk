@@ -6,19 +6,21 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from workflow.lib.chapter_file import check_chapter_file_name
-from workflow.lib.config import compared, load_settings
-from workflow.lib.errors import or_exit
-from workflow.lib.files import check_folder, sha256_of
+from workflow.lib.export.chapter_file import check_chapter_file_name
+from workflow.lib.settings.load import compared, load_settings
+from workflow.lib.runtime.environment import prepare_environment
+from workflow.lib.runtime.errors import or_exit
+from workflow.lib.runtime.files import check_folder, sha256_of
 from workflow.lib.judge.identity import judge_identity
-from workflow.lib.names import choose
-from workflow.lib.outcome import outcome_lines
-from workflow.lib.prompts import load_style, prompt_folder
-from workflow.lib.provenance import code_digest
+from workflow.lib.runtime.names import choose
+from workflow.lib.report.console import outcome_lines
+from workflow.lib.tokens.prompt_style import load_style, prompt_folder
+from workflow.lib.runtime.provenance import code_digest
 from workflow.lib.settings.sources import Selection
-from workflow.lib.shapes import shape_of_source
+from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
 
 BEGAN = time.time()
+prepare_environment()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
 
 

@@ -2,7 +2,7 @@
 
 
 # A run that is killed leaves checkpoint.pt beside its outputs, which Snakemake does not know of and
-# so does not delete, and goes on from there (workflow/lib/resume.py).
+# so does not delete, and goes on from there (workflow/lib/training/checkpoint.py).
 rule finetune:
     input:
         weights="resources/gpt2/{model}/model.safetensors",

@@ -1,15 +1,5 @@
 # From OpenAI's checkpoint to weights that everything else reads (section 7.5).
 
-CHECKPOINT_FILES = (
-    "checkpoint",
-    "encoder.json",
-    "hparams.json",
-    "model.ckpt.data-00000-of-00001",
-    "model.ckpt.index",
-    "model.ckpt.meta",
-    "vocab.bpe",
-)
-
 
 rule download_gpt2:
     input:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from workflow.lib.config import load_settings
-from workflow.lib.judge.check import check_judge
-from workflow.lib.runlog import rule_log
+from workflow.lib.judge.preflight import check_judge
+from workflow.lib.runtime.log import rule_log
+from workflow.lib.settings.load import load_settings
 
 with rule_log(snakemake.log[0]):
     name = snakemake.wildcards.judge

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from workflow.lib.runlog import rule_log
-from workflow.lib.summary import collect_scores
+from workflow.lib.report.summary import collect_scores
+from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
     collect_scores(list(map(Path, snakemake.input.tables)), Path(snakemake.output[0]))

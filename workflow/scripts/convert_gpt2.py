@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from workflow.lib.convert import convert_checkpoint
-from workflow.lib.runlog import rule_log
+from workflow.lib.model.openai_checkpoint import convert_checkpoint
+from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
     output = Path(snakemake.output[0])

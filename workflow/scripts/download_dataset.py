@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from workflow.lib.download import fetch_file
-from workflow.lib.runlog import rule_log
+from workflow.lib.data.download.fetch import fetch_file
+from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
     source = snakemake.params.source

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from workflow.lib.export import ExportInputs, export_variant
-from workflow.lib.prompts import PromptStyle
-from workflow.lib.runlog import rule_log
+from workflow.lib.export.huggingface import ExportInputs, export_variant
+from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.recipe import Generation
+from workflow.lib.tokens.prompt_style import PromptStyle
 
 with rule_log(snakemake.log[0]):
     export_variant(

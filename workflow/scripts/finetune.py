@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from workflow.lib.distributed.launch import Processes, compute
-from workflow.lib.finetune import Inputs, finetune_job
-from workflow.lib.runlog import rule_log
+from workflow.lib.model.shape import shape_of_weights
+from workflow.lib.parallel.launch import Processes, compute
+from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.computing import Computing
-from workflow.lib.shapes import shape_of_weights
+from workflow.lib.training.finetune import Inputs, finetune_job
 
 with rule_log(snakemake.log[0]):
     shape = shape_of_weights(Path(snakemake.input.weights))

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from workflow.lib.distributed.launch import Processes, compute
-from workflow.lib.generate import generate_job
-from workflow.lib.runlog import rule_log
+from workflow.lib.generation.generate import generate_job
+from workflow.lib.model.shape import shape_of_run
+from workflow.lib.parallel.launch import Processes, compute
+from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.computing import Computing
-from workflow.lib.shapes import shape_of_run
 
 with rule_log(snakemake.log[0]):
     job = {

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from workflow.lib.config import load_settings
-from workflow.lib.judge.score import judge_responses
-from workflow.lib.runlog import rule_log
+from workflow.lib.judge.judge import judge_responses
+from workflow.lib.runtime.log import rule_log
+from workflow.lib.settings.load import load_settings
 
 with rule_log(snakemake.log[0]):
     scores = Path(snakemake.output.scores)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from workflow.lib.quality.measure import measure_quality
-from workflow.lib.runlog import rule_log
+from workflow.lib.data.quality.measure import measure_quality
+from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
     measure_quality(

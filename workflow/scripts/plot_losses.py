@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from workflow.lib.plots import plot_losses
-from workflow.lib.runlog import rule_log
+from workflow.lib.report.loss_plot import plot_losses
+from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
     plot_losses(

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from workflow.lib.runlog import rule_log
+from workflow.lib.data.split import split_dataset
+from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.sources import Selection
-from workflow.lib.split import split_dataset
 
 with rule_log(snakemake.log[0]):
     split_dataset(

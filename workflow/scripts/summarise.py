@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from workflow.lib.runlog import rule_log
-from workflow.lib.summary import summarise
+from workflow.lib.report.summary import summarise
+from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
     files = {name: list(map(Path, paths)) for name, paths in snakemake.input.items()}

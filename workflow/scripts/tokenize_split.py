@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from workflow.lib.prompts import PromptStyle
-from workflow.lib.runlog import rule_log
-from workflow.lib.token_cache import tokenize_split
-from workflow.lib.tokenizer import load_tokenizer
+from workflow.lib.runtime.log import rule_log
+from workflow.lib.tokens.dataset import tokenize_split
+from workflow.lib.tokens.prompt_style import PromptStyle
+from workflow.lib.tokens.tokenizer import load_tokenizer
 
 with rule_log(snakemake.log[0]):
     tokenize_split(

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from workflow.lib.report import Variant, write_report
-from workflow.lib.runlog import rule_log
+from workflow.lib.report.page import write_report
+from workflow.lib.report.runs import Variant
+from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
     folders = [Path(path).parent for path in snakemake.input.trainings]

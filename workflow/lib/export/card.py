@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from workflow.lib.files import read_json
-from workflow.lib.prompts import PromptStyle
-from workflow.lib.summary import by_entry, entry_scores, read_scores
+from workflow.lib.report.summary import by_entry, entry_scores, read_scores
+from workflow.lib.runtime.files import read_json
+from workflow.lib.tokens.prompt_style import PromptStyle
 
 _EXAMPLE = {"instruction": "{instruction}", "input": "{input}", "output": "{output}"}
 

@@ -2,7 +2,7 @@
 
 import json
 
-from workflow.lib.prompts import PromptStyle
+from workflow.lib.tokens.prompt_style import PromptStyle
 
 _MARK = "\0"  # stands for an entry's text; no prompt style can hold it
 

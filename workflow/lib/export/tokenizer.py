@@ -6,8 +6,8 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from workflow.lib.files import read_json, replacing, write_json
-from workflow.lib.tokenizer import END_OF_TEXT
+from workflow.lib.runtime.files import read_json, replacing, write_json
+from workflow.lib.tokens.tokenizer import END_OF_TEXT
 
 # As GPT-2's own: text around the token keeps its white space.
 _SPECIAL = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False}

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from workflow.lib.files import replacing
-from workflow.lib.model import GPTConfig, GPTModel
+from workflow.lib.model.gpt import GPTConfig, GPTModel
+from workflow.lib.runtime.files import replacing
 from workflow.lib.settings.recipe import Generation
 
 

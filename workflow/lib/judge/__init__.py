@@ -1,5 +1,5 @@
-"""Judges: how good a response is beside the reference, as a score from 0 to 100 (section 7.8).
+"""Scores from 0 to 100 by another model (section 7.8).
 
-`check.check_judge` looks before anything expensive whether a judge can be asked,
-`score.judge_responses` asks it, and `identity.judge_identity` says what its answers depend on.
+In: responses.json and a judge of config.yaml. Out: scores.csv and usage.json.
+Open `judge.py` first; each file of `backends/` is one kind of judge.
 """

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.runlog import log
+from workflow.lib.runtime.log import log
 
 
 @dataclass(frozen=True)

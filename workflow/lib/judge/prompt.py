@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from workflow.lib.errors import UserError
-from workflow.lib.files import read_yaml
-from workflow.lib.prompts import PROMPTS, PromptStyle, load_style, prompt_file
-from workflow.lib.section import Section
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import read_yaml
+from workflow.lib.settings.base import Section
+from workflow.lib.tokens.prompt_style import PROMPTS, PromptStyle, load_style, prompt_file
 
 JUDGE_PROMPTS = PROMPTS / "judge"
 PLACEHOLDERS = ("prompt", "output", "model_response")

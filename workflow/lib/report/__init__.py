@@ -1,10 +1,5 @@
-"""results/report.html: one page on how well the models learned and how far that can be trusted.
+"""What people read: summary.csv, loss.png, report.html and the console's last lines.
 
-`runs` reads the files, `findings` and `answers` find what is worth saying, `charts` draws, and
-`page` puts it into the templates of workflow/report.
+In: scores, losses and responses of the compared variants. Out: tables, plots and one page.
+Open `page.py` first.
 """
-
-from workflow.lib.report.page import write_report
-from workflow.lib.report.runs import Variant
-
-__all__ = ["Variant", "write_report"]

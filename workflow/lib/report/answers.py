@@ -7,8 +7,8 @@ from statistics import stdev
 from typing import Any
 
 from workflow.lib.report.findings import same_test
+from workflow.lib.report.format import points
 from workflow.lib.report.runs import Run
-from workflow.lib.report.words import points
 
 SHOWN = 3  # answers of each sort
 _NUMBER_ALONE = re.compile(r"\s*[-+]?\d+(\.\d+)?\s*")

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
-from workflow.lib.report.words import points, thousands
-from workflow.lib.stats import Interval
+from workflow.lib.report.format import points, thousands
+from workflow.lib.report.statistics import Interval
 
 SCORE_BINS = 10  # 0 to 9, 10 to 19, ..., 90 to 100
 _SMALL, _LARGE = (300, 180), (440, 250)  # width and height of the charts with two axes

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
+from workflow.lib.report.format import chance, points, strength
 from workflow.lib.report.runs import Run
-from workflow.lib.report.words import chance, points, strength
-from workflow.lib.stats import (
+from workflow.lib.report.statistics import (
     MARGIN,
     Agreement,
     Comparison,

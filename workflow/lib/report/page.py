@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from workflow.lib.files import replacing
-from workflow.lib.judge.overlap import LABEL
-from workflow.lib.report import charts, words
+from workflow.lib.judge.backends.overlap import LABEL
+from workflow.lib.report import charts
+from workflow.lib.report import format as texts
 from workflow.lib.report.answers import answer, disputes, galleries
 from workflow.lib.report.findings import (
     Pair,
@@ -24,8 +24,9 @@ from workflow.lib.report.findings import (
 from workflow.lib.report.published import published_beside_own
 from workflow.lib.report.quality import read_quality
 from workflow.lib.report.runs import Run, Variant, read_runs
-from workflow.lib.stats import FEWEST_FOR_INTERVAL, MARGIN, Comparison, Interval
-from workflow.lib.summary import GOOD_SCORE
+from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL, MARGIN, Comparison, Interval
+from workflow.lib.report.summary import GOOD_SCORE
+from workflow.lib.runtime.files import replacing
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 EXAMPLES = 3  # the chapter prints the first three test entries
@@ -65,7 +66,7 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters.update(
-        points=words.points, percent=words.percent, duration=words.duration, listed=words.listed
+        points=texts.points, percent=texts.percent, duration=texts.duration, listed=texts.listed
     )
     page = environment.get_template("report.html.j2").render(
         title=_title(runs),
@@ -112,14 +113,14 @@ def write_report(
 def _title(runs: Sequence[Run]) -> str:
     """What was finetuned on what."""
     tuned = [run for run in runs if run.tuned]
-    models = words.listed(list(dict.fromkeys(run.model for run in tuned or runs)))
-    datasets = words.listed(list(dict.fromkeys(run.dataset for run in tuned or runs)))
+    models = texts.listed(list(dict.fromkeys(run.model for run in tuned or runs)))
+    datasets = texts.listed(list(dict.fromkeys(run.dataset for run in tuned or runs)))
     return f"{models}, {'finetuned' if tuned else 'before finetuning, tested'} on {datasets}"
 
 
 def _lead(runs: Sequence[Run]) -> str:
     """How the scores came about, in a sentence or two."""
-    sizes = words.listed(list(dict.fromkeys(str(len(run.entries)) for run in runs)))
+    sizes = texts.listed(list(dict.fromkeys(str(len(run.entries)) for run in runs)))
     variants = "One variant" if len(runs) == 1 else f"{len(runs)} variants, each"
     return (
         f"{variants} tested on {sizes} held-out instructions. "

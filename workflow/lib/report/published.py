@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workflow.lib.report.format import points
 from workflow.lib.report.runs import Run
-from workflow.lib.report.words import points
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from workflow.lib.files import read_json
-from workflow.lib.quality.lengths import Histogram, bins, histogram
-from workflow.lib.quality.tokens import Cut, entries_cut, token_lengths
-from workflow.lib.quality.words import Finding, findings, left_out
+from workflow.lib.data.quality.lengths import Histogram, bins, histogram
+from workflow.lib.data.quality.truncation import Cut, entries_cut, token_lengths
+from workflow.lib.data.quality.wording import Finding, findings, left_out
 from workflow.lib.report import charts
+from workflow.lib.report.format import points
 from workflow.lib.report.runs import Run
-from workflow.lib.report.words import points
+from workflow.lib.runtime.files import read_json
 
 
 @dataclass(frozen=True)

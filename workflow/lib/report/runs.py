@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.files import read_json
-from workflow.lib.summary import by_entry, entry_scores, read_scores
-from workflow.lib.verdict import Verdict
+from workflow.lib.judge.scores import Verdict
+from workflow.lib.report.summary import by_entry, entry_scores, read_scores
+from workflow.lib.runtime.files import read_json
 
 
 @dataclass(frozen=True)

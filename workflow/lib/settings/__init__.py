@@ -1,5 +1,5 @@
-"""The sections of config.yaml as objects, frozen, with a description for every field.
+"""config.yaml as frozen objects.
 
-A module for each kind, so that a change to one reruns only the rules that read it.
-`workflow.lib.config` reads the file into them.
+In: the files that Snakemake merged. Out: `Settings`, complete and checked, or every mistake.
+Open `root.py` first, which lists the sections; `load.py` reads and explains.
 """

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from workflow.lib.section import Count, Number, Section
+from workflow.lib.settings.base import Count, Number, Section
 
 
 class JobResources(Section):
-    """What one job asks for; null: estimated from model and recipe (workflow/lib/resources.py)."""
+    """What one job asks for; null: estimated from model and recipe (lib/cluster/estimate.py)."""
 
     mem_mb: Count | None = Field(None, description="memory of the host, in MB, on every node")
     runtime: Count | None = Field(None, description="minutes until the cluster may end the job")

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from workflow.lib.section import Count, Section
+from workflow.lib.settings.base import Count, Section
 
 SMALL = 10_000_000  # parameters
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from workflow.lib.section import Count, Number, Section
+from workflow.lib.settings.base import Count, Number, Section
 
 
 class Overlap(Section):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from workflow.lib.section import Count, Number, Section, Seed
+from workflow.lib.settings.base import Count, Number, Section, Seed
 from workflow.lib.settings.cluster import RecipeResources
 
 

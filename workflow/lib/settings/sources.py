@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from workflow.lib.section import Count, Number, Section, Seed, Sha256
+from workflow.lib.settings.base import Count, Number, Section, Seed, Sha256
 
 Format = Literal["json", "jsonl", "csv", "parquet"]
 _FORMATS: dict[str, Format] = {

@@ -1,0 +1,225 @@
+"""A small finished run, written as the pipeline writes it, for the tests of the report."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from workflow.lib.judge.scores import COLUMNS
+from workflow.lib.report.runs import Variant
+from workflow.lib.report.summary import summarise
+
+HOSTILE = (
+    "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
+    "</td></table></textarea>{{ 7 * 7 }}{% raw %}"
+)
+KOREAN = "식사는 요리사에 의해 매일 요리됩니다."
+KINDS = ("opposites", "spelling", "plurals")
+RECIPES = ("plain-untuned", "plain")
+
+
+def write_run(
+    folder: Path, models: tuple[str, ...] = ("tiny", "small"), entries: int = 30
+) -> dict[str, Any]:
+    """Write models x (untuned, tuned), but without the second untuned, judged by two judges.
+
+    Returns:
+        the arguments of write_report, all but the output.
+    """
+    variants, tables = [], []
+    for rank, model in enumerate(models):
+        for recipe in RECIPES[min(rank, 1) :]:
+            variant = Variant(model, recipe, folder / model / recipe)
+            variants.append(variant)
+            answers = [_answer(number, recipe, rank) for number in range(entries)]
+            _write_variant(variant, answers)
+            for judge in ("overlap", "strict"):
+                tables.append(_write_scores(variant, judge, answers, rank))
+    quality = folder / "data" / "words" / "quality.json"
+    quality.parent.mkdir(parents=True)
+    _write_json(
+        quality,
+        {
+            "entries": {"train": 100, "val": 10, "test": entries},
+            "duplicates": [],
+            "near_duplicates": [[41, 40, 97.3]],
+            "conflicting_answers": [[3, 40]],
+            "test_also_in_train": [[7, 102]],
+            "test_also_in_val": [],
+            "val_also_in_train": [],
+            "test_near_train": [],
+            "empty_outputs": [[9], [11]],
+            "end_of_text": [],
+            "left_out": {"broken": [140, 141]},
+            "lengths": {
+                text: {
+                    "words": {"starts": [0, 1, 2], "counts": [1, 0, 9], "median": 3, "longest": 3}
+                }
+                for text in ("instruction", "input", "output")
+            },
+            "where": {"7": {"split": "train", "index": 7}, "102": {"split": "test", "index": 2}},
+        },
+    )
+    summarise(
+        tables,
+        [variant.folder / "training.json" for variant in variants],
+        [table.parent / "usage.json" for table in tables],
+        folder / "summary.csv",
+    )
+    return {
+        "variants": variants,
+        "judges": ["overlap", "strict"],
+        "settings": _settings(models),
+        "qualities": {"words": quality},
+        "summary": folder / "summary.csv",
+    }
+
+
+def write_scores(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """A scores.csv with what a test does not say filled in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    usual = {
+        "model": "tiny",
+        "recipe": "plain",
+        "judge": path.parent.name,
+        "repeat": 0,
+        "status": "scored",
+        "exact_match": 0,
+        "response_tokens": 4,
+        "reply": "",
+        "prompt_sha256": "",
+        "response_sha256": "0" * 64,
+    }
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows({**usual, **row} for row in rows)
+    return path
+
+
+def write_usage(path: Path, **changes: Any) -> Path:
+    """A usage.json as the overlap judge leaves it, or with changes."""
+    usage = {"backend": "overlap", "digests": [], "servers": [], "answers": 0, "question_tokens": 0}
+    usage |= {"answer_tokens": 0, "seconds": 0.0, "cost": None}
+    _write_json(path, usage | changes)
+    return path
+
+
+def _answer(number: int, recipe: str, rank: int) -> dict[str, str]:
+    """A test entry with a response: echoes before finetuning, better of larger models after."""
+    entry = {
+        "instruction": f"Question number {number}?",
+        "input": f"word{number}" if number % 2 else "",
+        "output": f"answer {number}",
+        "kind": KINDS[number % len(KINDS)],
+    }
+    if recipe == "plain-untuned":
+        response = "" if number == 4 else f"Question number {number}? Question"
+    else:
+        response = entry["output"] if number % 3 <= rank else f"other {number}"
+    if number == 1 and recipe == "plain":
+        response = HOSTILE
+    if number == 2:
+        entry["output"] = response = KOREAN
+    return {**entry, "model_response": response}
+
+
+def _write_variant(variant: Variant, answers: list[dict[str, str]]) -> None:
+    epochs = 0 if variant.recipe == "plain-untuned" else 2
+    variant.folder.mkdir(parents=True)
+    _write_json(variant.folder / "responses.json", answers)
+    rows = [(5 * n, 1 + n // 4, 100 * (n + 1), 3 / (n + 1), 4 / (n + 1)) for n in range(8)]
+    with (variant.folder / "losses.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("step", "epoch", "tokens_seen", "train_loss", "val_loss"))
+        writer.writerows(rows if epochs else [])
+    sample = {"instruction": "Shout.", "input": "hello", "output": "HELLO"}
+    said = ["hello hello", "HELLO?", "HELLO"]
+    _write_json(
+        variant.folder / "samples.json",
+        [{"epoch": n, **sample, "model_response": said[n]} for n in range(epochs + 1)],
+    )
+    _write_json(
+        variant.folder / "training.json",
+        {
+            "parameters": 1234567,
+            "trainable_parameters": 1234567,
+            "model": {"context_length": 64},
+            "training": {"epochs": epochs, "max_length": 1024, "too_long": "truncate"},
+            "too_long": {"train": [5, 8] if epochs else [], "val": []},
+            "initial_losses": {"train": 3.826, "val": 3.762},
+            "steps": 40 if epochs else 0,
+            "tokens_seen": 800 if epochs else 0,
+            "seconds": 75.2 if epochs else 0.0,
+            "tokens_per_second": 11 if epochs else None,
+            "device": "cpu, 2 threads",
+            "versions": {"python": "3.11.2", "torch": "2.13.0"},
+            "inputs": {"weights": "ab" * 32},
+        },
+    )
+
+
+def _write_scores(variant: Variant, judge: str, answers: list[dict[str, str]], rank: int) -> Path:
+    """Overlap scores once and without words, strict asks twice, gives reasons and misses some."""
+    rows = []
+    for number, answer in enumerate(answers):
+        exact = answer["model_response"] == answer["output"]
+        for repeat in range(2 if judge == "strict" else 1):
+            score, status, reply = 100 if exact else 10 * rank, "scored", ""
+            if judge == "strict":
+                score = round(0.8 * score) + 12 - 4 * repeat - number % 5
+                reply = f"It is <i>near</i> the reference. Score: {score}"
+            if judge == "strict" and number == 5:
+                score, status, reply = "", "unparsed", "I would rather not say."
+            if not answer["model_response"]:
+                score, status, reply = 0, "empty", ""
+            rows.append(
+                {
+                    "model": variant.model,
+                    "recipe": variant.recipe,
+                    "entry": number,
+                    "repeat": repeat,
+                    "score": score,
+                    "status": status,
+                    "exact_match": int(exact),
+                    "response_tokens": len(answer["model_response"].split()),
+                    "reply": reply,
+                }
+            )
+    asked = {"backend": "ollama", "digests": ["cd" * 32], "answers": 58, "question_tokens": 5000}
+    asked |= {"answer_tokens": 700, "seconds": 65.4, "cost": None}
+    table = write_scores(variant.folder / judge / "scores.csv", rows)
+    write_usage(table.parent / "usage.json", **(asked if judge == "strict" else {}))
+    return table
+
+
+def _settings(models: tuple[str, ...]) -> dict[str, Any]:
+    """The part of config.yaml that such a run would have, complete enough to run it again."""
+    published = {
+        "model": models[-1],
+        "judge": "strict",
+        "source": "A printed book",
+        "initial_losses": [3.8, 3.9],
+        "losses": {0: [2.6, 2.7], 7: [9.9, 9.9]},
+        "score": 50.32,
+        "score_range": [49.0, 52.0],
+    }
+    url = "https://reader:secret@example.org/files"
+    return {
+        "compare": {"models": [*models], "recipes": [*RECIPES], "judges": ["overlap", "strict"]},
+        "datasets": {"words": {"url": f"{url}/words.json"}},
+        "tokenizers": {"words": {"url": "files"}},
+        "models": {model: {"url": url, "tokenizer": "words"} for model in models},
+        "recipes": {
+            "plain-untuned": {"dataset": "words", "training": {"epochs": 0}, "published": None},
+            "plain": {"dataset": "words", "training": {"epochs": 2}, "published": published},
+        },
+        "judges": {
+            "overlap": {"backend": "overlap"},
+            "strict": {"backend": "ollama", "model": "llama3", "repeats": 2},
+        },
+    }
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,120 @@
+"""An entry as the model sees it agrees with what training computes its loss on."""
+
+import sys
+
+import pytest
+
+from tests.support.finished_variant import ENTRIES, SMALL_WORLD, make_project
+from workflow.lib.cli.program import run_program
+from workflow.lib.cli.show import main, shown_tokens
+from workflow.lib.tokens.collate import IGNORE_INDEX, collate
+from workflow.lib.tokens.dataset import load_tokens
+from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.tokens.tokenizer import load_tokenizer
+
+TOKENIZER = load_tokenizer(SMALL_WORLD)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    make_project(folder)
+    return folder
+
+
+@pytest.fixture
+def show(project, monkeypatch, capsys):
+    """Run the program: exit status and what it said."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["show", *map(str, arguments)])
+        try:
+            run_program(main)
+        except SystemExit as stop:
+            out, err = capsys.readouterr()
+            said = stop.code if isinstance(stop.code, str) else err.rstrip("\n")
+            assert (out, said.count("\n")) == ("", 0)
+            return 1, said
+        return 0, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def tokens(project):
+    return project / "results/tokens/words/few/alpaca/train.npz"
+
+
+@pytest.mark.parametrize("mask_prompt", [False, True])
+@pytest.mark.parametrize("max_length", [1, 20, 50, 1024])
+def test_fates_are_those_of_the_batch(tokens, mask_prompt, max_length):
+    split = load_tokens(tokens)
+    for number, sequence in enumerate(split.sequences):
+        shown = shown_tokens(
+            split, number, TOKENIZER, max_length=max_length, mask_prompt=mask_prompt
+        )
+        starts = split.response_starts[[number]] if mask_prompt else None
+        _, [targets] = collate([sequence], TOKENIZER.eot_token, max_length, starts)
+        learned = [token.token for token in shown if token.fate == "learned"]
+        assert learned == [t for t in targets.tolist() if t != IGNORE_INDEX]
+        kept = [token.token for token in shown if token.fate != "cut"]
+        assert kept == [*sequence, TOKENIZER.eot_token][: max_length + 1]
+        assert [token.token for token in shown] == [*sequence, TOKENIZER.eot_token]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_text_is_the_entrys(tokens, number):
+    style, entry = load_style("alpaca"), ENTRIES[number]
+    shown = shown_tokens(load_tokens(tokens), number, TOKENIZER, max_length=1024, mask_prompt=True)
+    answer = "".join(token.text for token in shown if token.fate == "learned")
+    assert shown[-1].text == "<|endoftext|>"
+    if number == 0:
+        assert answer == style.completion(entry) + "<|endoftext|>"
+    else:  # a rocket of several tokens, none of which is a character
+        assert r"\xf0" in answer
+        assert answer.startswith("\n\n### Response:\nOccasion")
+
+
+def test_marks_stand_in_for_colours_elsewhere(show, tokens):
+    code, text = show(tokens, 0, "--mask-prompt")
+    lines = text.splitlines()
+    assert code == 0
+    assert "\x1b" not in text
+    assert sum(line.startswith("+ ") for line in lines) == int(
+        lines[-1].split(": ")[1].partition(" learned")[0]
+    )
+    assert "'<|endoftext|>'" in lines[-2]
+
+
+def test_a_cut_is_shown_where_it_is(show, tokens):
+    _, text = show(tokens, 0, "--max-length", 10)
+    places = {mark: [int(line.split()[2]) for line in text.splitlines() if line.startswith(mark)]
+              for mark in "+x"}  # fmt: skip
+    assert places["+"] == list(range(1, 11))
+    assert places["x"][0] == 11
+    assert text.splitlines()[-1] == "cut after place 10; the end of the text is not learned"
+
+
+def test_a_variant_says_what_it_learned_from(show, tokens, project):
+    """Its record masks prompts; its model sees 64 positions."""
+    assert show(tokens, 1, "--variant", project / "results/tiny/quick") == show(
+        tokens, 1, "--mask-prompt", "--max-length", 64
+    )
+
+
+def test_mistakes_are_one_line(show, tokens, project):
+    for arguments, said in (
+        ([tokens, 2], "has entries 0 to 1, not 2"),
+        ([tokens, -1], "has entries 0 to 1, not -1"),
+        ([tokens, "one"], "argument ENTRY: invalid int value: 'one'"),
+        ([tokens], "the following arguments are required: ENTRY"),
+        ([tokens, 0, "--max-length", 0], "--max-length 0: should be at least 1"),
+        ([tokens.with_name("tran.npz"), 0], "No such file or directory"),
+        ([project / "entries.json", 0], "name a tokenized split"),
+        ([tokens, 0, "--tokenizer", project], "holds no encoder.json; name the folder with"),
+        ([tokens, 0, "--variant", project], "is not a finished variant"),
+    ):
+        code, text = show(*arguments)
+        assert code
+        assert text.startswith("error: ")
+        assert said in text

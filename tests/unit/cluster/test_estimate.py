@@ -1,0 +1,178 @@
+"""What jobs ask for, from model, recipe and data; and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from workflow.lib.cluster.estimate import (
+    asked_for,
+    finetune_needs,
+    generate_needs,
+    refuse_if_too_large,
+)
+from workflow.lib.cluster.workload import UNKNOWN, Workload, workload_of_entries
+from workflow.lib.model.gpt import GPTConfig, GPTModel
+from workflow.lib.model.shape import GPT2, Shape, shape_of_source
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.settings.cluster import JobResources, Limits, RecipeResources
+from workflow.lib.settings.load import compared, load_settings
+from workflow.lib.settings.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parents[3]
+BOOK = Workload(entries=935, longest=141, tokens=70_000)
+
+
+def recipe(**training) -> Recipe:
+    return Recipe(dataset="few", training=training)
+
+
+@pytest.mark.parametrize("shape", [Shape(3000, 256, 64, 3), GPT2["124M"]])
+def test_parameters_are_counted_as_the_model_has_them(shape):
+    with torch.device("meta"):
+        model = GPTModel(GPTConfig(**vars(shape), n_heads=4))
+    assert shape.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("rank", [1, 16])
+def test_adapters_are_counted_as_every_linear_layer_has_one(rank):
+    shape = Shape(3000, 256, 64, 3)
+    with torch.device("meta"):
+        model = GPTModel(GPTConfig(**vars(shape), n_heads=4))
+    linear = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    counted = sum(rank * (layer.in_features + layer.out_features) for layer in linear)
+    assert shape.adapter_parameters(rank) == counted
+
+
+def test_full_finetuning_takes_16_bytes_a_parameter():
+    small, large = (
+        finetune_needs(GPT2[size], recipe(), UNKNOWN).gpu_mb for size in ("124M", "1558M")
+    )
+    difference = GPT2["1558M"].parameters - GPT2["124M"].parameters
+    assert (large - small) * 1e6 == pytest.approx(1.15 * 16 * difference, rel=1e-3)
+
+
+def test_memory_grows_with_the_batch_and_shrinks_with_its_parts():
+    def needs(**training):
+        return finetune_needs(GPT2["124M"], recipe(**training), BOOK, "cpu").mem_mb
+
+    assert (
+        needs(batch_size=16) > needs(batch_size=8) == needs(batch_size=16, gradient_accumulation=2)
+    )
+    assert needs(max_length=64) < needs(max_length=141) == needs(max_length=1024)
+    assert needs(keep="best") >= needs()
+
+
+def test_a_processor_computes_in_the_memory_of_the_host_alone():
+    needs = finetune_needs(GPT2["124M"], recipe(), BOOK, "cpu")
+    assert needs.gpu_mb == 0
+    assert needs.minutes > finetune_needs(GPT2["124M"], recipe(), BOOK).minutes
+    assert generate_needs(GPT2["124M"], recipe(), BOOK, "cpu").gpu_mb == 0
+
+
+def test_generating_needs_less_than_finetuning():
+    finetune, generate = (
+        needs(GPT2["1558M"], recipe(), BOOK) for needs in (finetune_needs, generate_needs)
+    )
+    assert generate.gpu_mb < finetune.gpu_mb
+
+
+def test_every_attempt_asks_for_more():
+    needs = finetune_needs(GPT2["124M"], recipe(), BOOK)
+    first, second, third = (asked_for(needs, JobResources(), attempt) for attempt in (1, 2, 3))
+    assert first == {"mem_mb": needs.mem_mb, "runtime": needs.minutes}
+    assert second["mem_mb"] == pytest.approx(1.5 * needs.mem_mb, abs=1)
+    assert third["runtime"] == 3 * needs.minutes
+
+
+def test_a_recipe_may_say_what_to_ask_for():
+    needs = finetune_needs(GPT2["124M"], recipe(), BOOK)
+    override = JobResources(mem_mb=5000, runtime=90)
+    assert asked_for(needs, override) == {"mem_mb": 5000, "runtime": 90}
+    assert asked_for(needs, override, 2) == {"mem_mb": 7500, "runtime": 180}
+
+
+def refusal(shape, recipe, data, limits) -> str:
+    with pytest.raises(UserError) as refused:
+        refuse_if_too_large("finetune xl book", shape, recipe, data, limits)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_what_fits_or_has_no_limit_is_not_refused():
+    refuse_if_too_large("x", GPT2["1558M"], recipe(), BOOK, Limits())
+    refuse_if_too_large("x", GPT2["124M"], recipe(), BOOK, Limits(gpu_memory_gb=16, mem_mb=16_000))
+
+
+def test_the_smallest_number_of_parts_that_fits_is_named():
+    data = Workload(1000, 1024, 10**6)
+    limits = Limits(gpu_memory_gb=6.5)
+    said = refusal(GPT2["124M"], recipe(), data, limits)
+    assert "finetune xl book needs" in said
+    assert "limits.gpu_memory_gb is 6.5" in said
+    parts = int(said.rpartition("training.gradient_accumulation: ")[2])
+    assert parts > 1
+    refuse_if_too_large("x", GPT2["124M"], recipe(gradient_accumulation=parts), data, limits)
+    fewer = max(n for n in (1, 2, 4, 8) if n < parts)
+    refusal(GPT2["124M"], recipe(gradient_accumulation=fewer), data, limits)
+
+
+def test_where_no_batch_fits_another_way_is_named():
+    said = refusal(GPT2["1558M"], recipe(batch_size=1), BOOK, Limits(gpu_memory_gb=24))
+    assert said.endswith("it would fit with training.lora: {rank: 16}")
+
+
+def test_adapters_leave_four_bytes_a_frozen_parameter():
+    full, adapted = (
+        finetune_needs(GPT2["1558M"], recipe(lora=lora), UNKNOWN).gpu_mb
+        for lora in (None, {"rank": 16})
+    )
+    learned = GPT2["1558M"].adapter_parameters(16)
+    saved = 12 * GPT2["1558M"].parameters - 16 * learned
+    assert (full - adapted) * 1e6 == pytest.approx(1.15 * saved, rel=1e-3)
+
+
+def test_where_nothing_helps_that_is_said():
+    said = refusal(GPT2["1558M"], recipe(), UNKNOWN, Limits(mem_mb=4000))
+    assert said.endswith("limits.mem_mb is 4000; take a smaller model")
+
+
+def test_more_than_there_is_may_not_be_asked_for_either():
+    asking = recipe().model_copy(
+        update={"resources": RecipeResources(finetune=JobResources(mem_mb=9000))}
+    )
+    said = refusal(GPT2["124M"], asking, BOOK, Limits(mem_mb=8000))
+    assert said.endswith(
+        "asks for mem_mb 9000, limits.mem_mb is 8000; lower resources.finetune.mem_mb of the recipe"
+    )
+
+
+@pytest.mark.parametrize("size", GPT2)
+def test_gpt2_is_known_by_its_address_before_it_is_downloaded(size, tmp_path):
+    assert shape_of_source(f"https://example.org/gpt-2/models/{size}/", tmp_path) == GPT2[size]
+
+
+def test_a_local_checkpoint_is_known_by_its_file_and_others_are_not(tmp_path):
+    names = {"n_vocab": 3000, "n_ctx": 256, "n_embd": 64, "n_head": 4, "n_layer": 3}
+    (tmp_path / "hparams.json").write_text(json.dumps(names))
+    assert shape_of_source(str(tmp_path), tmp_path / "none") == Shape(3000, 256, 64, 3)
+    assert shape_of_source("https://example.org/mine", tmp_path / "none") is None
+    (tmp_path / "hparams.json").write_text("{}")
+    assert shape_of_source(str(tmp_path), tmp_path / "none") is None
+
+
+def test_the_length_of_prompts_is_estimated_from_their_bytes(tmp_path):
+    path = tmp_path / "test.json"
+    path.write_text(json.dumps([{"instruction": "a" * 100, "input": ""},
+                                {"instruction": "b" * 10, "input": "c" * 10}]))  # fmt: skip
+    assert workload_of_entries(path) == Workload(2, 114, 188)
+
+
+def test_what_is_asked_for_is_no_part_of_what_is_compared():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    before = compared(load_settings(config))
+    config["limits"] = {"gpu_memory_gb": 80, "mem_mb": 10**6}
+    config["recipes"]["small-world"]["resources"] = {"finetune": {"mem_mb": 1, "runtime": 1}}
+    assert compared(load_settings(config)) == before

@@ -1,0 +1,83 @@
+"""JSON, JSON lines, CSV and Parquet hold the same entries, and say where they are broken."""
+
+import csv
+import datetime
+import json
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow.lib.data.formats import read_records
+
+ENTRIES = [
+    {"instruction": "Say \"hi\",\nthen go.", "input": "", "output": "hi, 지시 ✓", "kind": "talk"},
+    {"instruction": "a;b\tc|d", "input": "two\r\nlines", "output": " \u2028x", "kind": ""},
+    {"instruction": "plain", "input": "x", "output": "", "kind": "null"},
+]  # fmt: skip
+
+
+def write(path, entries):
+    """The entries in the format that the suffix names."""
+    if path.suffix == ".json":
+        path.write_text(json.dumps(entries), "utf-8")
+    if path.suffix == ".jsonl":
+        lines = [json.dumps(entry, ensure_ascii=False) for entry in entries]
+        path.write_bytes("\n".join(lines).encode())
+    if path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(entries[0]))
+            writer.writeheader()
+            writer.writerows(entries)
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(entries), path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet"])
+def test_every_format_gives_the_same_entries(tmp_path, suffix):
+    path = write(tmp_path / f"data.{suffix}", ENTRIES)
+    assert read_records(path).rows == ENTRIES
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv"])
+def test_a_byte_order_mark_does_no_harm(tmp_path, suffix):
+    path = write(tmp_path / f"data.{suffix}", ENTRIES)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_records(path).rows == ENTRIES
+
+
+def test_lines_are_those_an_editor_shows(tmp_path):
+    table = write(tmp_path / "data.csv", ENTRIES)
+    assert read_records(table).lines == [2, 4, 6]  # two entries go over two lines each
+    lines = tmp_path / "data.jsonl"
+    lines.write_text('\n{"a": 1}\n\n{"a": 2}\r\n')
+    assert read_records(lines).lines == [2, 4]
+    assert read_records(write(tmp_path / "data.json", ENTRIES)).lines is None
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=2))
+def test_any_text_survives_csv(tmp_path_factory, texts):
+    entry = {"instruction": texts[0], "output": texts[1]}
+    path = write(tmp_path_factory.mktemp("csv") / "data.csv", [entry])
+    assert read_records(path).rows == [entry]
+
+
+def test_parquet_columns_of_other_types_become_what_json_holds(tmp_path):
+    entry = {"instruction": "a", "day": datetime.date(2026, 11, 22), "share": float("nan"),
+             "tags": ["x", None], "count": 3, "turns": {"n": 1}}  # fmt: skip
+    path = write(tmp_path / "data.parquet", [entry])
+    [read] = read_records(path).rows
+    assert read == {**entry, "day": "2026-11-22", "share": None}
+    json.dumps(read, allow_nan=False)
+
+
+def test_csv_rows_of_another_length_are_named(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("instruction,output\na,b\nc\nd,e,f\n")
+    assert read_records(path).faults == {
+        1: "has 1 cells, the header 2",
+        2: "has 3 cells, the header 2",
+    }

@@ -1,0 +1,137 @@
+"""Cached, batched responses are the textbook's, token for token."""
+
+import json
+
+import pytest
+import torch
+
+from tests.support.oracle import generate_textbook
+from tests.unit.model.test_gpt import CONFIG, random_model
+from tests.unit.training.test_train import BYTES
+from tests.unit.training.test_train import CONFIG as BYTES_CONFIG
+from workflow.lib.generation import generate as module
+from workflow.lib.generation import kv_cache
+from workflow.lib.generation.generate import generate, write_responses
+from workflow.lib.settings.recipe import Generation
+from workflow.lib.tokens.prompt_style import load_style
+
+END = 96
+
+
+def random_prompts(lengths):
+    generator = torch.Generator().manual_seed(7)
+    return [torch.randint(96, (n,), generator=generator).tolist() for n in lengths]
+
+
+@pytest.mark.parametrize("cache_bytes", [1, 50_000, 2**30])
+def test_tokens_equal_full_recomputation(monkeypatch, cache_bytes):
+    """Batches of one, of a few and of all; prompts that fit, that outgrow and that exceed the
+    context of 32."""
+    monkeypatch.setattr(module, "CACHE_BYTES", cache_bytes)
+    model = random_model(3)
+    prompts = random_prompts([1, 3, 3, 9, 12, 17, 20, 25, 31, 32, 40])
+    found = dict(generate(model, prompts, 15, END))
+    assert sorted(found) == list(range(len(prompts)))
+    for number, prompt in enumerate(prompts):
+        assert found[number] == generate_textbook(model, prompt, 15, END), number
+
+
+def test_a_response_ends_at_end_of_text():
+    """Every token is taken as the end once, so that rows leave the batch at different steps."""
+    model = random_model(3)
+    prompts = random_prompts([2, 4, 6, 8])
+    lengths = set()
+    for end in {token for p in prompts for token in generate_textbook(model, p, 15, -1)}:
+        for number, tokens in generate(model, prompts, 15, end):
+            assert tokens == generate_textbook(model, prompts[number], 15, end)
+            lengths.add(len(tokens))
+    assert len(lengths) > 3
+
+
+def test_responses_keep_order_keys_and_text(tmp_path):
+    entries = [
+        {"instruction": f"Say {'ä' * n}", "input": "", "output": "ja", "kind": "x"}
+        for n in (9, 1, 5)
+    ]
+    (tmp_path / "test.json").write_text(json.dumps(entries))
+    model = random_model(1, BYTES_CONFIG)
+    write_responses(
+        model, tmp_path / "test.json", BYTES, load_style("phi3"), Generation(max_new_tokens=4),
+        tmp_path / "responses.json",
+    )  # fmt: skip
+    text = (tmp_path / "responses.json").read_text("utf-8")
+    assert "Say äää" in text
+    assert '    "instruction"' in text
+    responses = json.loads(text)
+    assert [{k: r[k] for k in entries[0]} for r in responses] == entries
+    assert all(list(r)[-1] == "model_response" for r in responses)
+
+
+def test_training_mode_is_given_back():
+    model = random_model(3).train()
+    list(generate(model, [[1, 2]], 2, END))
+    assert model.training
+    assert CONFIG.context_length == 32
+
+
+def computed_by(model, monkeypatch):
+    """The shapes of the token ids that the model is given, as they come."""
+    shapes, hidden = [], model.hidden
+    monkeypatch.setattr(
+        model, "hidden", lambda ids, *rest: shapes.append(tuple(ids.shape)) or hidden(ids, *rest)
+    )
+    return shapes
+
+
+def test_common_beginnings_are_computed_once_and_padding_never(monkeypatch):
+    model = random_model(3)
+    prompts = [[1, 2, 3, 4, 5, 6], [1, 2, 3, 7], [1, 2, 3, 4]]
+    shapes = computed_by(model, monkeypatch)
+    list(generate(model, prompts, 3, -1))
+    assert shapes == [(3 + 3 + 1 + 1,), (3, 1), (3, 1)]
+
+
+def test_a_finished_row_is_given_to_a_prompt_that_waits(monkeypatch):
+    """Two rows, five prompts: no step computes a row without a text."""
+    model = random_model(3)
+    prompts = random_prompts([4, 4, 4, 4, 4])
+    end = generate_textbook(model, prompts[0], 3, -1)[2]  # ends the first early
+    expected = [generate_textbook(model, prompt, 9, end) for prompt in prompts]
+    monkeypatch.setattr(module, "CACHE_BYTES", 2 * (4 + 9) * module.bytes_a_position(model))
+    shapes = computed_by(model, monkeypatch)
+    assert [tokens for _, tokens in sorted(generate(model, prompts, 9, end))] == expected
+    steps = sum(shape[0] for shape in shapes if len(shape) == 2)
+    assert steps == sum(min(len(tokens), 8) for tokens in expected)
+    assert max(shape[0] for shape in shapes if len(shape) == 2) == 2
+
+
+def test_the_last_prompts_do_not_wait_for_the_first_to_finish(monkeypatch):
+    """Nine rows for nine prompts, of which eight are read at a time."""
+    model = random_model(3)
+    prompts = random_prompts([4] * 9)
+    monkeypatch.setattr(module, "PROMPT_TOKENS", 8 * 4)
+    shapes = computed_by(model, monkeypatch)
+    list(generate(model, prompts, 7, -1))
+    assert [shape[0] for shape in shapes if len(shape) == 2] == [8, 9, 9, 9, 9, 9, 1]
+
+
+def test_what_memory_held_before_is_not_seen(monkeypatch):
+    model = random_model(3)
+    prompts = random_prompts([2, 9, 20])
+
+    def with_garbage(x, *size):
+        return x.new_full(size[0] if len(size) == 1 else size, torch.nan)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", with_garbage)
+    monkeypatch.setattr(kv_cache, "AHEAD", 2)
+    for number, tokens in generate(model, prompts, 12, -1):
+        assert tokens == generate_textbook(model, prompts[number], 12, -1)
+
+
+def test_a_text_slides_only_once_it_outgrew_the_context(monkeypatch):
+    model = random_model(3)
+    [prompt] = random_prompts([25])
+    shapes = computed_by(model, monkeypatch)
+    list(generate(model, [prompt], 15, -1))
+    # Tokens 26 to 33 are predicted from 25 to 32 positions, the others from the last 32.
+    assert shapes == [(25,)] + [(1, 1)] * 7 + [(1, 32)] * 7

@@ -1,0 +1,228 @@
+"""Judging by an OpenAI-compatible server, through OpenAI's own client and real sockets."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.judge_servers import (
+    ENTRIES,
+    JudgeServer,
+    Reply,
+    in_turn,
+    judge_entries,
+    ollama_server,
+    openai_server,
+    running,
+)
+from workflow.lib.judge.preflight import check_judge
+from workflow.lib.judge.prompt import load_judge_prompt
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.settings.judges import OpenAI, Transport
+
+KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    with running(openai_server(key=KEY)) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def log_lines(caplog):
+    caplog.set_level(logging.INFO, "pipeline")
+    return caplog
+
+
+def openai(server: JudgeServer, transport: dict[str, Any] | None = None, **settings: Any) -> OpenAI:
+    defaults = {"model": "gpt-4", "base_url": f"{server.address}/v1", "api_key_env": "JUDGE_KEY"}
+    patience = {"backoff": 0.01, "timeout": 5.0, "first_timeout": 5.0, **(transport or {})}
+    return OpenAI(backend="openai", **{**defaults, **settings}, transport=Transport(**patience))
+
+
+def test_the_question_goes_out_with_options_and_key(server, tmp_path: Path) -> None:
+    options = {"temperature": 0, "seed": 123, "max_tokens": 5, "top_k": 1}
+    rows = judge_entries(tmp_path, openai(server, options=options), ENTRIES[:1])
+    assert [row["score"] for row in rows] == ["85"]
+    assert server.questions == [
+        {
+            "model": "gpt-4",
+            "messages": [
+                {"role": "user", "content": load_judge_prompt("integer").question(ENTRIES[0])}
+            ],
+            **options,
+        }
+    ]
+    assert {headers["authorization"] for _, headers in server.requests} == {f"Bearer {KEY}"}
+
+
+def test_tokens_and_cost_are_counted(server, tmp_path: Path) -> None:
+    server.behave = lambda number, body: Reply("85", prompt_tokens=1000)
+    prices = {"input": 30.0, "output": 60.0}
+    judge_entries(tmp_path, openai(server, prices=prices))
+    usage = json.loads((tmp_path / "usage.json").read_text())
+    assert (usage["question_tokens"], usage["answer_tokens"]) == (4000, 8)
+    assert (usage["digests"], usage["servers"]) == ([], ["gpt-4 fp_1"])
+    assert usage["cost"] == pytest.approx(4000 * 30e-6 + 8 * 60e-6)
+    judge_entries(tmp_path, openai(server))
+    assert json.loads((tmp_path / "usage.json").read_text())["cost"] is None
+    assert len(server.questions) == 4  # a price changes no answer
+
+
+def test_the_key_is_written_nowhere(server, tmp_path: Path, log_lines) -> None:
+    settings = openai(server, {"retries": 0}, max_failed=1)
+    server.behave = in_turn(
+        Reply(status=400, error=f"cannot use {KEY} for this"), Reply(f"85, says {KEY}")
+    )
+    with pytest.raises(UserError) as refusal:
+        judge_entries(tmp_path, settings)
+    check_judge(settings, "gpt-4", tmp_path / "check.json")
+    rows = judge_entries(tmp_path, settings.model_copy(update={"max_unparsed": 0.5}))
+    assert rows[1]["reply"] == "85, says [key]"
+    assert len(list(tmp_path.iterdir())) == 5
+    for path in tmp_path.iterdir():
+        assert KEY not in path.read_text("utf-8")
+    assert KEY not in log_lines.text
+    assert "cannot use [key] for this" in log_lines.text
+    assert KEY not in str(refusal.value)
+
+
+def test_without_a_key_the_variable_to_set_is_named(server, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("JUDGE_KEY")
+    with pytest.raises(UserError, match=r"environment variable JUDGE_KEY .* not set; export it"):
+        check_judge(openai(server), "gpt-4", tmp_path / "check.json")
+
+
+def test_a_wrong_key_is_refused_without_showing_it(server, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "sk-wrong-and-secret")
+    with pytest.raises(UserError) as refusal:
+        check_judge(openai(server), "gpt-4", tmp_path / "check.json")
+    assert str(refusal.value).startswith(
+        f"judge gpt-4: {server.address}/v1 refuses the key in $JUDGE_KEY (HTTP 401:"
+    )
+    assert "sk-wrong" not in str(refusal.value)
+    assert refusal.value.__context__ is None or "sk-wrong" not in repr(refusal.value.__context__)
+
+
+def test_servers_without_keys_need_none(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with running(openai_server("local")) as local:
+        settings = openai(local, api_key_env=None, model="local")
+        judge_entries(tmp_path, settings)
+        assert all(KEY not in str(headers) for _, headers in local.requests)
+
+
+def test_a_ready_judge_is_recorded(server, tmp_path: Path) -> None:
+    check_judge(openai(server), "gpt-4", tmp_path / "check.json")
+    assert json.loads((tmp_path / "check.json").read_text()) == {
+        "judge": "gpt-4",
+        "backend": "openai",
+        "url": f"{server.address}/v1",
+        "model": "gpt-4",
+        "digest": None,
+        "listed": True,
+    }
+    assert not server.questions
+
+
+def test_a_model_that_is_not_listed_is_refused(server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no model 'gpt4'; did you mean gpt-4\?"):
+        check_judge(openai(server, model="gpt4"), "gpt-4", tmp_path / "check.json")
+
+
+def test_a_server_that_lists_no_models_is_asked_all_the_same(tmp_path: Path) -> None:
+    with running(openai_server("unlisted")) as server:
+        settings = openai(server, api_key_env=None)
+        check_judge(settings, "gpt-4", tmp_path / "check.json")
+        assert len(judge_entries(tmp_path, settings)) == 4
+
+
+def test_without_a_server_the_address_is_named(tmp_path: Path) -> None:
+    with running(openai_server()) as gone:
+        pass
+    with pytest.raises(UserError, match=rf"judge gpt-4: no server answers at {gone.address}/v1"):
+        check_judge(openai(gone, api_key_env=None), "gpt-4", tmp_path / "check.json")
+    with running(ollama_server()) as other:
+        settings = openai(other, api_key_env=None, base_url=f"{other.address}/api")
+        check_judge(settings, "gpt-4", tmp_path / "check.json")  # lists no models, like some
+        with pytest.raises(UserError, match="HTTP 404"):
+            judge_entries(tmp_path, settings)
+
+
+@pytest.mark.parametrize(
+    ("flaw", "reason"),
+    [
+        (Reply(status=429, error="Rate limit reached"), "HTTP 429: .*Rate limit reached"),
+        (Reply(status=409), "HTTP 409"),
+        (Reply(status=503, error="overloaded"), "HTTP 503: .*overloaded"),
+        (Reply(drop_after=0), "connection failed"),
+    ],
+)
+def test_failures_that_pass_are_asked_again_as_often_as_set(
+    server, tmp_path: Path, flaw: Reply, reason: str
+) -> None:
+    server.behave = in_turn(flaw, flaw)
+    judge_entries(tmp_path, openai(server, {"retries": 2}), ENTRIES[:1])
+    assert len(server.questions) == 3
+    server.behave = lambda number, body: flaw
+    with pytest.raises(UserError, match=reason):
+        judge_entries(tmp_path, openai(server, {"retries": 1}), ENTRIES[1:2])
+    assert len(server.questions) == 3 + 2  # the client's own retries are off
+
+
+@pytest.mark.parametrize(
+    ("flaw", "reason"),
+    [
+        (Reply("8", done_reason="length"), "cut off; raise options.max_tokens"),
+        (Reply("", done_reason="content_filter"), "content filter"),
+        (Reply("", thinking="Hm."), "thought but gave no answer"),
+        (Reply(status=400, error="bad"), "HTTP 400"),
+    ],
+)
+def test_failures_that_stay_are_not_asked_again(
+    server, tmp_path: Path, flaw: Reply, reason: str
+) -> None:
+    server.behave = in_turn(flaw)
+    with pytest.raises(UserError, match=reason):
+        judge_entries(tmp_path, openai(server))
+    assert len(server.questions) == 4
+    judge_entries(tmp_path, openai(server))
+    assert len(server.questions) == 5
+
+
+def test_retry_after_is_honoured(server, tmp_path: Path) -> None:
+    server.behave = in_turn(Reply(status=429, headers={"Retry-After": "0.4"}))
+    started = time.monotonic()
+    judge_entries(tmp_path, openai(server), ENTRIES[:1])
+    assert time.monotonic() - started > 0.4
+
+
+def test_the_first_answer_may_take_longer(server, tmp_path: Path) -> None:
+    server.behave = lambda number, body: Reply(delay=1.2)
+    with pytest.raises(UserError, match=r"1 got no answer .* no answer within 0\.8 s"):
+        judge_entries(tmp_path, openai(server, {"timeout": 0.8, "retries": 0}), ENTRIES[:2])
+
+
+def test_the_rubric_is_asked_for_as_json_where_the_server_can(server, tmp_path: Path) -> None:
+    server.behave = lambda number, body: Reply('{"reason": "Close.", "score": 4}')
+    rows = judge_entries(tmp_path, openai(server, prompt="rubric"))
+    assert [row["score"] for row in rows] == ["75"] * 4
+    asked = server.questions[0]["response_format"]
+    assert asked["type"] == "json_schema"
+    assert asked["json_schema"]["schema"] == load_judge_prompt("rubric").format
+
+
+def test_a_server_without_json_schemas_is_asked_without(server, tmp_path: Path) -> None:
+    server.behave = lambda number, body: (
+        Reply(status=400, error="response_format is not supported")
+        if "response_format" in body
+        else Reply("Score: 4/5")
+    )
+    rows = judge_entries(tmp_path, openai(server, prompt="rubric"))
+    assert [row["score"] for row in rows] == ["75"] * 4
+    assert ["response_format" in body for body in server.questions] == [True] + [False] * 4

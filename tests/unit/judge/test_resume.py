@@ -1,0 +1,154 @@
+"""A judging job that is killed or cut off goes on where it was."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.judge_servers import Reply, judge_entries, ollama_server, running
+from workflow.lib.judge import judge as judge_module
+from workflow.lib.judge import parse
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.settings.judges import Ollama, Transport
+
+ROOT = Path(__file__).resolve().parents[3]
+ENTRIES = [
+    {"instruction": f"Count to {n}.", "input": "", "output": f"{n}", "model_response": f"No. {n}"}
+    for n in range(12)
+]
+JOB = """
+import sys
+from pathlib import Path
+from workflow.lib.judge.judge import judge_responses
+from workflow.lib.runtime.log import rule_log
+from workflow.lib.settings.judges import Ollama, Transport
+
+folder, url, log = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+with rule_log(folder / log):
+    judge_responses(
+        folder / "responses.json",
+        Ollama(backend="ollama", model="llama3", url=url, transport=Transport(concurrency=2)),
+        {"model": "nano", "recipe": "book", "judge": "mine"},
+        folder / "scores.csv",
+        folder / "answers.jsonl",
+    )
+"""
+
+
+def judge(folder: Path, url: str, **transport: float) -> bytes:
+    """Judge in this process; the bytes of the table."""
+    patience = Transport(backoff=0.01, **transport)
+    settings = Ollama(backend="ollama", model="llama3", url=url, transport=patience)
+    judge_entries(folder, settings, ENTRIES)
+    return (folder / "scores.csv").read_bytes()
+
+
+@contextmanager
+def job(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+    """Judge in a process of its own, in which some answers have arrived and more are under way."""
+    (folder / "responses.json").write_text(json.dumps(ENTRIES), "utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOB, str(folder), url, "judge.log"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    answers = folder / "answers.jsonl"
+    deadline = time.monotonic() + 20
+    while not answers.exists() or answers.read_bytes().count(b"\n") < 4:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def answers_by_entry(number: int, body: dict) -> Reply:
+    """A score that depends on the question alone."""
+    return Reply(str(len(body["messages"][0]["content"]) % 100), delay=0.05)
+
+
+def test_after_sigkill_only_the_rest_is_asked(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    with running(ollama_server()) as server:
+        server.behave = answers_by_entry
+        expected = judge(whole, server.address)
+        server.questions.clear()
+        with job(killed, server.address) as process:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert not (killed / "scores.csv").exists()
+        kept = (killed / "answers.jsonl").read_bytes().count(b"\n")
+        time.sleep(0.2)  # questions that were under way are still answered, to nobody
+        assert 4 <= kept < 12
+        server.questions.clear()
+        assert judge(killed, server.address) == expected
+        assert len(server.questions) == 12 - kept
+
+
+def test_after_ctrl_c_answers_under_way_are_kept(tmp_path: Path) -> None:
+    with running(ollama_server()) as server:
+        server.behave = answers_by_entry
+        with job(tmp_path, server.address) as process:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert "run the same command again to go on" in said
+        assert "Traceback" not in said
+        kept = (tmp_path / "answers.jsonl").read_bytes().count(b"\n")
+        assert kept == len(server.questions) < 12
+        judge(tmp_path, server.address)
+        assert len(server.questions) == 12
+
+
+def test_a_torn_last_line_is_asked_again(tmp_path: Path) -> None:
+    with running(ollama_server()) as server:
+        server.behave = answers_by_entry
+        expected = judge(tmp_path, server.address)
+        answers = tmp_path / "answers.jsonl"
+        answers.write_bytes(answers.read_bytes()[:-5])
+        assert judge(tmp_path, server.address) == expected
+        assert len(server.questions) == 13
+
+
+def test_after_the_server_went_away_only_the_rest_is_asked(tmp_path: Path) -> None:
+    with running(ollama_server()) as server:
+
+        def leave_after_five(number: int, body: dict) -> Reply:
+            if number == 5:
+                server.socket.close()  # who comes now is refused
+                return Reply(drop_after=10)
+            return answers_by_entry(number, body)
+
+        server.behave = leave_after_five
+        port = server.server_port
+        with pytest.raises(UserError, match=r"7 of 12 .* cannot be reached.* not asked any more"):
+            judge(tmp_path, server.address, retries=1)
+    with running(ollama_server(port=port)) as server:
+        judge(tmp_path, server.address)
+        assert len(server.questions) == 7
+
+
+def test_another_way_of_reading_asks_nothing(tmp_path: Path, monkeypatch) -> None:
+    with running(ollama_server()) as server:
+        server.behave = lambda number, body: Reply("80 points")
+        with pytest.raises(UserError, match="12 answers hold no readable score"):
+            judge(tmp_path, server.address)
+        monkeypatch.setattr(
+            judge_module, "read_score", lambda reply, *scale: float(reply.split()[0])
+        )
+        assert judge(tmp_path, server.address).count(b",80,scored,") == 12
+        assert len(server.questions) == 12
+    assert parse.read_score("80 points") is None

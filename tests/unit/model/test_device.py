@@ -1,0 +1,83 @@
+"""Where and how exactly is computed follows config.yaml."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from workflow.lib.model.device import describe, peak_memory, prepare_device, trains_in_bf16
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.settings.computing import Computing
+
+ROOT = Path(__file__).resolve().parents[3]
+CPU = torch.device("cpu")
+
+
+def test_a_job_takes_its_part_of_all_settings():
+    computing = Computing.of({"device": "cpu", "threads": 1, "compare": {}, "recipes": {}})
+    assert (computing.device, computing.threads, computing.precision) == ("cpu", 1, "auto")
+    assert prepare_device(computing) == CPU
+    assert describe(CPU) == "cpu, 1 threads"
+
+
+def test_processes_on_one_machine_divide_its_threads():
+    computing = Computing(device="cpu", threads=5)
+    assert [prepare_device(computing, 1, of) for of in (2, 8)] == [CPU, CPU]
+    assert describe(CPU) == "cpu, 1 threads"
+    prepare_device(computing, 1, 2)
+    assert describe(CPU) == "cpu, 2 threads"
+    prepare_device(Computing(device="cpu", threads=1))
+
+
+def test_a_small_model_takes_one_thread_unless_threads_are_set():
+    small, large = 1_200_000, 163_000_000
+    assert Computing().suited_to(small).threads == 1
+    assert Computing().suited_to(large).threads is None
+    assert Computing(threads=4).suited_to(small).threads == 4
+    assert not Computing(threads=1).spares_threads(large)
+    assert not Computing(threads=1).spares_threads(small)  # said, so not for its size
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match="gpus: 4, but device cuda is here 2 times; lower gpus"):
+        prepare_device(Computing(threads=1), 3, 4)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match="device: cuda is not available here"):
+        prepare_device(Computing(device="cuda"))
+
+
+def test_on_a_cpu_bfloat16_is_only_used_when_asked_for():
+    assert [trains_in_bf16(CPU, p) for p in ("auto", "fp32", "bf16")] == [False, False, True]
+
+
+def test_peak_memory_is_in_bytes():
+    before = peak_memory(CPU)
+    block = torch.ones(2**26)  # 256 MiB
+    assert before > 2**26
+    assert peak_memory(CPU) >= block.nbytes
+
+
+def test_waiting_threads_do_not_spin():
+    """OpenMP has to be told before torch is imported."""
+    code = (
+        "from workflow.lib.runtime.environment import prepare_environment; prepare_environment(); "
+        "import os; print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        check=True,
+    )
+    assert done.stdout == "passive\n"

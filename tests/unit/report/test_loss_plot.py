@@ -1,0 +1,84 @@
+"""Figure 7.17, and what stands in for it where nothing was trained."""
+
+import json
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from workflow.lib.report.loss_plot import plot_losses
+from workflow.lib.runtime.errors import UserError
+
+HEADER = "step,epoch,tokens_seen,train_loss,val_loss\n"
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """The figures as they are saved."""
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure, *arguments, **options):
+        figures.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def write_run(folder: Path, rows: int, epochs: int) -> tuple[Path, Path, Path]:
+    lines = [f"{5 * n},1,{1000 * (n + 1)},{3 / (n + 1)},{4 / (n + 1)}\n" for n in range(rows)]
+    (folder / "losses.csv").write_text(HEADER + "".join(lines))
+    record = {"training": {"epochs": epochs}, "initial_losses": {"train": 3.826, "val": 3.762}}
+    (folder / "training.json").write_text(json.dumps(record))
+    return folder / "losses.csv", folder / "training.json", folder / "loss.png"
+
+
+def test_the_losses_are_drawn_as_in_figure_7_17(tmp_path, drawn):
+    plot_losses(*write_run(tmp_path, rows=9, epochs=2))
+    axes, above = drawn[0].axes
+    train, val = axes.get_lines()
+    assert (train.get_linestyle(), val.get_linestyle()) == ("-", "--")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "Training loss",
+        "Validation loss",
+    ]
+    assert list(train.get_xdata()) == pytest.approx([n / 4 for n in range(9)])
+    assert list(val.get_ydata()) == pytest.approx([4 / (n + 1) for n in range(9)])
+    assert (axes.get_xlabel(), above.get_xlabel()) == ("Epochs", "Tokens seen")
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+    assert above.get_xlim() == (1000, 9000)
+
+
+def test_the_picture_has_the_same_bytes_again(tmp_path):
+    files = write_run(tmp_path, rows=9, epochs=2)
+    plot_losses(*files)
+    first = files[2].read_bytes()
+    plot_losses(*files)
+    assert files[2].read_bytes() == first
+    assert b"Software" not in first
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "loss.png",
+        "losses.csv",
+        "training.json",
+    ]
+
+
+def test_a_single_evaluation_can_be_seen(tmp_path, drawn):
+    plot_losses(*write_run(tmp_path, rows=1, epochs=1))
+    assert drawn[0].axes[0].get_lines()[0].get_marker() == "o"
+
+
+def test_before_finetuning_the_picture_says_so(tmp_path, drawn):
+    files = write_run(tmp_path, rows=0, epochs=0)
+    plot_losses(*files)
+    said = " ".join(text.get_text() for text in drawn[0].axes[0].texts)
+    assert "Before finetuning" in said
+    assert "training 3.826, validation 3.762" in said
+    assert imread(files[2]).shape[:2] == (630, 1050)
+
+
+def test_losses_that_do_not_fit_the_record_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"losses.csv: 0 rows after 2 epochs; .*run again"):
+        plot_losses(*write_run(tmp_path, rows=0, epochs=2))

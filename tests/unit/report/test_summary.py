@@ -1,0 +1,169 @@
+"""scores.csv of all variants, summary.csv and the lines at the end of a run."""
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.report_case import write_run, write_scores, write_usage
+from workflow.lib.report.console import outcome_lines
+from workflow.lib.report.summary import collect_scores, read_scores, summarise
+from workflow.lib.runtime.errors import UserError
+
+
+def summary_of(folder: Path, rows: list[dict], **usage) -> dict[str, str]:
+    """The one row of summary.csv of one scores.csv."""
+    table = write_scores(folder / "strict" / "scores.csv", rows)
+    write_usage(table.parent / "usage.json", **usage)
+    (folder / "training.json").write_text(json.dumps({"seconds": 61.25}))
+    output = folder / "summary.csv"
+    summarise([table], [folder / "training.json"], [table.parent / "usage.json"], output)
+    [row] = csv.DictReader(output.open())
+    return row
+
+
+def test_collecting_keeps_every_row_in_the_given_order(tmp_path):
+    reply = 'One, "two",\nthree'
+    second = write_scores(tmp_path / "b" / "scores.csv", [{"entry": 0, "score": 1, "reply": reply}])
+    first = write_scores(
+        tmp_path / "a" / "scores.csv",
+        [{"entry": 0, "score": "", "status": "failed"}, {"entry": 1, "score": 7}],
+    )
+    collect_scores([second, first], tmp_path / "scores.csv")
+    header, rest = second.read_text().split("\n", 1)
+    _, others = first.read_text().split("\n", 1)
+    assert (tmp_path / "scores.csv").read_text() == f"{header}\n{rest}{others}"
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=50))
+def test_any_reply_comes_back_as_it_was(reply):
+    with tempfile.TemporaryDirectory() as folder:
+        table = write_scores(Path(folder) / "a.csv", [{"entry": 0, "score": 3, "reply": reply}])
+        collect_scores([table], Path(folder) / "all.csv")
+        assert read_scores(Path(folder) / "all.csv")[0].reply == reply
+
+
+def test_a_reply_longer_than_csv_allows_by_itself_is_read(tmp_path):
+    table = write_scores(tmp_path / "a.csv", [{"entry": 0, "score": 1, "reply": "x" * 200_000}])
+    assert len(read_scores(table)[0].reply) == 200_000
+
+
+def test_a_file_that_is_no_scores_csv_is_refused(tmp_path):
+    (tmp_path / "scores.csv").write_text("model,score\na,1\n")
+    with pytest.raises(UserError, match=r"scores.csv: lacks the columns entry, .*run again"):
+        collect_scores([tmp_path / "scores.csv"], tmp_path / "all.csv")
+    assert not (tmp_path / "all.csv").exists()
+
+
+def test_the_summary_by_hand(tmp_path):
+    row = summary_of(
+        tmp_path,
+        [
+            {"entry": 0, "score": 100, "exact_match": 1},
+            {"entry": 1, "score": 50, "exact_match": "true"},
+            {"entry": 2, "score": 30, "exact_match": "false"},
+            {"entry": 3, "score": "", "status": "unparsed"},
+            {"entry": 4, "score": "", "status": "failed"},
+            {"entry": 5, "score": 0, "status": "empty", "response_tokens": 0},
+        ],
+    )
+    assert row == {
+        "model": "tiny",
+        "recipe": "plain",
+        "judge": "strict",
+        "backend": "overlap",
+        "entries": "6",
+        "scored": "3",
+        "unparsed": "1",
+        "failed": "1",
+        "empty": "1",
+        "mean": "45.0000",
+        "low": "",
+        "high": "",
+        "median": "40.0000",
+        "exact_rate": "0.3333",
+        "share_50": "0.5000",
+        "judge_spread": "",
+        "response_tokens": "20",
+        "training_seconds": "61.2",
+        "judge_tokens": "",
+        "judge_seconds": "",
+        "cost": "",
+    }
+
+
+def test_repeats_count_once_and_show_the_judges_spread(tmp_path):
+    row = summary_of(
+        tmp_path,
+        [
+            {"entry": 0, "repeat": 0, "score": 10},
+            {"entry": 0, "repeat": 1, "score": 30},
+            {"entry": 1, "repeat": 0, "score": 50},
+            {"entry": 1, "repeat": 1, "score": "", "status": "unparsed"},
+        ],
+    )
+    assert (row["entries"], row["scored"], row["unparsed"]) == ("2", "2", "0")
+    assert row["mean"] == "35.0000"  # of 20 and 50
+    assert row["judge_spread"] == "14.1421"  # of 10 and 30; a single score has none
+    assert row["response_tokens"] == "8"
+
+
+def test_an_interval_needs_ten_scores(tmp_path):
+    rows = [{"entry": n, "score": 10 * n} for n in range(9)]
+    assert summary_of(tmp_path / "nine", rows)["low"] == ""
+    row = summary_of(tmp_path / "ten", [*rows, {"entry": 9, "score": 90}])
+    assert float(row["low"]) < 45 < float(row["high"])
+
+
+def test_no_scores_at_all_leave_the_mean_blank(tmp_path):
+    row = summary_of(tmp_path, [{"entry": 0, "score": "", "status": "failed"}])
+    assert (row["mean"], row["median"], row["share_50"], row["failed"]) == ("", "", "", "1")
+    assert "Average score: none" in outcome_lines(tmp_path / "summary.csv", Path("report.html"))
+
+
+def test_what_the_judging_took_is_shown_where_it_is_known(tmp_path):
+    usage = {"backend": "openai", "answers": 2, "question_tokens": 300, "answer_tokens": 20}
+    row = summary_of(tmp_path, [{"entry": 0, "score": 1}], **usage, seconds=3.21, cost=0.0012)
+    assert (row["judge_tokens"], row["judge_seconds"], row["cost"]) == ("320", "3.2", "0.001200")
+
+
+def test_a_summary_has_the_same_bytes_again(tmp_path):
+    write_run(tmp_path / "one")
+    write_run(tmp_path / "two")
+    first, second = (tmp_path / name / "summary.csv" for name in ("one", "two"))
+    assert first.read_bytes() == second.read_bytes()
+    assert len(first.read_text().splitlines()) == 1 + 3 * 2
+
+
+def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
+    summary = tmp_path / "summary.csv"
+    summary.write_text(
+        "model,recipe,judge,backend,entries,scored,empty,mean\n"
+        "nano-1M,small-world,overlap,overlap,110,108,2,61.2345\n"
+        "nano-1M,small-world,llama3,ollama,110,107,2,50.3200\n"
+    )
+    assert outcome_lines(summary, Path("results/report.html")) == [
+        "nano-1M / small-world, judged by overlap (reference overlap, not an LLM)",
+        "Number of scores: 110 of 110",
+        "Average score: 61.23",
+        "",
+        "nano-1M / small-world, judged by llama3",
+        "Number of scores: 109 of 110",
+        "Average score: 50.32",
+        "",
+        "Report: results/report.html",
+    ]
+
+
+def test_the_snakefile_can_import_the_outcome_without_waiting():
+    code = (
+        "import sys, workflow.lib.report.console; "
+        "sys.exit(bool({'numpy', 'scipy', 'pandas', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

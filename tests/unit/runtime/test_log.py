@@ -1,0 +1,106 @@
+"""Errors end a script in one line, in its log file and on stderr; defects show their traceback."""
+
+import errno
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.log import log, progress, rule_log
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def run(path, error=None):
+    with rule_log(path):
+        log.info("working")
+        if error:
+            raise error
+
+
+def test_lines_go_to_the_file_and_to_stderr(tmp_path, capfd):
+    path = tmp_path / "logs" / "generate" / "small" / "book.log"
+    run(path)
+    assert path.read_text() == "generate small book\nworking\n"
+    assert capfd.readouterr().err == "generate small book\nsmall/book | working\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("no such thing; do this"), "error: no such thing; do this"),
+        (KeyboardInterrupt(), "error: interrupted; run the same command again to go on"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x/y"),
+            "error: no space left on the disk: /x/y; free some and run again",
+        ),
+        (PermissionError(errno.EACCES, "denied", "/x"), "error: Permission denied: /x"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
+            "error: CUDA out of memory. Tried to allocate 2 GiB; lower batch_size or max_length, "
+            "or a smaller model",
+        ),
+    ],
+)
+def test_what_a_user_can_put_right_is_one_line(tmp_path, capfd, error, line):
+    with pytest.raises(SystemExit) as raised:
+        run(tmp_path / "x.log", error)
+    assert raised.value.code != 0
+    printed = capfd.readouterr().err
+    assert printed.splitlines()[-1] == line
+    assert "Traceback" not in printed
+    assert (tmp_path / "x.log").read_text() == printed
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "from workflow.lib.model.weights import save_model\n"
+        "from workflow.lib.model.gpt import GPTConfig, GPTModel\n"
+        "save_model(GPTModel(GPTConfig(300, 200, 64, 4, 2)), folder / 'model.pth')",
+        "import numpy; from safetensors.numpy import save_file\n"
+        "save_file({'a': numpy.zeros(100_000)}, folder / 'model.safetensors')",
+        "from workflow.lib.runtime.files import write_json\n"
+        "write_json(folder / 'x.json', ['x' * 300_000])",
+    ],
+    ids=["pth", "safetensors", "json"],
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, write):
+    """Real writes to a real file system of 200 kB."""
+    child = (
+        "import sys; from pathlib import Path; from workflow.lib.runtime.log import rule_log\n"
+        "folder = Path(sys.argv[1])\n"
+        "with rule_log(folder.parent / 'x.log'):\n"
+    ) + textwrap.indent(write, "    ")
+    full = tmp_path / "full"
+    full.mkdir()
+    script = (
+        'mount -t tmpfs -o size=200k none "$3" || exit 77; "$1" -c "$2" "$3"; find "$3" -type f'
+    )
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh",
+         sys.executable, child, str(full)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("this system lets nobody mount a small file system")
+    assert "error: no space left on the disk" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_defect_shows_where_it_is(tmp_path, capfd):
+    with pytest.raises(SystemExit):
+        run(tmp_path / "x.log", ZeroDivisionError("oh"))
+    printed = capfd.readouterr().err
+    assert "error: this is a defect of the pipeline, please report it" in printed
+    assert "Traceback" in printed
+    assert "ZeroDivisionError: oh" in printed
+
+
+def test_progress_draws_nothing_without_a_terminal(capfd):
+    assert list(progress([1, 2, 3], "counting")) == [1, 2, 3]
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,75 @@
+"""A finished variant, found by its folder: what is needed to talk to it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tiktoken
+
+from workflow.lib.model.gpt import GPTModel
+from workflow.lib.model.weights import load_base_model, load_trained_model
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import read_json
+from workflow.lib.tokens.prompt_style import PromptStyle
+from workflow.lib.tokens.tokenizer import load_tokenizer
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Where a variant's parts are.
+
+    Args:
+        folder: results/{model}/{recipe}.
+        record: its training.json.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def style(self) -> PromptStyle:
+        return PromptStyle(**self.record["style"])
+
+    def load_tokenizer(self) -> tiktoken.Encoding:
+        folder = self._resource(f"tokenizers/{self.record['tokenizer']}/encoder.json").parent
+        return load_tokenizer(folder)
+
+    def load_model(self) -> GPTModel:
+        """The finetuned model, on the CPU."""
+        return load_trained_model(self.folder / "model.pth", self.folder / "training.json")
+
+    def load_base(self) -> GPTModel:
+        """The model before finetuning, on the CPU."""
+        return load_base_model(self._resource(f"gpt2/{self.folder.parent.name}/model.safetensors"))
+
+    def _resource(self, name: str) -> Path:
+        """A file of resources/, which stands beside results/."""
+        path = self.folder.parents[2] / "resources" / name
+        if not path.is_file():
+            raise UserError(f"{path} is missing; run `snakemake {'resources/' + name}` to make it")
+        return path
+
+
+def find_variant(folder: Path) -> Variant:
+    """Look whether a folder holds a finished variant.
+
+    Args:
+        folder: results/{model}/{recipe} of this project or of another.
+
+    Raises:
+        UserError: it does not, or an earlier version of this pipeline made it.
+    """
+    folder = folder.resolve()
+    for name in ("model.pth", "training.json"):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder} is not a finished variant: it has no {name}; name a folder "
+                "results/MODEL/RECIPE, or make it with `snakemake results/MODEL/RECIPE/model.pth`"
+            )
+    record = read_json(folder / "training.json")
+    if not isinstance(record, dict) or not {"model", "style", "tokenizer"} <= set(record):
+        raise UserError(
+            f"{folder / 'training.json'} does not name the prompt style and the tokenizer, as "
+            "this version's do; finetune again"
+        )
+    return Variant(folder, record)

@@ -1,0 +1,67 @@
+"""Cluster jobs that outlive the run that submitted them: waited for, so that none is done twice."""
+
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow.lib.runtime.errors import UserError
+
+# Of jobs that run or will: pending, configuring, running, suspended, requeued, resizing, signaling.
+STATES = "PD,CF,R,S,ST,RQ,RH,RS,SI"
+PAUSE = 15.0  # seconds between two questions to the controller
+
+
+@dataclass(frozen=True)
+class EarlierJob:
+    """A job in Slurm's queue: its number, its state, its rule and wildcards."""
+
+    number: str
+    state: str
+    what: str
+
+
+def earlier_jobs(folder: Path) -> list[EarlierJob]:
+    """Jobs that a run of Snakemake submitted from this folder; none where no Slurm answers.
+
+    Its executor names rule and wildcards in a job's comment.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    done = subprocess.run(
+        ["squeue", "--me", "--noheader", f"--states={STATES}", "--format=%i|%T|%k|%Z"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    jobs = []
+    for line in done.stdout.splitlines() if done.returncode == 0 else ():
+        number, state, comment, directory = line.split("|", 3)
+        if comment.startswith("rule_") and Path(directory) == folder:
+            what = comment.removeprefix("rule_").replace("_wildcards_", " ")
+            jobs.append(EarlierJob(number, state, what))
+    return jobs
+
+
+def wait_for_earlier_jobs(folder: Path) -> None:
+    """Return once no job of an earlier run is left here; say first what is waited for.
+
+    Raises:
+        UserError: control-C.
+    """
+    if not (jobs := earlier_jobs(folder)):
+        return
+    numbers = " ".join(job.number for job in jobs)
+    listed = "".join(f"\n  {job.number} {job.state} {job.what}" for job in jobs)
+    print(
+        f"{len(jobs)} jobs of an earlier run are still at work in this folder:{listed}\n"
+        "Waiting until they end, so that none is done twice. Control-C ends the waiting alone; "
+        f"to end the jobs: scancel {numbers}",
+        file=sys.stderr,
+        flush=True,
+    )
+    try:
+        while earlier_jobs(folder):
+            time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        raise UserError("stopped waiting; the jobs of the earlier run go on") from None

@@ -1,0 +1,129 @@
+"""Keys and values of earlier positions, kept so that a new token costs one position.
+
+The chapter feeds the whole text through the model again for every token. But a position sees none
+that come after it, so its keys and values never change as the text grows.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate, takewhile
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from workflow.lib.fast.packing import PackedAttention
+from workflow.lib.model.gpt import CausalAttention, GPTConfig, GPTModel
+
+AHEAD = 32  # positions that are cleared before they are reached
+
+
+class KeyValueCache:
+    """Keys and values of every layer for several sequences, and the attention of new positions.
+
+    The first `len(cache)` rows are in use. Each has a length of its own; what it holds behind that
+    is never seen::
+
+        row 0   k k k k k k . .     length 6
+        row 1   k k k . . . . .     length 3
+        row 2   . . . . . . . .     free
+
+    Args:
+        config: shape of the model.
+        rows: sequences B there is room for.
+        capacity: positions S each of them has room for.
+        like: a tensor of the wanted type and device.
+    """
+
+    def __init__(self, config: GPTConfig, rows: int, capacity: int, like: Tensor) -> None:
+        size = (config.n_layers, rows, config.n_heads, capacity, config.emb_dim // config.n_heads)
+        self.keys = like.new_empty(size)  # (L, B, H, S, D/H)
+        self.values = like.new_empty(size)
+        self.cleared = 0
+        self.rows = rows
+        self.lengths: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def add(self, model: GPTModel, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Put prompts into free rows, their common beginning computed once and padding never.
+
+        Returns:
+            (len(prompts), D) states of their last tokens, which predict what comes next.
+        """
+        # Without the last tokens, so that every prompt has one of its own to predict from.
+        columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
+        shared = [tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, columns)]
+        prefix = len(shared)
+        tails = [len(prompt) - prefix for prompt in prompts]
+        attention = PackedAttention(prefix, tails)
+        rows = slice(len(self), len(self) + len(prompts))
+
+        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            queries, keys, values = map(attention.as_rows, (queries, keys, values))
+            self.keys[layer, rows, :, : keys.shape[1]] = keys.transpose(1, 2)
+            self.values[layer, rows, :, : keys.shape[1]] = values.transpose(1, 2)
+            return attention.as_packed(CausalAttention()(layer, queries, keys, values))
+
+        self._clear(max(map(len, prompts)))
+        device = self.keys.device
+        ids = [*shared, *(token for prompt in prompts for token in prompt[prefix:])]
+        places = [*range(prefix), *(n for p in prompts for n in range(prefix, len(p)))]
+        states = model.hidden(
+            torch.tensor(ids, device=device), torch.tensor(places, device=device), attend
+        )  # (N, D)
+        self.lengths += map(len, prompts)
+        last = [prefix + end - 1 for end in accumulate(tails)]
+        return states[torch.tensor(last, device=device)]
+
+    def extend(self, model: GPTModel, tokens: Sequence[int]) -> Tensor:
+        """Put one token behind each row in use.
+
+        Returns:
+            (len(tokens), D) their states.
+        """
+        device, rows, seen = self.keys.device, len(self), max(self.lengths) + 1
+        self._clear(seen)
+        lengths = torch.tensor(self.lengths, device=device)  # (B,)
+        row_numbers = torch.arange(rows, device=device)
+        visible = torch.arange(seen, device=device) <= lengths[:, None]  # (B, S)
+
+        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            self.keys[layer, row_numbers, :, lengths] = keys[:, 0]  # (B, H, D/H)
+            self.values[layer, row_numbers, :, lengths] = values[:, 0]
+            context = scaled_dot_product_attention(
+                queries.transpose(1, 2),  # (B, H, 1, D/H)
+                self.keys[layer, :rows, :, :seen],
+                self.values[layer, :rows, :, :seen],
+                attn_mask=visible[:, None, None, :],
+            )
+            return context.transpose(1, 2)
+
+        new = torch.tensor(tokens, device=device)[:, None]  # (B, 1)
+        states = model.hidden(new, lengths[:, None], attend)  # (B, 1, D)
+        self.lengths = [length + 1 for length in self.lengths]
+        return states[:, 0]
+
+    def remove(self, row: int) -> None:
+        """Free a row; the last one in use moves to its place."""
+        length = self.lengths.pop()
+        if row < len(self):
+            self.keys[:, row, :, :length] = self.keys[:, len(self), :, :length]
+            self.values[:, row, :, :length] = self.values[:, len(self), :, :length]
+            self.lengths[row] = length
+
+    def _clear(self, seen: int) -> None:
+        """Zero what is looked at for the first time: a NaN there would spoil even a weight of 0.
+
+        A part at a time, as the texts grow: memory that is never touched is never taken.
+        """
+        if seen > self.cleared:
+            part = slice(self.cleared, seen + AHEAD)
+            self.keys[:, :, :, part].zero_()
+            self.values[:, :, :, part].zero_()
+            self.cleared = part.stop
+
+
+def bytes_a_position(model: GPTModel) -> int:
+    """Keys and values of one token in all layers."""
+    return 2 * model.config.n_layers * model.config.emb_dim * model.tok_emb.weight.element_size()

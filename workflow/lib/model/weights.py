@@ -1,0 +1,114 @@
+"""Weights in and out of files: the converted base model, and the chapter's .pth."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch.overrides import TorchFunctionMode
+
+from workflow.lib.model.gpt import GPTConfig, GPTModel
+from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.runtime.files import read_json, replacing
+
+
+def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
+    """The model before finetuning, on the CPU; its head starts as a copy of the embedding.
+
+    Args:
+        path: what `convert_checkpoint` wrote.
+        drop_rate: dropout of the model to make.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            config = GPTConfig(**json.loads(stored.metadata()["config"]), drop_rate=drop_rate)
+            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{path}: damaged ({error}); delete it and run again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: lacks the model's shape; delete it and run again") from error
+    state["out_head.weight"] = state["tok_emb.weight"].clone()
+    return _with_weights(config, state)
+
+
+def save_model(model: GPTModel, path: Path) -> None:
+    """Save the state dict as the chapter does (end of section 7.7).
+
+    The chapter's own class also wants its causal masks; they are one constant, stored once.
+    """
+    state = model.state_dict()
+    length = model.config.context_length
+    mask = torch.triu(torch.ones(length, length), diagonal=1)
+    state |= {f"trf_blocks.{layer}.att.mask": mask for layer in range(model.config.n_layers)}
+    write_tensors(state, path)
+
+
+def write_tensors(content: dict[str, Any], path: Path) -> None:
+    """Write what torch.load reads, in place in one step and safe from a power cut.
+
+    Raises:
+        OSError, KeyboardInterrupt: a full disk, control-C; torch alone would report both as a
+            RuntimeError about its file format.
+    """
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError | KeyboardInterrupt):
+                raise error.__context__ from None
+            raise
+        os.fsync(file.fileno())
+
+
+def trainable_state(model: GPTModel) -> dict[str, torch.Tensor]:
+    """What training changes: all weights, or the adapters alone (workflow/lib/model/lora.py)."""
+    return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trainable(model: GPTModel, state: dict[str, torch.Tensor]) -> None:
+    """Put back what `trainable_state` gave; frozen weights stay."""
+    model.load_state_dict(model.state_dict() | state)
+
+
+def load_trained_model(path: Path, training: Path) -> GPTModel:
+    """Read a finetuned model, on the CPU.
+
+    Args:
+        path: the state dict, of this pipeline or of the chapter.
+        training: training.json; its `model` holds the shape, which a state dict does not.
+
+    Raises:
+        UserError: the file is damaged or of another shape.
+    """
+    config = GPTConfig(**read_json(training)["model"])
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return _with_weights(config, state)
+    except (RuntimeError, UnpicklingError, EOFError, LookupError, ValueError) as error:
+        reason = first_line(error)
+        raise UserError(
+            f"{path}: not weights of this model ({reason}); run finetune again"
+        ) from error
+
+
+def _with_weights(config: GPTConfig, state: dict[str, torch.Tensor]) -> GPTModel:
+    """A model that owns these tensors; made without memory or weights of its own first."""
+    with torch.device("meta"), _NoInitialisation():
+        model = GPTModel(config)
+    model.load_state_dict(state, assign=True)
+    return model.requires_grad_(True)
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves new weights as they are: drawing some for the meta device imports torch's compiler."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"]
+        return function(*args, **(kwargs or {}))

@@ -1,0 +1,133 @@
+"""The processes of one machine, started and watched by torchrun.
+
+For several machines Slurm starts this on each: `python -m workflow.lib.parallel.node FILE`.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.elastic.multiprocessing import SignalException, Std
+from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous import (
+    RendezvousClosedError,
+    RendezvousError,
+    RendezvousTimeoutError,
+)
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from workflow.lib.parallel import worker
+from workflow.lib.parallel.notes import Note, silent
+from workflow.lib.runtime.errors import first_line
+
+ROOT = Path(__file__).resolve().parents[3]
+TIME_TO_END = 20  # seconds; torchrun asks processes to end, and makes those that still run in 30
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """How the machines of a job find each other.
+
+    Args:
+        nodes: machines.
+        gpus: processes on each.
+        endpoint: host:port of the rendezvous, on the first machine; port 0 takes a free one.
+        name: of the job, so that no other joins it.
+        patience: seconds to wait for a machine.
+    """
+
+    nodes: int
+    gpus: int
+    endpoint: str
+    name: str
+    patience: float
+
+
+def run_node(description: Path, meeting: Meeting) -> bool:
+    """Start this machine's processes and wait until they have ended, all of them.
+
+    When one fails the others are ended. What happened stands in the notes beside the description.
+
+    Returns:
+        whether they succeeded.
+
+    Raises:
+        KeyboardInterrupt: a signal asked this process to end; its processes have ended.
+    """
+    _be_quiet()
+    signal.signal(signal.SIGTERM, interrupt)  # until torchrun has its own way, with processes
+    signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    folder = description.parent
+    os.environ["AGENT_PID"] = str(os.getpid())
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    first_speaks = {number: Std.OUT if number == 0 else Std.ALL for number in range(meeting.gpus)}
+    config = LaunchConfig(
+        min_nodes=meeting.nodes,
+        max_nodes=meeting.nodes,
+        nproc_per_node=meeting.gpus,
+        run_id=meeting.name,
+        rdzv_backend="c10d",
+        rdzv_endpoint=meeting.endpoint,
+        rdzv_configs={"join_timeout": meeting.patience, "read_timeout": int(meeting.patience)},
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(str(folder / "printed"), redirects=first_speaks),
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", worker.__name__, str(description))
+    except ChildFailedError as error:
+        first = min(failure.timestamp for failure in error.failures.values())
+        for rank, failure in error.failures.items():
+            own = failure.exitcode != -signal.SIGTERM and failure.timestamp < first + TIME_TO_END
+            if own:  # and not ended by torchrun, for another's failure
+                words = _last_words(folder, failure.local_rank)
+                silent(rank, failure.exitcode, words).leave(folder)
+        return False
+    except SignalException as error:
+        raise KeyboardInterrupt from error
+    except (RendezvousError, RendezvousClosedError, RendezvousTimeoutError, OSError) as error:
+        number = int(os.environ.get("SLURM_NODEID", 0))
+        says = first_line(error) if str(error) else f"waited {meeting.patience:g} s in vain"
+        Note("rendezvous", number, f"{os.uname().nodename}: {says}").leave(folder)
+        return False
+    return True
+
+
+def interrupt(*_: Any) -> None:
+    """What a signal to end does: the same as control-C."""
+    raise KeyboardInterrupt
+
+
+def _last_words(folder: Path, local_rank: int) -> str:
+    """The last line that a process printed as an error, if that was kept."""
+    for path in (folder / "printed").rglob(f"{local_rank}/stderr.log"):
+        if lines := path.read_text("utf-8", "replace").split("\n"):
+            return next((line for line in reversed(lines) if line.strip()), "")
+    return ""
+
+
+def _be_quiet() -> None:
+    """What torchrun has to say of failures is said in one line instead."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher")):
+            logging.getLogger(name).disabled = True
+
+
+def main(description: Path) -> None:
+    """One of several machines: meet the others, and end with status 1 if anything failed."""
+    meeting = json.loads(description.read_text("utf-8"))["meeting"]
+    try:
+        sys.exit(not run_node(description, Meeting(**meeting)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,1 +1,0 @@
-"""What is doubtful about a data set: measured, stored in quality.json and shown."""

@@ -1,0 +1,163 @@
+"""Collects the scores of all variants and sums them up, a row a variant and judge."""
+
+import csv
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+from workflow.lib.judge.scores import COLUMNS, STATUSES, Verdict
+from workflow.lib.report.statistics import mean_interval
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import read_json, write_csv
+
+# What a judge writes can be longer than csv's own limit of 128 kB a cell.
+csv.field_size_limit(2**31 - 1)
+
+GOOD_SCORE = 50  # of 100: at least half right
+
+
+def collect_scores(tables: Sequence[Path], output: Path) -> None:
+    """Put all scores.csv into one, in the given order, without losing a row.
+
+    Args:
+        tables: scores.csv files.
+        output: CSV file to write.
+
+    Raises:
+        UserError: a table has other columns than a scores.csv.
+    """
+    write_csv(output, COLUMNS, (row for table in tables for row in _rows(table)))
+
+
+def summarise(
+    tables: Sequence[Path], trainings: Iterable[Path], usages: Iterable[Path], output: Path
+) -> None:
+    """Sum up every scores.csv in a row of its own; judges are never mixed.
+
+    An entry that was judged several times counts once, with the mean of its scores.
+
+    Args:
+        tables: files results/{model}/{recipe}/{judge}/scores.csv; a row each, in this order.
+        trainings: the training.json of their variants, each in the folder above, in any order.
+        usages: what the judging took, a usage.json beside each table, in any order.
+        output: CSV file to write; the same bytes from the same files.
+
+    Raises:
+        UserError: a table has other columns than a scores.csv or no rows.
+    """
+    records = {path.parent: read_json(path) for path in (*trainings, *usages)}
+    rows = []
+    for table in tables:
+        named = next(iter(_rows(table)), None)
+        if named is None:
+            raise UserError(f"{table}: holds no scores; delete it and run again")
+        training, usage = records[table.parent.parent], records[table.parent]
+        rows.append(
+            {
+                **{key: named[key] for key in ("model", "recipe", "judge")},
+                "backend": usage["backend"],
+                **_sums(read_scores(table)),
+                "training_seconds": _text(training["seconds"], 1),
+                **_effort(usage),
+            }
+        )
+    write_csv(output, list(rows[0]), rows)
+
+
+def read_scores(table: Path) -> list[Verdict]:
+    """Read a scores.csv, in its order."""
+    return [
+        Verdict(
+            **row
+            | {
+                "entry": int(row["entry"]),
+                "repeat": int(row["repeat"]),
+                "score": float(row["score"]) if row["score"] else None,
+                "exact_match": int(row["exact_match"].lower() in ("1", "true")),
+                "response_tokens": int(row["response_tokens"]) if row["response_tokens"] else None,
+            }
+        )
+        for row in _rows(table)
+    ]
+
+
+def by_entry(verdicts: Iterable[Verdict]) -> dict[int, list[Verdict]]:
+    """The verdicts about each entry, entries and repeats in order."""
+    entries: dict[int, list[Verdict]] = defaultdict(list)
+    for verdict in sorted(verdicts, key=lambda verdict: (verdict.entry, verdict.repeat)):
+        entries[verdict.entry].append(verdict)
+    return dict(entries)
+
+
+def entry_scores(entries: Mapping[int, Sequence[Verdict]]) -> dict[int, float]:
+    """The score of every entry that has one: the mean over its repeats."""
+    scores = {
+        entry: [verdict.score for verdict in verdicts if verdict.score is not None]
+        for entry, verdicts in entries.items()
+    }
+    return {entry: fmean(values) for entry, values in scores.items() if values}
+
+
+def entry_status(verdicts: Sequence[Verdict]) -> str:
+    """What became of an entry: scored if one of its repeats was."""
+    statuses = {verdict.status for verdict in verdicts}
+    return next(s for s in ("scored", "empty", "unparsed", "failed") if s in statuses)
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    """The rows of a scores.csv as text."""
+    with table.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        if missing := set(COLUMNS) - set(reader.fieldnames or ()):
+            raise UserError(
+                f"{table}: lacks the columns {', '.join(sorted(missing))}; delete it and run again"
+            )
+    return [{column: row[column] for column in COLUMNS} for row in rows]
+
+
+def _sums(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Counts and statistics of one judge's verdicts about one variant."""
+    entries = by_entry(verdicts)
+    counts = Counter(map(entry_status, entries.values()))
+    scores = list(entry_scores(entries).values())
+    interval = mean_interval(scores)
+    exact = [repeats[0].exact_match for repeats in entries.values()]
+    lengths = [repeats[0].response_tokens for repeats in entries.values()]
+    return {
+        "entries": len(entries),
+        **{status: counts[status] for status in STATUSES},
+        "mean": _text(fmean(scores) if scores else None, 4),
+        "low": _text(interval and interval.low, 4),
+        "high": _text(interval and interval.high, 4),
+        "median": _text(median(scores) if scores else None, 4),
+        "exact_rate": _text(fmean(exact), 4),
+        "share_50": _text(fmean(s >= GOOD_SCORE for s in scores) if scores else None, 4),
+        "judge_spread": _text(_spread(entries.values()), 4),
+        "response_tokens": sum(length or 0 for length in lengths),
+    }
+
+
+def _spread(entries: Iterable[Sequence[Verdict]]) -> float | None:
+    """Mean standard deviation of the scores of one answer; None if no answer has two scores."""
+    scores = [[v.score for v in verdicts if v.score is not None] for verdicts in entries]
+    deviations = [stdev(values) for values in scores if len(values) > 1]
+    return fmean(deviations) if deviations else None
+
+
+def _effort(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """What the judge took, blank where it asks no server or has no prices."""
+    asked = usage["answers"] > 0
+    return {
+        "judge_tokens": usage["question_tokens"] + usage["answer_tokens"] if asked else "",
+        "judge_seconds": _text(usage["seconds"] if asked else None, 1),
+        "cost": _text(usage["cost"], 6),
+    }
+
+
+def _text(value: float | None, digits: int) -> str:
+    """A number as it stands in the file: blank if unknown, always as many digits."""
+    return "" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"

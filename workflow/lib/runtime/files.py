@@ -1,0 +1,132 @@
+"""Reading and writing files so that a reader never meets half of one."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workflow.lib.runtime.errors import UserError, first_line
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Write beside the file, then put it in place in one step; on an error nothing is left.
+
+    What a killed process left there is overwritten by the next.
+
+    Args:
+        path: the file to make; its folder is made if missing.
+
+    Yields:
+        the path to write to.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def check_folder(path: Path) -> None:
+    """Make sure that files can be made in a folder, which need not exist yet.
+
+    Raises:
+        UserError: something else stands there, or it may not be written to.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file where a folder should be; move it away")
+    if path.exists() and not os.access(path, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be written to; change its permissions or its owner")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write readable JSON: indented, text as it is, a newline at the end."""
+    with replacing(path) as unfinished:
+        text = json.dumps(content, indent=4, ensure_ascii=False)
+        unfinished.write_text(text + "\n", encoding="utf-8")
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file; a byte order mark before it does no harm.
+
+    Raises:
+        UserError: not UTF-8; says where.
+    """
+    content = Path(path).read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        bom = len(content) - len(error.object)  # which the decoder does not count
+        line = content.count(b"\n", 0, error.start + bom) + 1
+        raise UserError(
+            f"{path}: not UTF-8 (line {line}, byte {error.start + bom}); save the file as UTF-8"
+        ) from error
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: not UTF-8 or not JSON; says where.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
+        ) from error
+    except (ValueError, RecursionError) as error:  # a number or a nesting without end
+        raise UserError(f"{path}: not JSON that can be read ({first_line(error)})") from error
+
+
+def read_yaml(path: str | Path, called: str = "") -> Any:
+    """Read a YAML file.
+
+    Args:
+        called: what the file is, to stand before its path in messages.
+
+    Raises:
+        UserError: it cannot be read, is not UTF-8 or is not YAML; says where.
+    """
+    name = f"{called} {path}".strip()
+    try:
+        return yaml.safe_load(read_text(path))
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from error
+    except UserError as error:
+        raise UserError(f"{called} {error}".strip()) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        at = f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(error)
+        raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table with line feeds, whatever its texts hold."""
+    line = io.StringIO(newline="")
+    writer = csv.DictWriter(line, columns)  # quotes a carriage return only if it ends the lines
+    with (
+        replacing(path) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
+        for row in ({column: column for column in columns}, *rows):
+            writer.writerow(row)
+            file.write(line.getvalue().removesuffix("\r\n") + "\n")
+            line.seek(0)
+            line.truncate()
+
+
+def sha256_of(path: str | Path) -> str:
+    """Digest of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,111 @@
+"""What a job says: to its log file and to stderr, progress bars only on a terminal."""
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from workflow.lib.runtime.errors import UserError, first_line
+
+log = logging.getLogger("pipeline")
+Item = TypeVar("Item")
+
+
+@contextmanager
+def rule_log(path: str | Path) -> Iterator[None]:
+    """Run the body of a script: log lines go to stderr and the file, errors end the job.
+
+    Whatever a user can put right ends in one line that starts with `error:`; anything else is a
+    defect of the pipeline and shows its traceback.
+
+    Args:
+        path: the rule's log file, written anew.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(b"")
+    handlers = log_to(path)
+    log.info("%s", _job_of(Path(path)))
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.error("error: interrupted; run the same command again to go on")
+        sys.exit(130)
+    except Exception as error:
+        if (message := one_line(error)) is None:
+            log.error("error: this is a defect of the pipeline, please report it")
+            log.error(traceback.format_exc().rstrip())
+        else:
+            log.error("error: %s", message)
+        sys.exit(1)
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
+
+
+def log_to(path: str | Path) -> list[logging.Handler]:
+    """Send log lines to stderr and to the end of a file, to which other processes may add too."""
+    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, "a", "utf-8")]
+    handlers[0].setFormatter(_Named(_job_of(Path(path))))
+    log.setLevel(logging.INFO)
+    for handler in handlers:
+        log.addHandler(handler)
+    return handlers
+
+
+class _Named(logging.Formatter):
+    """Lines with the names of what they tell of, because several jobs write to one terminal."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__()
+        self.job, self.names = job, "/".join(job.split()[1:])
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        if line == self.job or record.levelno >= logging.ERROR or not self.names:
+            return line
+        return f"{self.names} | {line}"
+
+
+def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items while showing how far they are: a bar on a terminal, else nothing.
+
+    Args:
+        items: what to go through.
+        label: stands before the bar.
+        total: how many there are, if `items` has no length.
+    """
+    return iter(tqdm(items, label, total=total, disable=not sys.stderr.isatty(), leave=False))
+
+
+def _job_of(path: Path) -> str:
+    """What a log file tells of: `generate small book` for results/logs/generate/small/book.log."""
+    parts = path.with_suffix("").parts
+    return " ".join(parts[parts.index("logs") + 1 :] if "logs" in parts else parts[-1:])
+
+
+def one_line(error: Exception) -> str | None:
+    """The error as something a user can act on, or None if it is ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
+        "No space left on device" in str(error)  # safetensors
+    ):
+        return f"no space left on the disk{_where(error)}; free some and run again"
+    if isinstance(error, PermissionError | IsADirectoryError | FileNotFoundError):
+        return f"{os.strerror(error.errno or 0)}{_where(error)}"
+    if "out of memory" in str(error):  # torch's own classes differ by device
+        return f"{first_line(error)}; lower batch_size or max_length, or a smaller model"
+    return None
+
+
+def _where(error: Exception) -> str:
+    return f": {error.filename}" if getattr(error, "filename", None) else ""

@@ -1,0 +1,28 @@
+"""Names a user writes: looked up, with the nearest suggested for one that is not there."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+from workflow.lib.runtime.errors import UserError
+
+Definition = TypeVar("Definition")
+
+
+def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Definition:
+    """The definition of that name.
+
+    Raises:
+        UserError: there is none; suggests the nearest.
+    """
+    if name not in definitions:
+        raise UserError(f"unknown {kind} {name!r}{suggest(name, definitions)}")
+    return definitions[name]
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The nearest known name, as the end of a message."""
+    known = sorted(map(str, known))
+    if near := get_close_matches(name, known, n=1, cutoff=0.5):
+        return f"; did you mean {near[0]}?"
+    return f"; there are: {', '.join(known)}" if 0 < len(known) <= 12 else ""

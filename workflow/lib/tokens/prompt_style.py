@@ -1,0 +1,129 @@
+"""Prompt styles: how an entry becomes the text a model reads (listing 7.2, exercise 7.1)."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import read_yaml
+from workflow.lib.runtime.names import choose
+
+PROMPTS = Path(__file__).resolve().parents[2] / "prompts"
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """A file of workflow/prompts.
+
+    Args:
+        instruction: template with {instruction}.
+        input: template with {input}, left out where an entry's input is empty.
+        response: template with {output}.
+    """
+
+    instruction: str
+    input: str
+    response: str
+
+    def prompt(self, entry: Mapping[str, str]) -> str:
+        """What the model is given: the chapter's format_input."""
+        text = self.instruction.format(instruction=entry["instruction"])
+        return text + (self.input.format(input=entry["input"]) if entry["input"] else "")
+
+    def completion(self, entry: Mapping[str, str]) -> str:
+        """What the model should write after the prompt: header and answer (listing 7.4)."""
+        return self.response.format(output=entry["output"])
+
+    def answer(self, written: str) -> str:
+        """The answer in what the model wrote: header and outer white space removed (listing 7.9).
+
+        Args:
+            written: the generated text alone, without the prompt.
+        """
+        header = self.response.format(output="").strip()
+        return written.replace(header, "").strip()
+
+    def as_dict(self) -> dict[str, str]:
+        """The templates by name, for params that decide on reruns."""
+        return asdict(self)
+
+
+def load_style(name: str, folder: Path = PROMPTS) -> PromptStyle:
+    """Read a prompt style.
+
+    Args:
+        name: a file of the folder, without .yaml, or the path of one's own.
+
+    Raises:
+        UserError: there is no such style, or its file is broken; one line.
+    """
+    kind = "prompt style"
+    path = prompt_file(kind, name, folder)
+    templates = read_yaml(path, kind)
+    wanted = {"instruction": "instruction", "input": "input", "response": "output"}
+    keys = f"should have the keys {', '.join(wanted)}, and only those"
+    if not isinstance(templates, dict):
+        raise UserError(f"{kind} {path}: {keys}")
+    if wrong := [f"has no {key}" for key in wanted if key not in templates]:
+        raise UserError(f"{kind} {path}: {' and '.join(wrong)}; {keys}")
+    if wrong := [str(key) for key in templates if key not in wanted]:
+        raise UserError(f"{kind} {path}: unknown key {', '.join(wrong)}; {keys}")
+    for key, placeholder in wanted.items():
+        if mistake := _mistake_of(templates[key], placeholder):
+            raise UserError(f"{kind} {path}: {key}: {mistake}")
+    return PromptStyle(**templates)
+
+
+def prompt_file(kind: str, name: str, folder: Path) -> Path:
+    """The file that a config names.
+
+    Args:
+        kind: what is named, for messages.
+        name: a file of the folder, without .yaml, or a path: with a slash, or ending in .yaml.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if _is_path(name):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            why = "it is a folder" if path.is_dir() else "there is no such file"
+            raise UserError(f"{kind} {name}: {why}")
+        return path
+    return choose(kind, name, {path.stem: path for path in folder.glob("*.yaml")})
+
+
+def prompt_folder(name: str) -> str:
+    """What a prompt style's results are kept under: one folder, whatever it is named by.
+
+    Returns:
+        the name, or of a path the file's name with a digest of the path, so that two files of one
+        name are two styles.
+    """
+    if not _is_path(name):
+        return name
+    stem = re.sub(r"[^A-Za-z0-9_-]", "-", Path(name).stem)
+    return f"{stem}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
+def _mistake_of(template: Any, placeholder: str) -> str | None:
+    """What keeps something from being text with exactly its own placeholder; None if it is."""
+    wanted = f"should be text with {{{placeholder}}} in it, once"
+    if not isinstance(template, str):
+        return wanted
+    try:
+        fields = [field for field in Formatter().parse(template) if field[1] is not None]
+    except ValueError as error:
+        return f"{error}; a brace itself is written {{{{ or }}}}"
+    found = [name for _, name, *_ in fields]
+    if found != [placeholder] or fields[0][2:] != ("", None):  # no {input!r}, no {input:>9}
+        return f"{wanted}, not {', '.join(f'{{{name}}}' for name in found) or 'none'}"
+    return None

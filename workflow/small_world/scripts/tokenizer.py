@@ -1,0 +1,14 @@
+"""Train the small world's tokenizer."""
+
+from pathlib import Path
+
+from workflow.lib.runtime.log import rule_log
+from workflow.small_world.bpe import train_tokenizer
+
+with rule_log(snakemake.log[0]):
+    train_tokenizer(
+        snakemake.input.corpus,
+        snakemake.input.dataset,
+        Path(snakemake.output[0]).parent,
+        snakemake.params.vocab_size,
+    )
