@@ -28,7 +28,8 @@ def summary(project) -> dict[tuple[str, str], dict[str, str]]:
 
 def test_finetuning_teaches_to_follow_instructions(default):
     """The base models know the facts and cannot follow an instruction; two epochs later they
-    answer held-out ones, the larger model better."""
+    answer held-out ones, the larger model better.
+    """
     rows = summary(default[0])
     means = {variant: float(row["mean"]) for variant, row in rows.items()}
     assert all(row["scored"] != "0" and row["entries"] == "110" for row in rows.values())

@@ -75,7 +75,8 @@ class Project:
 
     def change(self, **values: Any) -> None:
         """Set values of the overlay: `a__b=1` sets b of section a; names keep their hyphens as
-        single underscores are left alone."""
+        single underscores are left alone.
+        """
         overlay = yaml.safe_load(self.path("overlay.yaml").read_text("utf-8"))
         for path, value in values.items():
             *sections, key = path.split("__")

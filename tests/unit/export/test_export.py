@@ -90,7 +90,7 @@ def test_nothing_is_missing_or_left_over(exported):
 
 
 def check_ids(text, exported, their_tokenizer, tokenizer):
-    """transformers builds its own from vocab.json; others read tokenizer.json as it stands."""
+    """Transformers builds its own from vocab.json; others read tokenizer.json as it stands."""
     ids = tokenizer.encode(text, allowed_special="all")
     assert their_tokenizer.encode(text) == ids
     assert their_tokenizer.decode(ids) == text

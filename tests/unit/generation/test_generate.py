@@ -26,7 +26,8 @@ def random_prompts(lengths):
 @pytest.mark.parametrize("cache_bytes", [1, 50_000, 2**30])
 def test_tokens_equal_full_recomputation(monkeypatch, cache_bytes):
     """Batches of one, of a few and of all; prompts that fit, that outgrow and that exceed the
-    context of 32."""
+    context of 32.
+    """
     monkeypatch.setattr(module, "CACHE_BYTES", cache_bytes)
     model = random_model(3)
     prompts = random_prompts([1, 3, 3, 9, 12, 17, 20, 25, 31, 32, 40])

@@ -122,7 +122,8 @@ def test_the_trace_and_the_weights_are_those_of_one_process(trainings, size, cas
 @pytest.mark.parametrize("size", [2, 4])
 def test_with_dropout_the_batches_are_those_of_one_process(trainings, size):
     """What is dropped out differs, but not the order of the batches, which comes from the same
-    generator: tokens seen count the padding of every batch."""
+    generator: tokens seen count the padding of every batch.
+    """
     rows, _, record = read(trainings / str(size) / "dropout")
     expected, _, expected_record = read(trainings / "1" / "dropout")
     seen = [row["tokens_seen"] for row in rows]
@@ -134,7 +135,8 @@ def test_with_dropout_the_batches_are_those_of_one_process(trainings, size):
 
 def gradients(team: Team, sharding: str, parts: int):
     """In double precision, where nothing can hide behind rounding: of a batch of 5 whose last two
-    sequences are masked entirely; evaluated losses; norm and weights after a clipped step."""
+    sequences are masked entirely; evaluated losses; norm and weights after a clipped step.
+    """
     model = random_model(1, CONFIG).double()
     model.pos_emb.requires_grad_(False)  # not all weights need train
     team.prepare(model, CPU, sharding)

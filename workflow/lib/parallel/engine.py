@@ -90,7 +90,8 @@ class Team:
 
     def run(self, function: Callable[..., Result], model: GPTModel, *arguments: Any) -> Result:
         """Call a function of the model without gradients; where the weights are spread, all
-        processes must do so together."""
+        processes must do so together.
+        """
         return self.wrapped(function, *arguments) if self.sharded else function(model, *arguments)
 
     def loss_of_share(
@@ -219,7 +220,8 @@ class Team:
     @contextmanager
     def _own_random_numbers(self, model: GPTModel) -> Iterator[None]:
         """For dropout: every process drops out other values, and the order of the batches, which
-        is drawn from the same generator on a CPU, is the same for any number of processes."""
+        is drawn from the same generator on a CPU, is the same for any number of processes.
+        """
         if not (model.training and model.config.drop_rate):
             yield
             return

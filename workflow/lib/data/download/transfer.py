@@ -189,5 +189,5 @@ def _reported(chunks: Iterable[bytes], name: str, here: int, length: int | None)
 
 
 def _in_one_line(error: Exception) -> str:
-    """httpx's words, without the number that the system has for it."""
+    """Httpx's words, without the number that the system has for it."""
     return re.sub(r"^\[.*?\] ", "", " ".join(str(error).split())) or type(error).__name__
