@@ -1,13 +1,12 @@
 """The digest of a script's code changes with what it does, and only with that."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from workflow.lib.runtime import provenance
 
-ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = "workflow/scripts/run.py"
 
 
