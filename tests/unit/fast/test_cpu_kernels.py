@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.unit.model.test_gpt import random_model
+from tests.support.models import random_model
 from workflow.lib.fast import cpu_kernels
 from workflow.lib.fast.cpu_kernels import (
     FastEmbedding,
