@@ -204,7 +204,9 @@ def stepped(layer):
     """A layer after one step of an optimizer that recycles gradients."""
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     recycle_gradients(layer, optimizer)
-    layer(torch.tensor([1]) if isinstance(layer, nn.Embedding) else torch.ones(2, 4)).sum().backward()
+    layer(
+        torch.tensor([1]) if isinstance(layer, nn.Embedding) else torch.ones(2, 4)
+    ).sum().backward()
     optimizer.step()
     return layer
 
