@@ -21,6 +21,7 @@ import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -75,8 +76,8 @@ ALL = [command for page in PAGES for command in commands(page)]
 
 def configs(page: Path) -> dict[str, str]:
     """The configs of a page that have a name."""
-    bodies = [body for language, body in FENCE.findall(page.read_text("utf-8")) if language == "yaml"]
-    named = ((re.match(r"# (\S+\.yaml)\n", body), body) for body in bodies)
+    blocks = FENCE.findall(page.read_text("utf-8"))
+    named = ((re.match(r"# (\S+\.yaml)\n", body), body) for tag, body in blocks if tag == "yaml")
     return {match[1]: body for match, body in named if match}
 
 
@@ -113,7 +114,7 @@ def run(folder: Path, line: str, timeout: float = 300) -> subprocess.CompletedPr
 
 
 def fits(printed: str, shown: str) -> bool:
-    """Whether output is as shown; a line `...` stands for any lines, white space at ends is not seen."""
+    """Whether output is as shown: `...` stands for any lines, white space at an end for none."""
     lines = [line.rstrip() for line in shown.strip("\n").splitlines()]
     pattern = "".join(
         r"(?:.*\n)*?" if line == "..." else rf"{re.escape(line)}[ \t]*\n" for line in lines
@@ -171,43 +172,34 @@ def check_snakemake(project: Path, found: list[Command]) -> None:
 
     Planning proves that the targets can be made and the options are taken, not that they come out.
     """
-    batches: dict[tuple[Path, ...], list[list[str]]] = defaultdict(list)
+    plans: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for command in found:
         words = command.words[1:]
         if words == ["--unlock"]:
             done = run(project, command.line)
             assert done.returncode == 0, f"{command}\n{done.stdout}"
             continue
-        options = [word for word in words if not word.startswith("results/")]
-        page = (command.page,) if "--configfile" in words else ()
-        batches[(*page, *options)].append([word for word in words if word.startswith("results/")])
-    for (*options,), targets in batches.items():
-        if options and isinstance(options[0], Path):
-            for name, text in configs(options.pop(0)).items():
-                (project / name).write_text(text, "utf-8")
-        files = list(dict.fromkeys(target for some in targets for target in some))
-        for place, option in enumerate(options):
-            if option == "--configfile":
-                files += options[place:]
-                options = options[:place]
-                break
-        for file in local_data(project, files):
+        targets = [word for word in words if word.startswith("results/")]
+        config = words[words.index("--configfile") + 1] if "--configfile" in words else None
+        line = " ".join("TARGETS" if word in targets[:1] else word for word in words)
+        plans[command.page if config else None, config, line] += targets
+    for (page, config, line), targets in plans.items():
+        for name, text in configs(page).items() if page else ():
+            (project / name).write_text(text, "utf-8")
+        for file in local_data(project, config) if config else ():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
-        line = shlex.join(["snakemake", "-n", *(o for o in options if o != "-n"), *files])
-        done = run(project, line)
+        line = line.replace("TARGETS", " ".join(dict.fromkeys(targets)))
+        done = run(project, f"snakemake -n {line}")
         assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}"
 
 
-def local_data(project: Path, words: list[str]) -> list[Path]:
+def local_data(project: Path, config: str) -> list[Path]:
     """Data files that a page's config names and that only its reader has."""
-    if "--configfile" not in words:
-        return []
-    path = project / words[words.index("--configfile") + 1]
-    config = yaml.safe_load(path.read_text("utf-8")) or {}
+    settings = yaml.safe_load((project / config).read_text("utf-8"))
     urls = [
         url
-        for dataset in config.get("datasets", {}).values()
+        for dataset in settings.get("datasets", {}).values()
         for url in (dataset.get("url"), *dataset.get("files", {}).values())
         if url and "://" not in url
     ]
@@ -242,7 +234,7 @@ def check_pip(project: Path, found: list[Command]) -> None:
 
 
 def check_ollama(project: Path, found: list[Command]) -> None:
-    """Needs a network: the server is started, or a model fetched that a judge of the config asks."""
+    """Needs a network: starts the server, or fetches a model that a judge of the config asks."""
     judges = yaml.safe_load((project / "config.yaml").read_text("utf-8"))["judges"].values()
     models = {judge["model"] for judge in judges if judge["backend"] == "ollama"}
     for command in found:
@@ -254,7 +246,8 @@ def check_ollama(project: Path, found: list[Command]) -> None:
 def check_sbatch(project: Path, found: list[Command]) -> None:
     """Needs Slurm: the script is there and is one that bash can read."""
     for command in found:
-        assert run(project, f"bash -n {shlex.join(command.words[1:])}").returncode == 0, str(command)
+        done = run(project, f"bash -n {shlex.join(command.words[1:])}")
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
 
 
 def check_editor(project: Path, found: list[Command]) -> None:

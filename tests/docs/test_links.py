@@ -1,4 +1,4 @@
-"""Documentation that can be followed: links lead somewhere, names are in the code, metadata agrees."""
+"""Links of the documentation lead somewhere, names are in the code, metadata agrees."""
 
 import ast
 import re
