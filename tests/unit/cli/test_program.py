@@ -10,7 +10,8 @@ from importlib import import_module
 
 import pytest
 
-from tests.support.finished_variant import ROOT, make_project
+from tests.support.finished_variant import make_project
+from tests.support.paths import ROOT
 from workflow.__main__ import COMMANDS
 from workflow.lib.cli.program import Parser
 from workflow.lib.runtime.version import VERSION

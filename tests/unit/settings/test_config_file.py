@@ -1,12 +1,12 @@
 """config.yaml explains every option beside its definitions, with its true default."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.support.paths import ROOT
 from workflow.lib.settings.base import Section
 from workflow.lib.settings.cluster import JobResources, Limits
 from workflow.lib.settings.computing import Computing
@@ -14,7 +14,7 @@ from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.recipe import Evaluation, Generation, Lora, Recipe, Training
 from workflow.lib.settings.sources import Checks, Dataset
 
-TEXT = (Path(__file__).resolve().parents[3] / "config.yaml").read_text("utf-8")
+TEXT = (ROOT / "config.yaml").read_text("utf-8")
 
 
 def commented(first: str) -> dict[str, Any]:

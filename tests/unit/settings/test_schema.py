@@ -1,7 +1,6 @@
 """The JSON schema of config.yaml: current, complete, and right about what people write."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +8,10 @@ import yaml
 from jsonschema import Draft7Validator
 from snakemake.utils import update_config
 
+from tests.support.paths import ROOT
 from workflow.lib.runtime.version import VERSION
 from workflow.lib.settings.schema import config_schema
 
-ROOT = Path(__file__).resolve().parents[3]
 FILE = ROOT / "workflow/config.schema.json"
 CONFIGS = [ROOT / "config.yaml", *sorted((ROOT / "workflow/presets").glob("*.yaml"))]
 
