@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.report_case import write_run, write_scores, write_usage
+from workflow.lib.judge.scores import read_scores
 from workflow.lib.report.console import outcome_lines
-from workflow.lib.report.summary import collect_scores, read_scores, summarise
+from workflow.lib.report.summary import collect_scores, summarise
 from workflow.lib.runtime.errors import UserError
 
 

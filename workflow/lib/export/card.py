@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from workflow.lib.report.summary import by_entry, entry_scores, read_scores
+from workflow.lib.judge.scores import by_entry, entry_scores, read_scores
 from workflow.lib.runtime.files import read_json
 from workflow.lib.tokens.prompt_style import PromptStyle
 

@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.judge.scores import Verdict
-from workflow.lib.report.summary import by_entry, entry_scores, read_scores
+from workflow.lib.judge.scores import Verdict, by_entry, entry_scores, read_scores
 from workflow.lib.runtime.files import read_json
 
 

@@ -1,20 +1,25 @@
 """Collects the scores of all variants and sums them up, a row a variant and judge."""
 
-import csv
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
-from workflow.lib.judge.scores import COLUMNS, STATUSES, Verdict
+from workflow.lib.judge.scores import (
+    COLUMNS,
+    STATUSES,
+    Verdict,
+    by_entry,
+    entry_scores,
+    entry_status,
+    read_rows,
+    read_scores,
+)
 from workflow.lib.report.statistics import mean_interval
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json, write_csv
-
-# What a judge writes can be longer than csv's own limit of 128 kB a cell.
-csv.field_size_limit(2**31 - 1)
 
 GOOD_SCORE = 50  # of 100: at least half right
 
@@ -29,7 +34,7 @@ def collect_scores(tables: Sequence[Path], output: Path) -> None:
     Raises:
         UserError: a table has other columns than a scores.csv.
     """
-    write_csv(output, COLUMNS, (row for table in tables for row in _rows(table)))
+    write_csv(output, COLUMNS, (row for table in tables for row in read_rows(table)))
 
 
 def summarise(
@@ -51,7 +56,7 @@ def summarise(
     records = {path.parent: read_json(path) for path in (*trainings, *usages)}
     rows = []
     for table in tables:
-        named = next(iter(_rows(table)), None)
+        named = next(iter(read_rows(table)), None)
         if named is None:
             raise UserError(f"{table}: holds no scores; delete it and run again")
         training, usage = records[table.parent.parent], records[table.parent]
@@ -65,58 +70,6 @@ def summarise(
             }
         )
     write_csv(output, list(rows[0]), rows)
-
-
-def read_scores(table: Path) -> list[Verdict]:
-    """Read a scores.csv, in its order."""
-    return [
-        Verdict(
-            **row
-            | {
-                "entry": int(row["entry"]),
-                "repeat": int(row["repeat"]),
-                "score": float(row["score"]) if row["score"] else None,
-                "exact_match": int(row["exact_match"].lower() in ("1", "true")),
-                "response_tokens": int(row["response_tokens"]) if row["response_tokens"] else None,
-            }
-        )
-        for row in _rows(table)
-    ]
-
-
-def by_entry(verdicts: Iterable[Verdict]) -> dict[int, list[Verdict]]:
-    """The verdicts about each entry, entries and repeats in order."""
-    entries: dict[int, list[Verdict]] = defaultdict(list)
-    for verdict in sorted(verdicts, key=lambda verdict: (verdict.entry, verdict.repeat)):
-        entries[verdict.entry].append(verdict)
-    return dict(entries)
-
-
-def entry_scores(entries: Mapping[int, Sequence[Verdict]]) -> dict[int, float]:
-    """The score of every entry that has one: the mean over its repeats."""
-    scores = {
-        entry: [verdict.score for verdict in verdicts if verdict.score is not None]
-        for entry, verdicts in entries.items()
-    }
-    return {entry: fmean(values) for entry, values in scores.items() if values}
-
-
-def entry_status(verdicts: Sequence[Verdict]) -> str:
-    """What became of an entry: scored if one of its repeats was."""
-    statuses = {verdict.status for verdict in verdicts}
-    return next(s for s in ("scored", "empty", "unparsed", "failed") if s in statuses)
-
-
-def _rows(table: Path) -> list[dict[str, str]]:
-    """The rows of a scores.csv as text."""
-    with table.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-        if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-            raise UserError(
-                f"{table}: lacks the columns {', '.join(sorted(missing))}; delete it and run again"
-            )
-    return [{column: row[column] for column in COLUMNS} for row in rows]
 
 
 def _sums(verdicts: Sequence[Verdict]) -> dict[str, Any]:
