@@ -26,10 +26,10 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.pages import PAGES, blocks
+from tests.support.paths import ROOT
+
 BIN = Path(sys.executable).parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"bash", "console", "yaml", "python", "snakefile", "text", "error"}
 
 
@@ -60,12 +60,12 @@ class Command:
 def commands(page: Path) -> list[Command]:
     """The commands of a page, in order."""
     found = []
-    for language, body in FENCE.findall(page.read_text("utf-8")):
-        if language == "bash":
-            lines = body.replace("\\\n", " ").splitlines()
+    for block in blocks(page):
+        if block.language == "bash":
+            lines = block.body.replace("\\\n", " ").splitlines()
             found += [Command(page, line) for line in lines if line and not line.startswith("#")]
-        elif language == "console":
-            for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+        elif block.language == "console":
+            for part in re.split(r"^\$ ", block.body, flags=re.MULTILINE)[1:]:
                 line, _, output = part.partition("\n")
                 found.append(Command(page, line, output))
     return found
@@ -75,10 +75,14 @@ ALL = [command for page in PAGES for command in commands(page)]
 
 
 def configs(page: Path) -> dict[str, str]:
-    """The configs of a page that have a name."""
-    blocks = FENCE.findall(page.read_text("utf-8"))
-    named = ((re.match(r"# (\S+\.yaml)\n", body), body) for tag, body in blocks if tag == "yaml")
-    return {match[1]: body for match, body in named if match}
+    """The configs of a page, by the name that their first line gives them."""
+    found = {}
+    for block in blocks(page):
+        if block.language == "yaml" and block.file is None:
+            match = re.match(r"# (\S+\.yaml)\n", block.body)
+            assert match, f"{page.name}: begin a config with `# name.yaml`: {block.body[:60]!r}"
+            found[match[1]] = block.body
+    return found
 
 
 def of_kind(*programs: str) -> list[Command]:
@@ -124,8 +128,8 @@ def fits(printed: str, shown: str) -> bool:
 
 def test_every_block_says_what_it_is():
     for page in PAGES:
-        for language, body in FENCE.findall(page.read_text("utf-8")):
-            assert language in LANGUAGES, f"{page.name}: {language!r}: {body[:60]!r}"
+        for block in blocks(page):
+            assert block.language in LANGUAGES, block
 
 
 def test_every_command_is_of_a_known_kind():
@@ -150,8 +154,6 @@ def test_every_config_is_valid(project):
     """By loading it over config.yaml, as snakemake does; files of data need not be there."""
     found = [(page, name, text) for page in PAGES for name, text in configs(page).items()]
     assert len(found) >= 5
-    blocks = [b for page in PAGES for b in FENCE.findall(page.read_text("utf-8")) if b[0] == "yaml"]
-    assert len(blocks) == len(found), "a yaml block without a name: begin it with `# name.yaml`"
     checks = "\n".join(
         [
             "import yaml",

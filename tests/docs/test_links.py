@@ -7,44 +7,43 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.pages import PAGES, blocks, prose
+from tests.support.paths import ROOT
 from workflow.lib.runtime.version import VERSION
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md",
-         ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").glob("*.md"))]  # fmt: skip
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ALL_PAGES = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md"]
 # Folders whose files are named in text; results/ and resources/ are made by runs.
 NAMED = re.compile(r"`((?:workflow|tests|docs|envs|profiles|benchmarks)/[\w./-]+)`")
 FIND_IN = re.compile(r"`(\w+)`\s+in\s+`([\w/]+\.py)`")
 
-page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+page = pytest.mark.parametrize("page", ALL_PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def anchors(text: str) -> set[str]:
+def anchors(page: Path) -> set[str]:
     """The anchors that GitHub gives the headings of a page."""
-    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", text), re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @page
 def test_every_relative_link_leads_somewhere(page):
-    text = BLOCK.sub("", page.read_text("utf-8"))
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if "://" in target:
             continue
         path, _, anchor = target.partition("#")
         linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), target
         if anchor:
-            assert anchor in anchors(linked.read_text("utf-8")), target
+            assert anchor in anchors(linked), target
 
 
 @page
 def test_every_file_named_exists(page):
     if page.name == "CHANGELOG.md":
         pytest.skip("names files that are no more")
-    for name in NAMED.findall(BLOCK.sub("", page.read_text("utf-8"))):
-        assert (ROOT / name).exists(), name
+    created = {block.file for block in blocks(page)}
+    for name in NAMED.findall(prose(page)):
+        assert name in created or (ROOT / name).exists(), name
 
 
 @page
@@ -83,9 +82,8 @@ def texts_of_the_code() -> str:
 def test_every_error_line_quoted_is_one_that_the_code_writes():
     """Each literal part of a line stands in some text of the code."""
     code = texts_of_the_code()
-    text = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
-    lines = [line for tag, body in BLOCK.findall(text) if tag == "error"
-             for line in body.splitlines()]  # fmt: skip
+    page = ROOT / "docs/troubleshooting.md"
+    lines = [line for b in blocks(page) if b.language == "error" for line in b.body.splitlines()]
     assert len(lines) > 10
     for line in lines:
         for part in re.sub("^(error: )?(judge …: )?", "", line).split("…"):
