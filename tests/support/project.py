@@ -73,8 +73,9 @@ class Project:
         return Project(folder)
 
     def change(self, **values: Any) -> None:
-        """Set values of the overlay: `a__b=1` sets b of section a; names keep their hyphens as
-        single underscores are left alone.
+        """Set values of the overlay: `a__b=1` sets b of section a.
+
+        Single underscores are left alone, and names keep their hyphens.
         """
         overlay = yaml.safe_load(self.path("overlay.yaml").read_text("utf-8"))
         for path, value in values.items():
