@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.unit.model.test_gpt import random_model
+from tests.support.models import random_model
 from workflow.lib.fast import linear, recycling
 from workflow.lib.fast.recycling import Embedding
 from workflow.lib.settings.recipe import Training

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from workflow.lib.runtime.provenance import LEFT_OUT
 
-ROOT = Path(__file__).resolve().parents[3]
 TEXT_AND_FILES = {"yaml", "tqdm"}  # third-party
 MAY_IMPORT = {
     "workflow/lib/runtime": {"workflow.lib.runtime"} | TEXT_AND_FILES,

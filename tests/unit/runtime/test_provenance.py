@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from workflow.lib.runtime import provenance
 from workflow.lib.runtime.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = "workflow/scripts/run.py"
 
 
