@@ -16,7 +16,7 @@ with rule_log(snakemake.log[0]):
         outputs=dict(snakemake.output.items()),
         tokenizer=Path(snakemake.input.tokenizer[0]).parent,
         **{name: snakemake.params[name] for name in ("style", "training", "evaluation", "code")},
-        computing=Computing.of(snakemake.config).suited_to(shape.parameters),
+        computing=Computing.of(snakemake.config).for_model_size(shape.parameters),
         sharding=snakemake.resources.sharding,
     )
     processes = Processes(snakemake.resources.processes, snakemake.resources.nodes)

@@ -15,7 +15,7 @@ with rule_log(snakemake.log[0]):
         tokenizer=Path(snakemake.input.tokenizer[0]).parent,
         output=snakemake.output[0],
         **{name: snakemake.params[name] for name in ("style", "generation")},
-        computing=Computing.of(snakemake.config).suited_to(shape.parameters),
+        computing=Computing.of(snakemake.config).for_model_size(shape.parameters),
     )
     processes = Processes(snakemake.resources.processes, snakemake.resources.nodes)
     launch(job, processes, snakemake.log[0])

@@ -21,7 +21,7 @@ from workflow.lib.cli import chat as module
 from workflow.lib.cli.chat import Chat, main
 from workflow.lib.cli.program import run_program
 from workflow.lib.generation.generate import generate
-from workflow.lib.generation.sampling import Choice
+from workflow.lib.generation.sampling import Sampler
 from workflow.lib.generation.streaming import stream_answer, stream_tokens
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import PromptStyle, load_style
@@ -48,16 +48,16 @@ def test_streamed_tokens_are_those_of_generate(length, settings):
     """Within the context of 32, growing out of it, and from its very edge."""
     model = random_model(3)
     [prompt] = random_prompts([length])
-    [(_, expected)] = generate(model, [prompt], 15, 96, Choice(settings))
-    assert list(stream_tokens(model, prompt, 15, 96, Choice(settings))) == expected
+    [(_, expected)] = generate(model, [prompt], 15, 96, Sampler(settings))
+    assert list(stream_tokens(model, prompt, 15, 96, Sampler(settings))) == expected
 
 
 def test_a_stream_ends_at_end_of_text():
     model = random_model(3)
     [prompt] = random_prompts([4])
-    tokens = list(stream_tokens(model, prompt, 15, -1, Choice(Generation())))
+    tokens = list(stream_tokens(model, prompt, 15, -1, Sampler(Generation())))
     end = tokens[5]
-    found = list(stream_tokens(model, prompt, 15, end, Choice(Generation())))
+    found = list(stream_tokens(model, prompt, 15, end, Sampler(Generation())))
     assert found == tokens[: tokens.index(end)]
 
 
@@ -102,11 +102,10 @@ def test_a_style_without_header_streams_too():
 def say(monkeypatch, capsys, lines, *arguments):
     """Run the program with lines from a pipe: exit status, standard output, standard error."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
-    monkeypatch.setattr(sys, "argv", ["chat", *map(str, arguments)])
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")  # threads would outlive the test
     code = 0
     try:
-        run_program(main)
+        run_program(lambda: main([*map(str, arguments)]))
     except SystemExit as stop:
         code = stop.code
         if isinstance(code, str):  # what Python prints as it leaves
@@ -237,7 +236,7 @@ def test_bytes_that_are_no_text_are_no_mistake(variant, monkeypatch, capsys):
 
 
 def make_chat(variant_folder, **options):
-    variant = module.find_variant(variant_folder)
+    variant = module.open_variant(variant_folder)
     models = {"after": variant.load_model().eval()}
     settings = Generation(max_new_tokens=9)
     device = torch.device("cpu")
@@ -249,7 +248,7 @@ def test_answers_stand_side_by_side_where_there_is_room(variant, capsys, width):
     screen = io.StringIO()
     chat = make_chat(variant, console=Console(file=screen, force_terminal=True, width=width))
     chat.toggle_before()
-    chat.hear("Hi")
+    chat.handle_line("Hi")
     drawn = screen.getvalue()
     assert not capsys.readouterr().out
     beside = any("before" in line and "after" in line for line in drawn.splitlines())
@@ -281,8 +280,7 @@ def test_control_c_stops_an_answer_and_not_the_conversation(variant, monkeypatch
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
     monkeypatch.setattr("builtins.input", type_line)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(sys, "argv", ["chat", str(variant), "--max-new-tokens", "9"])
-    main()
+    main([str(variant), "--max-new-tokens", "9"])
     out = capsys.readouterr().out
     assert out.count("[stopped]") == 1
     assert out.endswith(whole_answer(random_model(6, SHAPE), "Hi", most=9) + "\n\n")
@@ -292,7 +290,7 @@ def test_a_person_at_a_terminal_is_asked_answered_and_let_go(variant):
     """A real terminal: a prompt, an answer, control-C at the prompt, control-D."""
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "workflow.lib.cli.chat", str(variant), "--max-new-tokens", "9"],
+        [sys.executable, "-m", "workflow", "chat", str(variant), "--max-new-tokens", "9"],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, start_new_session=True,
         env={**os.environ, "TERM": "xterm", "PYTHONUTF8": "1"},
     )  # fmt: skip

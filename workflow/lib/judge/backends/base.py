@@ -2,8 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import Any
 
@@ -13,6 +11,7 @@ from tenacity.wait import wait_exponential, wait_random
 from workflow.lib.judge.cache import Answer
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.runtime.log import log
+from workflow.lib.runtime.retry_after import seconds_of
 from workflow.lib.settings.judges import Ollama, OpenAI, Transport
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is not waited for
@@ -154,7 +153,7 @@ def refusal(status: int, text: str, retry_after: str | None) -> NoAnswerError:
         text: what the server says about it.
         retry_after: its header of that name: seconds or a date.
     """
-    wait = _seconds(retry_after)
+    wait = seconds_of(retry_after)
     reason = f"HTTP {status}: {' '.join(text.split())[:300] or 'no reason given'}"
     if wait > LONGEST_WAIT:
         return NoAnswerError(
@@ -172,18 +171,3 @@ def refusal(status: int, text: str, retry_after: str | None) -> NoAnswerError:
 def _failure(state: RetryCallState) -> BaseException | None:
     """What the last try raised."""
     return state.outcome.exception() if state.outcome else None
-
-
-def _seconds(retry_after: str | None) -> float:
-    """How long a Retry-After header asks to wait; 0 if it says nothing readable."""
-    if not retry_after:
-        return 0.0
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
-    try:
-        until = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return 0.0
-    return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())
