@@ -5,8 +5,7 @@ divided by the targets of the whole batch, so that the gradients of all processe
 of the batch, whoever computed what.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -70,26 +69,8 @@ class DistributedEngine(Engine):
         if isinstance(self.wrapped, DistributedDataParallel):
             self.wrapped.require_backward_grad_sync = last  # what DDP's no_sync() sets
         inputs, targets, counts = shard_batch(inputs, targets, self.world)
-        with self._own_random_numbers():
-            loss = self.wrapped(partial(super().summed_loss, inputs, targets, last))
+        loss = self.wrapped(partial(super().summed_loss, inputs, targets, last))
         return loss if counts else 0 * loss
-
-    @contextmanager
-    def _own_random_numbers(self) -> Iterator[None]:
-        """Draw dropout from numbers of this rank alone.
-
-        Every rank drops out other values then; and the order of the batches, which on a CPU comes
-        from the same generator, does not depend on the number of processes.
-        """
-        if not (self.model.training and self.model.config.drop_rate):
-            yield
-            return
-        seed = int(torch.randint(2**62, ()))
-        device = self.model.tok_emb.weight.device
-        others = [] if device.type == "cpu" else [device]
-        with torch.random.fork_rng(others, device_type="cuda" if not others else device.type):
-            torch.manual_seed(seed + self.world.rank)
-            yield
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function that computes with the model; all ranks must if it is sharded."""

@@ -5,6 +5,7 @@ instead of padded, in micro-batches, in bfloat16 or float32; `distributed.py` ad
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any, TypeVar
 
@@ -79,9 +80,27 @@ class Engine:
         micro_batches = [chunk for chunk in chunks if (chunk[1] != IGNORE_INDEX).any()]
         for number, micro_batch in enumerate(micro_batches, 1):
             device_type = self.model.tok_emb.weight.device.type
-            with torch.autocast(device_type, torch.bfloat16, enabled=self.bf16):
+            autocast = torch.autocast(device_type, torch.bfloat16, enabled=self.bf16)
+            with autocast, self._random_numbers_of_rank():
                 loss = self.summed_loss(*micro_batch, last=number == len(micro_batches))
             yield loss / counted
+
+    @contextmanager
+    def _random_numbers_of_rank(self) -> Iterator[None]:
+        """Draw what is dropped out from numbers of this rank alone.
+
+        On a CPU the order of the batches is drawn from the same generator. This way it does not
+        depend on the number of processes, and each of them drops out other values.
+        """
+        if not (self.model.training and self.model.config.drop_rate):
+            yield
+            return
+        seed = int(torch.randint(2**62, ()))
+        device = self.model.tok_emb.weight.device
+        others = [] if device.type == "cpu" else [device]
+        with torch.random.fork_rng(others, device_type="cuda" if not others else device.type):
+            torch.manual_seed(seed + self.world.rank)
+            yield
 
     def summed_loss(self, inputs: Tensor, targets: Tensor, last: bool) -> Tensor:
         """Return the sum of the cross-entropies of all targets that count.

@@ -4,7 +4,7 @@ import pickle
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -26,7 +26,7 @@ def join_world(worker: Worker, device: torch.device) -> "World":
         cuda = device.type == "cuda"
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if cuda else "gloo",
-            store=dist.PrefixStore("group", worker.store),
+            store=dist.PrefixStore("group", cast(dist.Store, worker.store)),
             rank=worker.rank,
             world_size=worker.world_size,
             timeout=timedelta(seconds=worker.patience),
