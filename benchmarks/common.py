@@ -12,7 +12,7 @@ import tiktoken
 import torch
 
 from workflow.lib.data.entries import read_entries
-from workflow.lib.fast.linear import product
+from workflow.lib.fast.cpu_kernels import product
 from workflow.lib.model.device import prepare_device
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.settings.computing import Computing

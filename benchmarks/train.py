@@ -25,6 +25,7 @@ from benchmarks.common import (
     shuffled_batches,
 )
 from tests.support.oracle import collate_textbook, logits_of
+from workflow.lib.fast.cpu_kernels import recycle_gradients, speed_up
 from workflow.lib.fast.packing import PackedBatch, pack
 from workflow.lib.model.device import prepare_device
 from workflow.lib.model.gpt import GPTModel
@@ -126,7 +127,9 @@ def _engine(batches: Batches, vocab_size: int, threads: int) -> None:
     """The pipeline's, and the machine's own matrix products."""
     prepare_device(Computing(device="cpu", threads=threads))
     model, training = random_gpt2_small(vocab_size), Training()
+    speed_up(model, torch.device("cpu"))
     optimizer = make_optimizer(model, training)
+    recycle_gradients(model, optimizer)
 
     def step(number: int) -> None:
         for part in loss_parts(model, *batches[number]):

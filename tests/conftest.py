@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.support")
+
 # The models of the tests are so small that a second thread only costs time.
 os.environ["OMP_NUM_THREADS"] = "1"
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import ROOT, Project, tiny_overlay
+from tests.support.paths import ROOT
+from tests.support.project import Project, tiny_overlay
 from tests.support.slurm import Cluster, wait_for
 from workflow.lib.cluster.estimate import asked_for, finetune_needs
 from workflow.lib.cluster.workload import workload_of_tokens

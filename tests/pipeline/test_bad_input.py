@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.pipeline.test_errors import one_error
+from tests.support.project import one_error
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import json
 import pytest
 import yaml
 
-from tests.support.project import ROOT, SMALL_WORLD, Outcome, Project
+from tests.support.paths import ROOT, SMALL_WORLD
+from tests.support.project import Outcome, Project
 
 SIZES = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))["compare"]["models"]
 

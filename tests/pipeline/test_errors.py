@@ -10,15 +10,7 @@ import time
 import pytest
 
 from tests.support.judge_servers import ollama_server, running
-
-
-def one_error(outcome) -> str:
-    """The single line about what went wrong; fails on tracebacks of ours."""
-    assert outcome.code != 0, outcome.tail
-    assert "Traceback" not in outcome.text, outcome.tail
-    errors = outcome.errors()
-    assert len(errors) == 1, outcome.tail
-    return errors[0]
+from tests.support.project import one_error
 
 
 def test_a_mistake_in_the_config_stops_before_anything(project):

@@ -7,9 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.pipeline.test_errors import one_error
 from tests.support.oracle import ChapterModel
-from tests.support.project import SHAPE
+from tests.support.project import SHAPE, one_error
 
 VARIANT = "results/tiny-a/quick"
 EXPORT = f"{VARIANT}/hf/model.safetensors"

@@ -7,7 +7,8 @@ import re
 import pytest
 import yaml
 
-from tests.support.project import ROOT, SHAPE, SMALL_WORLD, Project
+from tests.support.paths import NANO, ROOT, SMALL_WORLD
+from tests.support.project import SHAPE, Project
 from tests.support.small_checkpoint import make_checkpoint
 from workflow.lib.model.weights import load_trained_model
 
@@ -32,7 +33,7 @@ def mirror(tmp_path_factory) -> dict:
     """Settings that take everything real from folders laid out as it is at its own address."""
     folder = tmp_path_factory.mktemp("mirror")
     for size in SIZES.values():
-        make_checkpoint(folder / size, SMALL_WORLD / "nano-1M", SHAPE)
+        make_checkpoint(folder / size, NANO, SHAPE)
     entries = (SMALL_WORLD / "instruction-data.json").read_bytes()
     for name in ("instruction-data.json", "alpaca_data.json"):
         (folder / name).write_bytes(entries)

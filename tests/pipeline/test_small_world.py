@@ -1,6 +1,7 @@
 """The small world can be made again: its rules run from nothing, here with little pretraining."""
 
-from tests.support.project import SMALL_WORLD, Project
+from tests.support.paths import SMALL_WORLD
+from tests.support.project import Project
 
 
 def test_the_small_world_is_made_from_nothing(tmp_path):

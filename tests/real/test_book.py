@@ -16,7 +16,8 @@ import yaml
 from tests.support.file_server import FileServer
 from tests.support.judge_servers import ollama_server, running
 from tests.support.oracle import finetune_textbook
-from tests.support.project import ROOT, Project
+from tests.support.paths import ROOT
+from tests.support.project import Project
 from tests.support.small_checkpoint import make_checkpoint
 from workflow.lib.model.gpt import GPTConfig
 from workflow.lib.model.weights import load_base_model

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tests.unit.model.test_gpt import random_model
+from tests.support.models import random_model
+from tests.support.paths import NANO
 from workflow.lib.model.gpt import GPTConfig
 from workflow.lib.model.weights import save_model
 from workflow.lib.tokens.dataset import tokenize_split
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.tokens.tokenizer import load_tokenizer
 
-ROOT = Path(__file__).resolve().parents[2]
-SMALL_WORLD = ROOT / "workflow/resources/small-world/nano-1M"
 SHAPE = GPTConfig(vocab_size=3000, context_length=64, emb_dim=24, n_heads=3, n_layers=2)
 ENTRIES = [
     {"instruction": "Name an animal.", "input": "", "output": "a cat"},
@@ -30,7 +29,7 @@ def make_project(folder: Path, style: str = "alpaca") -> Path:
     tokenizer = folder / "resources/tokenizers/words"
     tokenizer.mkdir(parents=True)
     for name in ("encoder.json", "vocab.bpe"):
-        shutil.copy(SMALL_WORLD / name, tokenizer)
+        shutil.copy(NANO / name, tokenizer)
     base = random_model(5, SHAPE).state_dict()
     del base["out_head.weight"]
     shape = {k: v for k, v in asdict(SHAPE).items() if k not in ("drop_rate", "qkv_bias")}

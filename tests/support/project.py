@@ -12,11 +12,10 @@ from typing import Any
 
 import yaml
 
+from tests.support.paths import NANO, ROOT, SMALL_WORLD
 from tests.support.small_checkpoint import make_checkpoint
 from workflow.lib.model.gpt import GPTConfig
 
-ROOT = Path(__file__).resolve().parents[2]
-SMALL_WORLD = ROOT / "workflow/resources/small-world"
 SHAPE = GPTConfig(vocab_size=3000, context_length=256, emb_dim=16, n_heads=2, n_layers=1)
 
 
@@ -130,6 +129,15 @@ class Project:
         self.path("overlay.yaml").write_text(yaml.safe_dump(overlay, allow_unicode=True), "utf-8")
 
 
+def one_error(outcome: Outcome) -> str:
+    """Return the single line about what went wrong; fail on a traceback of ours."""
+    assert outcome.code != 0, outcome.tail
+    assert "Traceback" not in outcome.text, outcome.tail
+    errors = outcome.errors()
+    assert len(errors) == 1, outcome.tail
+    return errors[0]
+
+
 def tiny_overlay(sources: Path, judge_url: str) -> dict[str, Any]:
     """Two models of 50,000 parameters, one recipe, 80 entries, two judges.
 
@@ -139,7 +147,7 @@ def tiny_overlay(sources: Path, judge_url: str) -> dict[str, Any]:
     """
     for seed, model in enumerate(("tiny-a", "tiny-b")):
         if not (sources / model).exists():
-            make_checkpoint(sources / model, SMALL_WORLD / "nano-1M", SHAPE, seed)
+            make_checkpoint(sources / model, NANO, SHAPE, seed)
     entries = json.loads((SMALL_WORLD / "instruction-data.json").read_text("utf-8"))[:80]
     (sources / "entries.json").write_text(json.dumps(entries), "utf-8")
     judge = {"backend": "ollama", "model": "llama3", "url": judge_url}
@@ -150,7 +158,7 @@ def tiny_overlay(sources: Path, judge_url: str) -> dict[str, Any]:
             "judges": ["overlap", "server"],
         },
         "datasets": {"few": {"url": str(sources / "entries.json")}},
-        "tokenizers": {"small-world": {"url": str(SMALL_WORLD / "nano-1M")}},
+        "tokenizers": {"small-world": {"url": str(NANO)}},
         "models": {
             name: {"url": str(sources / name), "tokenizer": "small-world"}
             for name in ("tiny-a", "tiny-b")

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tests.unit.model.test_gpt import random_model
+from tests.support.models import random_model
 from workflow.lib.model.gpt import GPTConfig
 from workflow.small_world.openai_writer import write_tf_checkpoint
 

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
+from tests.support.paths import NANO, ROOT
 from workflow.lib.data.download.fetch import fetch_file
 from workflow.lib.data.split import split_dataset
 from workflow.lib.judge.judge import judge_responses
@@ -34,9 +35,6 @@ from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.dataset import load_tokens
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.tokens.tokenizer import load_tokenizer
-
-ROOT = Path(__file__).resolve().parents[2]
-NANO = ROOT / "workflow/resources/small-world/nano-1M"
 
 
 def one_line(capfd, work: Callable[[], Any], log: Path | None = None) -> str:

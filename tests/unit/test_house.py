@@ -4,16 +4,15 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.support.paths import ROOT
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.model.weights import save_model
 from workflow.lib.runtime.files import write_json
 
-ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"
 
 

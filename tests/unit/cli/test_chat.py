@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tests.support.finished_variant import ROOT, SHAPE, SMALL_WORLD, make_project
-from tests.unit.generation.test_generate import random_prompts
-from tests.unit.model.test_gpt import random_model
+from tests.support.finished_variant import SHAPE, make_project
+from tests.support.models import random_model, random_prompts
+from tests.support.paths import NANO, ROOT
 from workflow.lib.cli import chat as module
 from workflow.lib.cli.chat import Chat, main
 from workflow.lib.cli.program import run_program
@@ -27,7 +27,7 @@ from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import PromptStyle, load_style
 from workflow.lib.tokens.tokenizer import load_tokenizer
 
-TOKENIZER = load_tokenizer(SMALL_WORLD)
+TOKENIZER = load_tokenizer(NANO)
 STYLE = load_style("alpaca")
 HEADER = "### Response:"
 

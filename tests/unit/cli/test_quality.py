@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.data.test_formats import write
-from tests.unit.data.test_split import DOUBTFUL
+from tests.support.entries import DOUBTFUL, write
+from tests.support.paths import ROOT
 from workflow.lib.cli.program import run_program
 from workflow.lib.cli.quality import main
 from workflow.lib.data.quality.measure import measure_quality
 from workflow.lib.data.split import split_dataset
 from workflow.lib.runtime.files import sha256_of, write_json
 from workflow.lib.settings.sources import Selection
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

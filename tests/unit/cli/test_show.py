@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from tests.support.finished_variant import ENTRIES, SMALL_WORLD, make_project
+from tests.support.finished_variant import ENTRIES, make_project
+from tests.support.paths import NANO
 from workflow.lib.cli.program import run_program
 from workflow.lib.cli.show import main, shown_tokens
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
@@ -12,7 +13,7 @@ from workflow.lib.tokens.dataset import load_tokens
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.tokens.tokenizer import load_tokenizer
 
-TOKENIZER = load_tokenizer(SMALL_WORLD)
+TOKENIZER = load_tokenizer(NANO)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """What jobs ask for, from model, recipe and data; and what is refused."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from tests.support.paths import ROOT
 from workflow.lib.cluster.estimate import (
     asked_for,
     finetune_needs,
@@ -21,7 +21,6 @@ from workflow.lib.settings.cluster import JobResources, Limits, RecipeResources
 from workflow.lib.settings.load import compared, load_settings
 from workflow.lib.settings.recipe import Recipe
 
-ROOT = Path(__file__).resolve().parents[3]
 BOOK = Workload(entries=935, longest=141, tokens=70_000)
 
 

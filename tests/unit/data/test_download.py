@@ -21,11 +21,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.file_server import Fault, FileServer
+from tests.support.paths import ROOT
 from workflow.lib.data.download import response, transfer
 from workflow.lib.data.download.fetch import fetch, fetch_file
 from workflow.lib.runtime.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[3]
 DATA = random.Random(123).randbytes(300_000)
 OTHER = random.Random(456).randbytes(300_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -1,15 +1,13 @@
 """JSON, JSON lines, CSV and Parquet hold the same entries, and say where they are broken."""
 
-import csv
 import datetime
 import json
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.entries import write
 from workflow.lib.data.formats import read_records
 
 ENTRIES = [
@@ -17,23 +15,6 @@ ENTRIES = [
     {"instruction": "a;b\tc|d", "input": "two\r\nlines", "output": " \u2028x", "kind": ""},
     {"instruction": "plain", "input": "x", "output": "", "kind": "null"},
 ]  # fmt: skip
-
-
-def write(path, entries):
-    """The entries in the format that the suffix names."""
-    if path.suffix == ".json":
-        path.write_text(json.dumps(entries), "utf-8")
-    if path.suffix == ".jsonl":
-        lines = [json.dumps(entry, ensure_ascii=False) for entry in entries]
-        path.write_bytes("\n".join(lines).encode())
-    if path.suffix == ".csv":
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(entries[0]))
-            writer.writeheader()
-            writer.writerows(entries)
-    if path.suffix == ".parquet":
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(entries), path)
-    return path
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet"])

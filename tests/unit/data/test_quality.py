@@ -6,7 +6,7 @@ import random
 import pytest
 from rapidfuzz import fuzz
 
-from tests.unit.data.test_split import DOUBTFUL, entry, split  # noqa: F401 (a fixture)
+from tests.support.entries import DOUBTFUL, entry
 from workflow.lib.data.quality.lengths import bins, histogram
 from workflow.lib.data.quality.measure import find_doubtful, measure_quality
 from workflow.lib.data.quality.near_duplicates import AlikeEntries
@@ -128,7 +128,7 @@ def test_lengths_are_counted_in_doubling_bins():
 
 
 @pytest.fixture
-def measured(split, tmp_path):  # noqa: F811
+def measured(split, tmp_path):
     split(DOUBTFUL, "jsonl", checks={"duplicates": "drop"})
     files = {n: tmp_path / f"made/{n}.json" for n in ("train", "val", "test", "origins")}
     measure_quality(files, 95, tmp_path / "made/quality.json")

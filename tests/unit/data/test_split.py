@@ -1,40 +1,11 @@
 """The data set is split as in listing 7.3, by seed or as it comes; doubtful entries are settled."""
 
-import json
 import logging
 
 import pytest
 
-from tests.unit.data.test_formats import write
-from workflow.lib.data.split import split_dataset
+from tests.support.entries import DOUBTFUL, entries_of, entry, write
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.sources import Selection
-
-
-def entry(number, **changes):
-    return {"instruction": f"Task {number}", "input": "", "output": f"Answer {number}"} | changes
-
-
-def entries_of(*numbers):
-    return [entry(n) for n in numbers]
-
-
-@pytest.fixture
-def split(tmp_path):
-    """Split entries with settings; gives the content of the files made."""
-
-    def split_entries(entries, suffix="json", **settings):
-        source = write(tmp_path / f"data.{suffix}", entries)
-        return split_files({"": source}, **settings)
-
-    def split_files(sources, **settings):
-        files = {name: tmp_path / f"made/{name}.json" for name in ("train", "val", "test")}
-        files["origins"] = tmp_path / "made/origins.json"
-        split_dataset(sources, Selection.model_validate(settings), "datasets.mine", **files)
-        return {name: json.loads(path.read_text("utf-8")) for name, path in files.items()}
-
-    split_entries.files = split_files
-    return split_entries
 
 
 def test_the_chapters_1100_entries_are_split_935_110_55_in_order(split):
@@ -104,13 +75,6 @@ def test_three_files_are_the_three_splits(split, tmp_path):
     assert parts["test"] == entries_of(4, 5)
     assert parts["origins"]["test"] == [4, 5]
     assert [file["lines"] for file in parts["origins"]["files"]] == [[1, 2, 3], [2], None]
-
-
-DOUBTFUL = [
-    *entries_of(0, 1, 1), entry(3, output="other"), entry(3), entry(5, output=" "),
-    entry(6, input="a <|endoftext|> b"), *entries_of(*range(7, 17)), entry(0, output="new"),
-    *entries_of(18, 19),
-]  # fmt: skip
 
 
 @pytest.mark.parametrize(

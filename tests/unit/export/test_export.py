@@ -13,9 +13,10 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.support.finished_variant import SHAPE, SMALL_WORLD, make_project
+from tests.support.finished_variant import SHAPE, make_project
+from tests.support.models import random_model
 from tests.support.oracle import ChapterModel, logits_of
-from tests.unit.model.test_gpt import random_model
+from tests.support.paths import NANO
 from workflow.lib.export import chapter_file
 from workflow.lib.export.chapter_file import (
     chapter_file_name,
@@ -40,7 +41,7 @@ def export(folder, scores=()):
     variant = make_project(folder)
     inputs = ExportInputs(
         *(variant / name for name in ("model.pth", "training.json", "losses.csv")),
-        tokenizer=SMALL_WORLD,
+        tokenizer=NANO,
         scores=scores,
     )
     export_variant(inputs, load_style("alpaca"), Generation(), NAMES, variant / "hf")
@@ -64,7 +65,7 @@ def their_tokenizer(exported):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return load_tokenizer(SMALL_WORLD)
+    return load_tokenizer(NANO)
 
 
 def test_transformers_computes_the_same_logits(theirs):

@@ -5,8 +5,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.support.models import random_model
 from tests.support.oracle import collate_textbook, logits_of
-from tests.unit.model.test_gpt import random_model
 from workflow.lib.fast import packing
 from workflow.lib.fast.packing import pack, summed_loss
 from workflow.lib.model.gpt import GPTConfig

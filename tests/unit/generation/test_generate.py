@@ -5,22 +5,15 @@ import json
 import pytest
 import torch
 
+from tests.support.models import CONFIG, END, random_model, random_prompts
 from tests.support.oracle import generate_textbook
-from tests.unit.model.test_gpt import CONFIG, random_model
-from tests.unit.training.test_train import BYTES
-from tests.unit.training.test_train import CONFIG as BYTES_CONFIG
+from tests.support.training_case import BYTES
+from tests.support.training_case import CONFIG as BYTES_CONFIG
 from workflow.lib.generation import generate as module
 from workflow.lib.generation import kv_cache
 from workflow.lib.generation.generate import generate, write_responses
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import load_style
-
-END = 96
-
-
-def random_prompts(lengths):
-    generator = torch.Generator().manual_seed(7)
-    return [torch.randint(96, (n,), generator=generator).tolist() for n in lengths]
 
 
 @pytest.mark.parametrize("cache_bytes", [1, 50_000, 2**30])

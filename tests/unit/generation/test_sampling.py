@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from tests.unit.generation.test_generate import END, random_prompts
-from tests.unit.model.test_gpt import random_model
+from tests.support.models import END, random_model, random_prompts
 from workflow.lib.generation import generate as module
 from workflow.lib.generation.generate import generate
 from workflow.lib.generation.sampling import Choice

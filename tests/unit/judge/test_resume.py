@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.judge_servers import Reply, judge_entries, ollama_server, running
+from tests.support.paths import ROOT
 from workflow.lib.judge import judge as judge_module
 from workflow.lib.judge import parse
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.judges import Ollama, Transport
 
-ROOT = Path(__file__).resolve().parents[3]
 ENTRIES = [
     {"instruction": f"Count to {n}.", "input": "", "output": f"{n}", "model_response": f"No. {n}"}
     for n in range(12)

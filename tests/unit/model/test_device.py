@@ -3,16 +3,15 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+from tests.support.paths import ROOT
 from workflow.lib.model.device import describe, peak_memory, prepare_device, trains_in_bf16
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.computing import Computing
 
-ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
 
 

@@ -4,20 +4,11 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from tests.support.models import CONFIG, random_model
 from tests.support.oracle import logits_of
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.model.weights import load_trained_model, save_model
 from workflow.lib.runtime.files import write_json
-
-CONFIG = GPTConfig(vocab_size=97, context_length=32, emb_dim=48, n_heads=4, n_layers=3)
-
-
-def random_model(seed: int = 0, config: GPTConfig = CONFIG) -> GPTModel:
-    torch.manual_seed(seed)
-    model = GPTModel(config).eval()
-    for parameter in model.parameters():  # so that biases and scales matter too
-        parameter.data = parameter.data + 0.1 * torch.randn_like(parameter)
-    return model
 
 
 def as_transformers(model: GPTModel) -> GPT2LMHeadModel:

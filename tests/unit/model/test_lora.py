@@ -9,10 +9,10 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from tests.support.killed_training import checkpoint_of, finish, kill_after
+from tests.support.models import random_model
 from tests.support.oracle import logits_of
-from tests.unit.model.test_gpt import random_model
-from tests.unit.training import test_checkpoint as test_resume
-from tests.unit.training.test_train import BYTES, CONFIG, TRAINING, files, run, write_weights  # noqa: F401
+from tests.support.training_case import BYTES, CONFIG, TRAINING, run, write_weights
 from workflow.lib.generation.generate import generate
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.model.lora import (
@@ -51,7 +51,7 @@ def adapted(settings=LORA, seed=1, config=CONFIG):
 
 
 @pytest.fixture
-def lora_files(files):  # noqa: F811
+def lora_files(files):
     inputs, outputs = files
     return inputs, replace(outputs, adapter=outputs.model.with_name("adapter.safetensors"))
 
@@ -228,12 +228,12 @@ def test_a_killed_training_of_adapters_ends_with_the_same_bytes(lora_files, tmp_
     )
     names = vars(lora_files[1]).items()
     elsewhere = type(lora_files[1])(**{n: tmp_path / "elsewhere" / p.name for n, p in names})
-    expected, _ = test_resume.finish((lora_files[0], elsewhere), training)
-    test_resume.kill_after(lora_files, training, 3, 0.0005)
-    checkpoint = torch.load(test_resume.checkpoint_of(lora_files), weights_only=True)
+    expected, _ = finish((lora_files[0], elsewhere), training)
+    kill_after(lora_files, training, 3, 0.0005)
+    checkpoint = torch.load(checkpoint_of(lora_files), weights_only=True)
     assert all(name.endswith((".A", ".B")) for name in checkpoint["model"])
     assert len(checkpoint["optimizer"]["state"]) == len(checkpoint["model"])
-    found, record = test_resume.finish(lora_files, training)
+    found, record = finish(lora_files, training)
     assert found == expected
     assert len(record["resumed_at"]) == 1
     assert lora_files[1].adapter.read_bytes() == elsewhere.adapter.read_bytes()

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.models import random_model
+from tests.support.paths import NANO
 from tests.support.small_checkpoint import make_checkpoint
-from tests.unit.model.test_gpt import random_model
 from workflow.lib.model.gpt import GPTConfig
 from workflow.lib.model.openai_checkpoint import convert_checkpoint, import_tensorflow
 from workflow.lib.model.weights import load_base_model
 from workflow.lib.runtime.errors import UserError
 
-SMALL_WORLD = Path(__file__).resolve().parents[3] / "workflow/resources/small-world/nano-1M"
 SHAPE = GPTConfig(vocab_size=130, context_length=24, emb_dim=24, n_heads=3, n_layers=2)
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    return make_checkpoint(tmp_path_factory.mktemp("checkpoint"), SMALL_WORLD, SHAPE, seed=4)
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint"), NANO, SHAPE, seed=4)
 
 
 @pytest.fixture

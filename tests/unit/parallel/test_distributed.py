@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.support.models import random_model
 from tests.support.processes import together
-from tests.unit.model.test_gpt import random_model
-from tests.unit.training.test_train import BYTES, CONFIG, TRAINING, files, random_split
+from tests.support.training_case import BYTES, CONFIG, TRAINING, make_files, random_split
 from workflow.lib.generation.generate import write_responses
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.parallel.engine import Team, is_too_large
@@ -86,7 +86,7 @@ def assert_same_training(found, expected):
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    return files.__wrapped__(tmp_path_factory.mktemp("inputs"))
+    return make_files(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(autouse=True, scope="module")

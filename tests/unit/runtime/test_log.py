@@ -4,14 +4,12 @@ import errno
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log, progress, rule_log
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(path, error=None):

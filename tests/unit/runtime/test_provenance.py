@@ -1,48 +1,93 @@
 """The digest of a script's code changes with what it does, and only with that."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from workflow.lib.runtime import provenance
+from workflow.lib.runtime.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = "workflow/scripts/run.py"
 
 
-@pytest.fixture
-def code(tmp_path, monkeypatch):
+class Code:
     """A script that imports `near`, which imports `far` inside a function; `other` stands apart."""
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    files = {
-        SCRIPT: "from workflow.lib.near import f\n\nf()\n",
-        "workflow/lib/near.py": "def f():\n    from workflow.lib import far\n    far.g()\n",
-        "workflow/lib/far.py": '"""About g."""\n\n\ndef g():\n    """Say one."""\n    return 1\n',
-        "workflow/lib/other.py": "x = 1\n",
-    }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
 
-    def digest(name=None, old="", new=""):
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.write(SCRIPT, "from workflow.lib.near import f\n\nf()\n")
+        self.write("workflow/lib/__init__.py", '"""Lib."""\n')
+        self.write("workflow/lib/runtime/say.py", "log = 1\n")
+        self.write(
+            "workflow/lib/near.py",
+            "def f():\n    from workflow.lib import far\n"
+            "    from workflow.lib.runtime.say import log\n    far.g(log)\n",
+        )
+        self.write(
+            "workflow/lib/far.py",
+            '"""About g."""\n\n\ndef g():\n    """Say one."""\n    return 1\n',
+        )
+        self.write("workflow/lib/other.py", "x = 1\n")
+
+    def write(self, name: str, text: str) -> None:
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_text(text)
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink()
+
+    def __call__(
+        self, name: str = "", old: str = "", new: str = "", more: Sequence[str] = ()
+    ) -> str:
+        """Return the digest after a replacement in one file."""
         if name:
-            path = tmp_path / name
-            assert old in path.read_text()
-            path.write_text(path.read_text().replace(old, new))
+            text = (self.root / name).read_text()
+            assert old in text
+            self.write(name, text.replace(old, new))
         provenance._read.cache_clear()
-        return provenance.code_digest(SCRIPT)
+        return provenance.code_digest(SCRIPT, *more)
 
-    return digest
+
+@pytest.fixture
+def code(tmp_path, monkeypatch) -> Code:
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    return Code(tmp_path)
+
+
+LEFT_OUT = "workflow/lib/runtime/say.py"
+NEAR, FAR = "workflow/lib/near.py", "workflow/lib/far.py"
+TEXTS = """from pydantic import Field
+from workflow.lib.runtime.say import log
+
+LIMIT: int = Field(3, description="how many")
+
+
+def check(x, names):
+    log.info("checking %s", x)
+    log.info("seen %d", len(x))
+    if x > 3:
+        raise ValueError(f"{x}: too large; take {LIMIT}")
+    if x < 0:
+        raise ValueError("; ".join(["too small", *names]))
+    if x == 3:
+        raise Again(x * 2, names["more"])
+    return f"{x} is fine"
+"""
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
         (SCRIPT, "f()", "f(), f()"),
-        ("workflow/lib/near.py", "far.g()", "far.g(), 2"),
-        ("workflow/lib/far.py", "return 1", "return 2"),
+        (NEAR, "far.g(log)", "far.g(log), 2"),
+        (FAR, "return 1", "return 2"),
+        ("workflow/lib/__init__.py", '"""Lib."""', '"""Lib."""\n\nx = 1'),
+        (NEAR, "from workflow.lib import far", "from workflow.lib import other as far"),
     ],
+    ids=["script", "imported", "imported by that", "package", "other module of that name"],
 )
 def test_changed_code_changes_the_digest(code, name, old, new):
     assert code() != code(name, old, new)
@@ -51,16 +96,89 @@ def test_changed_code_changes_the_digest(code, name, old, new):
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("workflow/lib/far.py", "return 1", "# why\n    return 1  # so"),
-        ("workflow/lib/far.py", "Say one.", "Say 1."),
-        ("workflow/lib/far.py", "About g.", "On g."),
-        ("workflow/lib/far.py", "return 1", "return (\n        1\n    )"),
+        (FAR, "return 1", "# why\n    return 1  # so"),
+        (FAR, "Say one.", "Say 1."),
+        (FAR, "About g.", "On g."),
+        (FAR, "return 1", "return (\n        1\n    )"),
+        ("workflow/lib/__init__.py", "Lib.", "The lib."),
         ("workflow/lib/other.py", "x = 1", "x = 2"),
+        (LEFT_OUT, "log = 1", "log = 2"),
     ],
-    ids=["comment", "docstring", "module docstring", "layout", "other module"],
-)
+    ids=["comment", "docstring", "module docstring", "layout", "package docstring",
+         "other module", "package that is left out"],
+)  # fmt: skip
 def test_what_changes_nothing_keeps_the_digest(code, name, old, new):
     assert code() == code(name, old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("checking %s", "looking at %s"),
+        ('log.info("checking %s", x)', 'log.info("checking %s of %s", x, LIMIT)'),
+        ('    log.info("checking %s", x)\n', ""),
+        ("seen %d", "%d seen"),
+        ("too large; take {LIMIT}", "above {LIMIT}, found in {names}"),
+        ('f"{x}: too large; take {LIMIT}"', '"too large"'),
+        ("too small", "below zero"),
+        ("how many", "the number of them"),
+    ],
+)
+def test_texts_that_are_only_read_keep_the_digest(code, old, new):
+    code.write(FAR, TEXTS)
+    assert code() == code(FAR, old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("is fine", "is good"),  # a result
+        ("Field(3", "Field(4"),
+        ("raise ValueError(f", "raise KeyError(f"),
+        ("if x > 3", "if x > 4"),
+        ("len(x)", "next(x)"),  # a call can do something
+        ("{x}: too", "{next(x)}: too"),
+        ("x * 2", "x * 3"),  # an exception that carries a value
+        ('names["more"]', 'names["less"]'),
+        ("*names]", "*set(names)]"),
+    ],
+)
+def test_values_beside_such_texts_change_the_digest(code, old, new):
+    code.write(FAR, TEXTS)
+    assert code() != code(FAR, old, new)
+
+
+def test_a_moved_module_keeps_the_digest(code):
+    """Its imports are adapted, and so sorted in another way; its package has a docstring."""
+    code.write(FAR, "from workflow.lib.near import f\nfrom workflow.lib.other import x\n\nf(x)\n")
+    before = code()
+    code.write("workflow/lib/sub/__init__.py", '"""Sub."""\n')
+    code.write("workflow/lib/a/b.py", "x = 1\n")
+    code.write("workflow/lib/sub/far.py", "from workflow.lib.a.b import x\n"
+               "from workflow.lib.near import f\n\nf(x)\n")  # fmt: skip
+    code.remove(FAR)
+    code.remove("workflow/lib/other.py")
+    assert before == code(NEAR, "from workflow.lib import far", "from workflow.lib.sub import far")
+
+
+def test_a_file_that_is_named_beside_the_script_counts(code):
+    alone = code()
+    assert alone != code(more=["workflow/lib/other.py"])
+    assert code(more=["workflow/lib/other.py"]) != code(
+        "workflow/lib/other.py", "x = 1", "x = 2", more=["workflow/lib/other.py"]
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["from . import far", "from .far import g", "import workflow.lib.far"]
+)
+def test_an_import_that_could_not_be_followed_is_refused(code, line):
+    code.write(NEAR, f"x = 1\n\n{line}\n")
+    with pytest.raises(UserError) as raised:
+        code()
+    assert str(raised.value).startswith(f"{code.root / NEAR}, line 3: ")
+    assert "\n" not in str(raised.value)
+    assert "write `from workflow.lib.package.module import name`" in str(raised.value)
 
 
 def test_a_copy_elsewhere_has_the_same_digest(tmp_path, monkeypatch):

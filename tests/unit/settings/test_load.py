@@ -1,16 +1,13 @@
 """config.yaml is checked whole before anything runs, and its mistakes are said plainly."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from snakemake.utils import update_config
 
+from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import choose
 from workflow.lib.settings.load import load_settings
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -2,24 +2,17 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.paths import NANO
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.tokens.dataset import load_tokens, response_start, tokenize_split
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.tokens.tokenizer import load_tokenizer
-
-SMALL_WORLD = Path(__file__).resolve().parents[3] / "workflow/resources/small-world/nano-1M"
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return load_tokenizer(SMALL_WORLD)
 
 
 @given(text=st.text(max_size=60))
@@ -34,7 +27,7 @@ def test_end_of_text_in_an_entry_is_plain_text(tokenizer):
 
 
 def test_the_end_of_text_token_is_the_tokenizers(tokenizer):
-    ids = json.loads((SMALL_WORLD / "encoder.json").read_text("utf-8"))
+    ids = json.loads((NANO / "encoder.json").read_text("utf-8"))
     assert tokenizer.eot_token == ids["<|endoftext|>"]
     assert tokenizer.n_vocab == len(ids)
 
@@ -80,7 +73,7 @@ def test_a_damaged_token_cache_says_what_to_do(tmp_path):
 
 def test_files_that_are_not_one_encoding_are_refused(tmp_path):
     for name in ("encoder.json", "vocab.bpe"):
-        shutil.copy(SMALL_WORLD / name, tmp_path)
+        shutil.copy(NANO / name, tmp_path)
     merges = (tmp_path / "vocab.bpe").read_text("utf-8").splitlines()
     (tmp_path / "vocab.bpe").write_text("\n".join([*merges[:-3], ""]), "utf-8")
     with pytest.raises(UserError, match="do not make one encoding"):

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.tokens.test_dataset import SMALL_WORLD, tokenizer  # noqa: F401
-from tests.unit.training.test_train import TRAINING, files, random_split, run, write_split  # noqa: F401
+from tests.support.paths import SMALL_WORLD
+from tests.support.training_case import TRAINING, random_split, run, write_split
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.recipe import Training
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
@@ -19,11 +19,11 @@ from workflow.lib.tokens.dataset import TokenizedSplit, load_tokens, tokenize_sp
 from workflow.lib.tokens.prompt_style import load_style
 
 STYLES = ("alpaca", "alpaca-ko", "phi3")
-DATA = SMALL_WORLD.parent / "instruction-data.json"
+DATA = SMALL_WORLD / "instruction-data.json"
 
 
 @pytest.fixture(scope="module", params=STYLES)
-def tokenized(request, tokenizer, tmp_path_factory):  # noqa: F811
+def tokenized(request, tokenizer, tmp_path_factory):
     """120 entries of the small world in one style: the style, the entries and their tokens."""
     folder = tmp_path_factory.mktemp(request.param)
     entries = json.loads(DATA.read_text("utf-8"))[:120]
@@ -33,7 +33,7 @@ def tokenized(request, tokenizer, tmp_path_factory):  # noqa: F811
     return style, entries, load_tokens(folder / "train.npz")
 
 
-def rows_of(split: TokenizedSplit, tokenizer, training, max_length):  # noqa: F811
+def rows_of(split: TokenizedSplit, tokenizer, training, max_length):
     """Rows of targets, in the order of the split."""
     loader = make_loader(split, tokenizer.eot_token, training, max_length, shuffle=False)
     return [row for _, targets in loader for row in targets]
@@ -42,7 +42,7 @@ def rows_of(split: TokenizedSplit, tokenizer, training, max_length):  # noqa: F8
 @pytest.mark.parametrize("mask_prompt", [False, True])
 @pytest.mark.parametrize("cut", [False, True])
 def test_every_row_that_is_not_cut_supervises_one_end_token(
-    tokenized, tokenizer, mask_prompt, cut  # noqa: F811
+    tokenized, tokenizer, mask_prompt, cut
 ):  # fmt: skip
     """As its last target; a row that is cut has none."""
     _, _, split = tokenized
@@ -63,7 +63,7 @@ def test_every_row_that_is_not_cut_supervises_one_end_token(
 
 
 def test_a_masked_row_teaches_header_answer_and_end_and_nothing_of_the_prompt(
-    tokenized, tokenizer  # noqa: F811
+    tokenized, tokenizer
 ):  # fmt: skip
     style, entries, split = tokenized
     rows = rows_of(split, tokenizer, Training(mask_prompt=True), 1024)
@@ -79,7 +79,7 @@ texts = st.text(st.sampled_from("ab\n :#<|>é한"), max_size=8)
 @settings(max_examples=60, deadline=None)
 @given(instruction=texts, given_input=texts, output=texts)
 def test_the_boundary_is_exact_whatever_the_texts_end_with(
-    name, instruction, given_input, output, tokenizer, tmp_path_factory  # noqa: F811
+    name, instruction, given_input, output, tokenizer, tmp_path_factory
 ):  # fmt: skip
     """All of the completion is taught; of the prompt at most the beginning of one merged token."""
     folder = tmp_path_factory.mktemp("boundary")
@@ -133,7 +133,7 @@ def test_the_entries_left_out_are_those_without_a_target(start, max_length):
     assert len(kept.sequences) == len(kept.response_starts) == 2 - len(numbers)
 
 
-def test_entries_cut_before_their_response_are_named_and_left_out(files, caplog):  # noqa: F811
+def test_entries_cut_before_their_response_are_named_and_left_out(files, caplog):
     """With a masked prompt; they stay where the prompt is learned from too."""
     caplog.set_level("INFO", "pipeline")
     split = random_split(43, 2)
@@ -152,7 +152,7 @@ def test_entries_cut_before_their_response_are_named_and_left_out(files, caplog)
     assert "cut before" not in caplog.text
 
 
-def test_a_split_of_prompts_alone_is_refused(files):  # noqa: F811
+def test_a_split_of_prompts_alone_is_refused(files):
     split = random_split(11, 3)
     write_split(files[0].val, TokenizedSplit([np.arange(58)] * 3, np.array([51, 52, 53])))
     with pytest.raises(UserError, match=r"val\.npz: no prompt leaves room .*max_length"):
@@ -162,7 +162,7 @@ def test_a_split_of_prompts_alone_is_refused(files):  # noqa: F811
     assert (len(kept.sequences), numbers) == (11, [])
 
 
-def test_the_published_exercises_row(tokenizer):  # noqa: F811
+def test_the_published_exercises_row(tokenizer):
     """Exercise 7.2 masks the first n - 1 targets, n the tokens of the prompt."""
     ids = torch.arange(10).tolist()
     _, targets = collate([ids], tokenizer.eot_token, response_starts=[6])

@@ -2,26 +2,19 @@
 
 import errno
 import io
-import json
-import multiprocessing
 import random
-import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.unit.training.test_train import BYTES, TRAINING, files  # noqa: F401
+from tests.support.killed_training import checkpoint_of, finish, kill_after, start
+from tests.support.training_case import TRAINING
 from workflow.lib.model.weights import write_tensors
-from workflow.lib.settings.recipe import Evaluation
-from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.training import checkpoint as resume
-from workflow.lib.training.finetune import Outputs, finetune
+from workflow.lib.training.finetune import Outputs
 
-# A new process for every run, so that it can be killed: by an alarm that nobody handles, which the
-# kernel carries out as it does SIGKILL.
-FORK = multiprocessing.get_context("fork")
 PLAIN = TRAINING.model_copy(update={"epochs": 6})
 EVERYTHING = PLAIN.model_copy(
     update={"drop_rate": 0.1, "keep": "best", "decay": "cosine", "warmup_steps": 3,
@@ -29,68 +22,15 @@ EVERYTHING = PLAIN.model_copy(
 )  # fmt: skip
 
 
-def start(files, training, code="1", every=1, dies=None):  # noqa: F811
-    inputs, outputs = files
-
-    def body():
-        torch.set_num_threads(1)
-        if dies:
-            die_after(*dies)
-        finetune(
-            inputs, outputs, BYTES, load_style("phi3"), training, Evaluation(every=2, batches=2),
-            torch.device("cpu"), code=code, checkpoint_every=every,
-        )  # fmt: skip
-
-    process = FORK.Process(target=body)
-    process.start()
-    return process
-
-
-def finish(files, training, **options):  # noqa: F811
-    """Run to the end; the bytes that must not depend on what happened before, and the record."""
-    process = start(files, training, **options)
-    process.join()
-    assert process.exitcode == 0
-    outputs = files[1]
-    made = [path.read_bytes() for path in (outputs.model, outputs.losses, outputs.samples)]
-    return made, json.loads(outputs.training.read_text())
-
-
-def die_after(checkpoints, delay):
-    """Let the kernel end this process a little after so many checkpoints, whatever it then does."""
-    save, written = resume.Checkpoint.save, []
-
-    def save_and_count(self, state):
-        save(self, state)
-        written.append(state.steps)
-        if len(written) == checkpoints:
-            signal.setitimer(signal.ITIMER_REAL, delay)
-
-    resume.Checkpoint.save = save_and_count
-    if not checkpoints:
-        signal.setitimer(signal.ITIMER_REAL, delay)
-
-
-def kill_after(files, training, checkpoints, delay):  # noqa: F811
-    """Start a run that is killed a little after it has written that many checkpoints."""
-    process = start(files, training, dies=(checkpoints, delay))
-    process.join()
-    assert process.exitcode == -signal.SIGALRM, "it was finished before it could be killed"
-
-
-def checkpoint_of(files) -> Path:  # noqa: F811
-    return files[1].model.with_name("checkpoint.pt")
-
-
 @pytest.fixture
-def elsewhere(files, tmp_path):  # noqa: F811
+def elsewhere(files, tmp_path):
     """The same inputs, outputs in another folder."""
     names = ("model.pth", "losses.csv", "samples.json", "training.json")
     return files[0], Outputs(*(tmp_path / "elsewhere" / name for name in names))
 
 
 @pytest.mark.parametrize("training", [PLAIN, EVERYTHING], ids=["plain", "everything"])
-def test_killed_at_random_points_the_outputs_are_the_same_bytes(files, elsewhere, training):  # noqa: F811
+def test_killed_at_random_points_the_outputs_are_the_same_bytes(files, elsewhere, training):
     expected, _ = finish(elsewhere, training)
     points = random.Random(9)
     for checkpoints in (0, 1, 3, 4):
@@ -108,7 +48,7 @@ def test_killed_at_random_points_the_outputs_are_the_same_bytes(files, elsewhere
 @pytest.mark.parametrize(
     "change", [{"code": "2"}, {"training": PLAIN.model_copy(update={"learning_rate": 2e-3})}]
 )
-def test_a_checkpoint_of_other_code_or_settings_is_ignored(files, elsewhere, change):  # noqa: F811
+def test_a_checkpoint_of_other_code_or_settings_is_ignored(files, elsewhere, change):
     kill_after(files, PLAIN, 2, 0.0005)
     other = {"training": PLAIN} | change
     found, record = finish(files, **other)
@@ -116,20 +56,20 @@ def test_a_checkpoint_of_other_code_or_settings_is_ignored(files, elsewhere, cha
     assert found == finish(elsewhere, **other)[0]
 
 
-def test_a_checkpoint_of_other_inputs_is_ignored(files):  # noqa: F811
+def test_a_checkpoint_of_other_inputs_is_ignored(files):
     kill_after(files, PLAIN, 2, 0.0005)
     files[0].val.write_bytes(files[0].val.read_bytes() + b"\0")
     assert finish((replace(files[0]), files[1]), PLAIN)[1]["resumed_at"] == []
 
 
-def test_a_damaged_checkpoint_is_ignored(files):  # noqa: F811
+def test_a_damaged_checkpoint_is_ignored(files):
     kill_after(files, PLAIN, 2, 0.0005)
     path = checkpoint_of(files)
     path.write_bytes(path.read_bytes()[:1000])
     assert finish(files, PLAIN)[1]["resumed_at"] == []
 
 
-def test_without_a_number_of_steps_checkpoints_are_a_minute_apart(files, monkeypatch):  # noqa: F811
+def test_without_a_number_of_steps_checkpoints_are_a_minute_apart(files, monkeypatch):
     finish(files, PLAIN, every=None)
     monkeypatch.setattr(resume, "PAUSE", 0.0)
     process = start(files, PLAIN, every=None)

@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
+from tests.support.models import CONFIG, random_model
 from tests.support.oracle import collate_textbook
-from tests.unit.model.test_gpt import CONFIG, random_model
-from tests.unit.training.test_train import BYTES, TRAINING, files, run  # noqa: F401
+from tests.support.training_case import BYTES, TRAINING, run
 from workflow.lib.model.weights import load_trained_model
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.recipe import Evaluation, Training
@@ -86,7 +86,7 @@ def test_parts_of_a_batch_have_its_gradient(parts, drop_rate):
         torch.testing.assert_close(parted, whole, atol=1e-9, rtol=1e-6)
 
 
-def test_a_run_in_parts_gives_the_run_in_one(files):  # noqa: F811
+def test_a_run_in_parts_gives_the_run_in_one(files):
     """1 x 8 equals 8 x 1: losses of every evaluation, and the tokens that are counted."""
     whole, _ = run(files)
     parted, _ = run(files, TRAINING.model_copy(update={"gradient_accumulation": 8}))
@@ -100,7 +100,7 @@ def test_a_batch_without_targets_is_refused():
         list(loss_parts(random_model(1), *batch))
 
 
-def test_the_best_weights_are_those_of_the_lowest_validation_loss(files):  # noqa: F811
+def test_the_best_weights_are_those_of_the_lowest_validation_loss(files):
     """With a learning rate that rises until it does harm."""
     rising = {"learning_rate": 0.5, "warmup_steps": 100, "keep": "best", "epochs": 6}
     training = TRAINING.model_copy(update=rising)
@@ -114,7 +114,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(files):  # noq
     assert float(loss) == pytest.approx(best["val_loss"], abs=1e-5)
 
 
-def test_long_entries_are_dropped_or_refused_on_request(files, caplog):  # noqa: F811
+def test_long_entries_are_dropped_or_refused_on_request(files, caplog):
     caplog.set_level("INFO", "pipeline")
     split, numbers = read_split(files[0].train, 50)
     dropped, same_numbers = read_split(files[0].train, 50, "drop")
@@ -129,7 +129,7 @@ def test_long_entries_are_dropped_or_refused_on_request(files, caplog):  # noqa:
     assert record["steps"] == 2 * math.floor((43 - len(numbers)) / 8)
 
 
-def test_training_in_bfloat16_is_close_to_float32(files):  # noqa: F811
+def test_training_in_bfloat16_is_close_to_float32(files):
     """The path of CUDA, on the CPU: weights stay float32, losses are near."""
     exact, _ = run(files)
     finetune(

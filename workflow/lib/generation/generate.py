@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from workflow.lib.data.entries import read_entries
+from workflow.lib.fast.cpu_kernels import speed_up
 from workflow.lib.generation.kv_cache import KeyValueCache, bytes_a_position
 from workflow.lib.generation.sampling import Choice
 from workflow.lib.model.gpt import GPTModel
@@ -32,6 +33,7 @@ Choose = Callable[[Tensor, Sequence[int]], list[int]]  # tokens from logits (B, 
 def generate_job(team: Team, device: torch.device, job: dict[str, Any]) -> None:
     """`write_responses` as rule `generate` describes it: paths as text, settings as dicts."""
     model = load_trained_model(Path(job["model"]), Path(job["training"]))
+    speed_up(model, device)
     write_responses(
         model.to(device),
         Path(job["entries"]),

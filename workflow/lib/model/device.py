@@ -96,7 +96,7 @@ def _keep_freed_memory() -> None:
     """Have Linux's allocator hand freed memory out again instead of giving it back.
 
     Every step of a training frees what the next one asks for. Not so the largest blocks: lying
-    among small ones that stay, they would need ever more room (see recycling.py for those).
+    among small ones that stay, they would need ever more room (fast/cpu_kernels.py keeps those).
     """
     if sys.platform == "linux":
         library = ctypes.CDLL(None)

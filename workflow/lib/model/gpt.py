@@ -11,9 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from workflow.lib.fast.linear import Linear
-from workflow.lib.fast.recycling import Embedding
-
 # How the positions of a layer see each other: takes the layer's number and its queries, keys and
 # values, each (..., H, D/H) with the leading shape of the token ids, and returns such contexts.
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -52,14 +49,14 @@ class GPTModel(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
-        self.tok_emb = Embedding(config.vocab_size, config.emb_dim)
+        self.tok_emb = nn.Embedding(config.vocab_size, config.emb_dim)
         self.pos_emb = nn.Embedding(config.context_length, config.emb_dim)
         self.drop_emb = nn.Dropout(config.drop_rate)
         self.trf_blocks = nn.Sequential(
             *(TransformerBlock(config, layer) for layer in range(config.n_layers))
         )
         self.final_norm = LayerNorm(config.emb_dim)
-        self.out_head = Linear(config.emb_dim, config.vocab_size, bias=False)
+        self.out_head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """Logits of every position.
@@ -119,10 +116,10 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         self.layer = layer
         self.heads = (config.n_heads, config.emb_dim // config.n_heads)
-        self.W_query = Linear(config.emb_dim, config.emb_dim, bias=config.qkv_bias)
-        self.W_key = Linear(config.emb_dim, config.emb_dim, bias=config.qkv_bias)
-        self.W_value = Linear(config.emb_dim, config.emb_dim, bias=config.qkv_bias)
-        self.out_proj = Linear(config.emb_dim, config.emb_dim)
+        self.W_query = nn.Linear(config.emb_dim, config.emb_dim, bias=config.qkv_bias)
+        self.W_key = nn.Linear(config.emb_dim, config.emb_dim, bias=config.qkv_bias)
+        self.W_value = nn.Linear(config.emb_dim, config.emb_dim, bias=config.qkv_bias)
+        self.out_proj = nn.Linear(config.emb_dim, config.emb_dim)
 
     def forward(self, x: Tensor, attend: Attend) -> Tensor:
         queries = self.W_query(x).unflatten(-1, self.heads)  # (B, T, H, D/H)
@@ -160,9 +157,9 @@ class FeedForward(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            Linear(config.emb_dim, 4 * config.emb_dim),
+            nn.Linear(config.emb_dim, 4 * config.emb_dim),
             GELU(),
-            Linear(4 * config.emb_dim, config.emb_dim),
+            nn.Linear(4 * config.emb_dim, config.emb_dim),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,69 +1,203 @@
-"""Which code a script runs, as a digest: what decides whether a rule must run again.
+"""The code that a script's result depends on, as a digest: what decides whether a rule runs again.
 
 Snakemake sees a changed script but not a changed module behind it. Each rule therefore carries this
-digest as a param. Comments, docstrings and layout do not count.
+digest as a param. What counts of a module is its syntax tree, without
+
+- comments, docstrings and layout, and the descriptions of settings;
+- texts in log calls and in `raise` statements, with the values they show. A call among those
+  counts, for it can do something; so does a text that is put together anywhere else;
+- paths: an import stands for the content of the module, so moving one changes nothing.
+
+Whole packages whose code cannot change a result are left out (`LEFT_OUT`).
 """
 
 import ast
 import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from workflow.lib.runtime.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-_HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+# What these may import, so that they cannot do more than they promise, is in
+# tests/unit/runtime/test_left_out.py.
+LEFT_OUT = (
+    "workflow/lib/runtime",
+    "workflow/lib/cli",
+    "workflow/lib/cluster",
+    "workflow/lib/parallel/launching",
+)
+_CAN_DO_SOMETHING = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 
 
-def code_digest(script: str | Path) -> str:
-    """Digest of a script and of the workflow modules that it imports, directly or not.
+def code_digest(script: str | Path, *more_files: str | Path) -> str:
+    """Return a digest of a script and of the workflow modules that it imports, directly or not.
 
     Args:
         script: path of the file, absolute or from the root of the repository.
+        more_files: modules that the script imports by a name that is a setting.
 
     Returns:
-        16 hexadecimal digits.
+        16 hexadecimal digits, the same wherever the repository lies.
+
+    Raises:
+        UserError: a module imports in a way that is not followed; names file and line.
     """
-    digest = hashlib.sha256()
-    for path in sorted(_reachable((ROOT / script).resolve())):
-        digest.update(path.relative_to(ROOT).as_posix().encode())
-        digest.update(_read(path)[1])
-    return digest.hexdigest()[:16]
-
-
-def _reachable(start: Path) -> set[Path]:
-    """The file itself and everything of this repository that it imports."""
-    found, waiting = set(), [start]
+    waiting, found = [(ROOT / file).resolve() for file in (script, *more_files)], set[Path]()
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _read(path)[0]
-    return found
+            waiting += _packages_of(path)
+            waiting += (imported.file for imported in _read(path).imports)
+    digests = sorted(_digest_of(_read(path)) for path in found if not _read(path).is_empty)
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Import:
+    """A name that a module imports, what it calls it, and the file that the name is from."""
+
+    name: str
+    called: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class _Module:
+    """A module as far as it counts: a digest of its code, and its imports of workflow modules."""
+
+    code: bytes
+    imports: tuple[_Import, ...]
+    is_empty: bool
+
+
+def _digest_of(module: _Module) -> bytes:
+    """Return a digest of a module's code and of which code each imported name stands for."""
+    imports = sorted((_read(i.file).code.hex(), i.name, i.called) for i in module.imports)
+    return hashlib.sha256(module.code + repr(imports).encode()).digest()
 
 
 @cache
-def _read(path: Path) -> tuple[tuple[Path, ...], bytes]:
-    """What one file says.
+def _read(path: Path) -> _Module:
+    """Read one file."""
+    counted = _Counted(path)
+    tree = counted.visit(ast.parse(path.read_text("utf-8"), str(path)))
+    code = hashlib.sha256(ast.dump(tree).encode()).digest()
+    return _Module(code, tuple(counted.imports), not tree.body and not counted.imports)
 
-    Returns:
-        the files of the workflow package that it imports, wherever the import stands, and a digest
-        of its syntax tree without docstrings.
-    """
-    tree = ast.parse(path.read_text("utf-8"), str(path))
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif (
-            isinstance(node, _HAVE_DOCSTRINGS) and ast.get_docstring(node, clean=False) is not None
-        ):
-            node.body = node.body[1:]
-    files = set()
-    for name in names:
-        if name.split(".")[0] == "workflow":
-            module = ROOT.joinpath(*name.split("."))
-            files.update(p for p in (module.with_suffix(".py"), module / "__init__.py"))
-    imported = tuple(file for file in files if file.is_file())
-    return imported, hashlib.sha256(ast.dump(tree).encode()).digest()
+
+class _Counted(ast.NodeTransformer):
+    """Takes out of a module's syntax tree what does not count, and collects its imports."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.imports: list[_Import] = []
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        if node.level:
+            raise self._refused(node, "a relative import")
+        if node.module is None or node.module.split(".")[0] != "workflow":
+            return node
+        for alias in node.names:
+            file = _file_of(f"{node.module}.{alias.name}") or _file_of(node.module)
+            if file is not None:
+                self.imports.append(_Import(alias.name, alias.asname or alias.name, file))
+        return None
+
+    def visit_Import(self, node: ast.Import) -> ast.Import:
+        if any(alias.name.split(".")[0] == "workflow" for alias in node.names):
+            raise self._refused(node, f"`{ast.unparse(node)}`")
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Constant):  # a docstring
+            return None
+        if _is_log_call(node.value):
+            return [ast.Expr(call) for call in _calls_in(ast.iter_child_nodes(node.value))]
+        return node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.Raise:
+        self.generic_visit(node)
+        if isinstance(node.exc, ast.Call):
+            texts = [arg for arg in node.exc.args if _is_text(arg)]
+            values = [_WithoutTexts().visit(arg) for arg in node.exc.args if not _is_text(arg)]
+            node.exc.args = [*_calls_in(texts), *values]
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "Field":
+            node.keywords = [k for k in node.keywords if k.arg != "description"]
+        return node
+
+    def _refused(self, node: ast.stmt, what: str) -> UserError:
+        return UserError(
+            f"{self.path}, line {node.lineno}: {what} is not followed to decide what reruns; "
+            "write `from workflow.lib.package.module import name`"
+        )
+
+
+class _WithoutTexts(ast.NodeTransformer):
+    """Empties the string literals of an expression, except where they pick or compare a value."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.Subscript:
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.Compare:
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.JoinedStr:
+        self.generic_visit(node)
+        return ast.JoinedStr([v for v in node.values if not isinstance(v, ast.Constant)])
+
+
+def _is_text(node: ast.expr) -> bool:
+    """Return whether an expression is a string literal, filled in or not."""
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
+def _is_log_call(node: ast.expr) -> bool:
+    """Return whether an expression is a call such as `log.info(...)`."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "log"
+    )
+
+
+def _calls_in(nodes: Iterable[ast.AST]) -> Iterator[Any]:
+    """Yield the outermost calls inside expressions, without their texts."""
+    for node in nodes:
+        if isinstance(node, _CAN_DO_SOMETHING):
+            yield _WithoutTexts().visit(node)
+        else:
+            yield from _calls_in(ast.iter_child_nodes(node))
+
+
+def _file_of(module: str) -> Path | None:
+    """Return the file of a module; None if there is none, or its code is left out."""
+    path = ROOT.joinpath(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            left_out = any(path.is_relative_to(ROOT / package) for package in LEFT_OUT)
+            return None if left_out else file
+    return None
+
+
+def _packages_of(path: Path) -> Iterator[Path]:
+    """Yield the `__init__.py` of the packages that a file lies in, which run before it."""
+    for folder in path.parents:
+        if folder == ROOT or not (folder / "__init__.py").is_file():
+            return
+        yield folder / "__init__.py"

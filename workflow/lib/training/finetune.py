@@ -9,6 +9,7 @@ import tiktoken
 import torch
 
 from workflow.lib.data.entries import Entry, read_entries
+from workflow.lib.fast.cpu_kernels import recycle_gradients, speed_up
 from workflow.lib.generation.generate import generate
 from workflow.lib.model.device import describe, make_repeatable, peak_memory, trains_in_bf16
 from workflow.lib.model.gpt import GPTModel
@@ -127,6 +128,7 @@ def finetune(
     parameters = sum(map(torch.numel, model.parameters()))
     if training.lora:
         add_adapters(model, training.lora, training.seed)
+    speed_up(model, device)
     make_repeatable(device)
     team.prepare(model, device, sharding)
     bf16 = trains_in_bf16(device, precision)
@@ -146,6 +148,8 @@ def finetune(
     }
     # Without training none is made: torch imports its compiler for it, which takes seconds.
     state = State(model, make_optimizer(model, training) if training.epochs else None)
+    if state.optimizer and team.size == 1:
+        recycle_gradients(model, state.optimizer)
     checkpoint = Checkpoint(
         outputs.model.with_name("checkpoint.pt"),
         record | {"device": device.type, "code": code},

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from workflow.lib.fast.recycling import keep_gradients
 from workflow.lib.settings.recipe import Training
 
 
@@ -35,7 +34,6 @@ def update(optimizer: AdamW, training: Training, step: int, steps: int) -> None:
     if training.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(weights, training.clip_norm)
     optimizer.step()
-    keep_gradients(weights)
     optimizer.zero_grad()
 
 

@@ -1,0 +1,73 @@
+"""Finetunings in processes of their own, killed or left to finish."""
+
+import json
+import multiprocessing
+import signal
+from pathlib import Path
+
+import torch
+
+from tests.support.training_case import BYTES
+from workflow.lib.settings.recipe import Evaluation
+from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.training import checkpoint as resume
+from workflow.lib.training.finetune import finetune
+
+# A new process for every run, so that it can be killed: by an alarm that nobody handles, which the
+# kernel carries out as it does SIGKILL.
+FORK = multiprocessing.get_context("fork")
+
+
+def start(files, training, code="1", every=1, dies=None):
+    """Start a finetuning in a process of its own."""
+    inputs, outputs = files
+
+    def body():
+        torch.set_num_threads(1)
+        if dies:
+            die_after(*dies)
+        finetune(
+            inputs, outputs, BYTES, load_style("phi3"), training, Evaluation(every=2, batches=2),
+            torch.device("cpu"), code=code, checkpoint_every=every,
+        )  # fmt: skip
+
+    process = FORK.Process(target=body)
+    process.start()
+    return process
+
+
+def finish(files, training, **options):
+    """Run to the end; return the bytes that no interruption may change, and the record."""
+    process = start(files, training, **options)
+    process.join()
+    assert process.exitcode == 0
+    outputs = files[1]
+    made = [path.read_bytes() for path in (outputs.model, outputs.losses, outputs.samples)]
+    return made, json.loads(outputs.training.read_text())
+
+
+def die_after(checkpoints, delay):
+    """Let the kernel end this process a little after so many checkpoints, whatever it then does."""
+    save, written = resume.Checkpoint.save, []
+
+    def save_and_count(self, state):
+        save(self, state)
+        written.append(state.steps)
+        if len(written) == checkpoints:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+
+    resume.Checkpoint.save = save_and_count
+    if not checkpoints:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+
+
+def kill_after(files, training, checkpoints, delay):
+    """Start a run that is killed a little after it has written that many checkpoints."""
+    process = start(files, training, dies=(checkpoints, delay))
+    process.join()
+    assert process.exitcode == -signal.SIGALRM, "it was finished before it could be killed"
+
+
+def checkpoint_of(files) -> Path:
+    """Return where the checkpoint of a run is."""
+    return files[1].model.with_name("checkpoint.pt")
