@@ -78,14 +78,20 @@ def identity_of(name):
 
 def check_of(wildcards):
     """What a judge with a server must have passed."""
-    if defined("judge", wildcards.judge).backend == "overlap":
-        return []
-    return f"results/{wildcards.model}/{wildcards.recipe}/{wildcards.judge}/ready.json"
+    if defined("judge", wildcards.judge).needs_server:
+        return f"results/{wildcards.model}/{wildcards.recipe}/{wildcards.judge}/ready.json"
+    return []
+
+
+def judge_code(script, wildcards):
+    """Digest of a script that judges and of its judge's backend, which it imports by name."""
+    backend = defined("judge", wildcards.judge).backend
+    return code_digest(script, f"workflow/lib/judge/backends/{backend}.py")
 
 
 def judge_slots_of(wildcards):
     """A judging with a server takes one of `judge_slots`, which the profile says how many are."""
-    return int(defined("judge", wildcards.judge).backend != "overlap")
+    return int(defined("judge", wildcards.judge).needs_server)
 
 
 def cores_of(wildcards):
@@ -170,7 +176,8 @@ def print_outcome():
     )
     made = scores.exists() and scores.stat().st_mtime >= BEGAN
     if made and summary.exists() and report.exists():
-        print("", *outcome_lines(summary, report), sep="\n", file=sys.stderr)
+        notes = {name: judge.note for name, judge in SETTINGS.judges.items()}
+        print("", *outcome_lines(summary, report, notes), sep="\n", file=sys.stderr)
 
 
 wildcard_constraints:

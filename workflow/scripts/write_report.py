@@ -8,11 +8,10 @@ from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
     folders = [Path(path).parent for path in snakemake.input.trainings]
-    settings = snakemake.params.settings
     write_report(
         [Variant(folder.parent.name, folder.name, folder) for folder in folders],
-        settings["compare"]["judges"],
-        settings,
+        snakemake.params.judges,
+        snakemake.params.settings,
         {Path(path).parent.name: Path(path) for path in snakemake.input.qualities},
         Path(snakemake.input.summary),
         Path(snakemake.output[0]),

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment, StrictUndefined
 
-from tests.support.report_case import HOSTILE, KOREAN, write_run, write_scores, write_usage
-from workflow.lib.judge.backends.overlap import LABEL
+from tests.support.report_case import HOSTILE, JUDGES, KOREAN, write_run, write_scores, write_usage
 from workflow.lib.report.answers import disputes, galleries
 from workflow.lib.report.charts import bin_counts, loss_curves, nice_ticks
 from workflow.lib.report.findings import (
@@ -134,7 +133,7 @@ def test_every_response_stands_in_the_searchable_table(page, case):
 
 def test_a_score_by_words_is_never_called_a_judgement(page):
     for section in ("result", "comparison"):
-        assert f"<small>{LABEL}" in page.part(section).replace("&#39;", "'")
+        assert f"<small>{JUDGES['overlap']}" in page.part(section).replace("&#39;", "'")
     assert "the judgement of llama3, a language model" in page.text
 
 
@@ -168,7 +167,7 @@ def test_published_figures_stand_beside_those_of_the_same_model(page):
 
 
 def test_published_scores_of_a_judge_that_did_not_judge_are_left_out(tmp_path):
-    page = write_page(tmp_path, judges=["overlap"])
+    page = write_page(tmp_path, judges={"overlap": JUDGES["overlap"]})
     assert "average score by strict" not in page.text
     assert "training loss before finetuning" in page.said("published")
 
@@ -274,7 +273,9 @@ def test_variants_without_any_score_make_a_page_too(tmp_path):
     usages = [write_usage(table.parent / "usage.json") for table in tables]
     trainings = [v.folder / "training.json" for v in case["variants"]]
     summarise(tables, trainings, usages, case["summary"])
-    write_report(**case | {"judges": ["overlap"]}, output=tmp_path / "report.html")
+    write_report(
+        **case | {"judges": {"overlap": JUDGES["overlap"]}}, output=tmp_path / "report.html"
+    )
     assert "0 of 3 scored, 3 failed" in Page(tmp_path / "report.html").text
 
 

@@ -149,7 +149,8 @@ def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
         "nano-1M,small-world,overlap,overlap,110,108,2,61.2345\n"
         "nano-1M,small-world,llama3,ollama,110,107,2,50.3200\n"
     )
-    assert outcome_lines(summary, Path("results/report.html")) == [
+    notes = {"overlap": "reference overlap, not an LLM", "llama3": ""}
+    assert outcome_lines(summary, Path("results/report.html"), notes) == [
         "nano-1M / small-world, judged by overlap (reference overlap, not an LLM)",
         "Number of scores: 110 of 110",
         "Average score: 61.23",

@@ -1,20 +1,22 @@
 """What a finished run says on the console. The Snakefile imports it: nothing slow in here."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 
-def outcome_lines(summary: Path, report: Path) -> list[str]:
+def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list[str]:
     """The chapter's two lines for every variant and judge (section 7.8), then the report's path.
 
     Args:
         summary: summary.csv of the run.
         report: the page to point to.
+        notes: words behind each judge's name, empty for a language model.
     """
     lines = []
     with summary.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            note = " (reference overlap, not an LLM)" if row["backend"] == "overlap" else ""
+            note = f" ({notes[row['judge']]})" if notes[row["judge"]] else ""
             scored = int(row["scored"]) + int(row["empty"])
             average = f"{float(row['mean']):.2f}" if row["mean"] else "none"
             lines += [

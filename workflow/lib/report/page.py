@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from workflow.lib.judge.backends.overlap import LABEL
 from workflow.lib.report import charts
 from workflow.lib.report import format as texts
 from workflow.lib.report.answers import answer, disputes, galleries
@@ -36,7 +35,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[^\s?])(?<=\S)\?\S+(?=\s)")
 
 def write_report(
     variants: Sequence[Variant],
-    judges: Sequence[str],
+    judges: Mapping[str, str],
     settings: Mapping[str, Any],
     qualities: Mapping[str, Path],
     summary: Path,
@@ -47,7 +46,8 @@ def write_report(
 
     Args:
         variants: in the order to show.
-        judges: in the order to show; best and worst answers are those of the first.
+        judges: what each is, by name, in the order to show; best and worst answers are those of
+            the first.
         settings: the part of config.yaml that was run, as plain values; shown as a file that runs
             it again. Recipes with `published` figures have them shown beside their own.
         qualities: quality.json of every data set.
@@ -57,7 +57,8 @@ def write_report(
     """
     recipes = settings["recipes"]
     datasets = {variant.recipe: recipes[variant.recipe]["dataset"] for variant in variants}
-    runs = read_runs(variants, judges, datasets, summary)
+    runs = read_runs(variants, [*judges], datasets, summary)
+    first_judge = next(iter(judges))
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # whatever a model or a judge wrote is shown, not run
@@ -72,9 +73,9 @@ def write_report(
         title=_title(runs),
         lead=_lead(runs),
         runs=runs,
-        judges={judge: _describe(settings["judges"][judge]) for judge in judges},
+        judges=judges,
         models=_models(runs),
-        examples=_examples(runs, judges[0]),
+        examples=_examples(runs, first_judge),
         draw_score=_draw_score,
         published=published_beside_own(runs, recipes),
         comparisons={judge: _comparisons(runs, judge) for judge in judges},
@@ -86,12 +87,12 @@ def write_report(
             for judge in judges
             if (rows := score_kinds(group, judge))
         ],
-        agreements=compare_judges(runs, judges),
+        agreements=compare_judges(runs, [*judges]),
         curves=_curves(runs),
         histograms={judge: _histograms(runs, judge) for judge in judges},
         lengths={judge: _lengths(runs, judge) for judge in judges},
-        galleries=galleries([run for run in runs if run.tuned] or runs, judges[0]),
-        disputes=disputes(runs, judges),
+        galleries=galleries([run for run in runs if run.tuned] or runs, first_judge),
+        disputes=disputes(runs, [*judges]),
         tests=same_test(runs),
         answer=answer,
         qualities=[
@@ -126,13 +127,6 @@ def _lead(runs: Sequence[Run]) -> str:
         f"{variants} tested on {sizes} held-out instructions. "
         "An answer scores from 0 to 100 beside a reference."
     )
-
-
-def _describe(judge: Mapping[str, Any]) -> str:
-    """Who a judge is, in words that leave no doubt whether it is a language model."""
-    if judge["backend"] == "overlap":
-        return LABEL
-    return f"the judgement of {judge['model']}, a language model"
 
 
 def _models(runs: Sequence[Run]) -> list[tuple[str, Run | None, list[Run]]]:

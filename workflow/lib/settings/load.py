@@ -215,7 +215,7 @@ def _written_in(location: tuple[Any, ...], recipes: Any) -> Any:
 def _keys_at(location: tuple[Any, ...], config: Mapping[str, Any]) -> Iterable[str]:
     """The keys that the section at this place in the file has."""
     candidates: list[Any] = [Settings]
-    if location[0] == "judges" and len(location) > 1:
+    if location[:1] == ("judges",) and len(location) > 1:
         candidates = [settings_class(config["judges"][location[1]]["backend"])]
         location = location[2:]
     for part in location:
