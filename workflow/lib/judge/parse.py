@@ -83,5 +83,5 @@ def _value(match: re.Match[str]) -> float:
 
 
 def _is_out_of(match: re.Match[str], best: int) -> bool:
-    """Return whether the number is on the prompt's scale: \"85/100\", or \"85\" alone."""
+    """Return whether the number is on the prompt's scale: 85/100, or 85 alone."""
     return match["out_of"] is None or float(match["out_of"]) == best

@@ -1,7 +1,7 @@
 """The `judges` section: what every judge has, and where the settings of each backend are found.
 
-A backend is a file of judge/backends/, named by `backend` and imported only when it is named. Beside
-its implementation it holds the class of its settings, which derives from one of those below.
+A backend is a file of judge/backends/, named by `backend` and imported only when it is named. It
+holds an implementation and the class of its settings, which derives from one of those below.
 """
 
 import importlib
