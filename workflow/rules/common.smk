@@ -99,7 +99,7 @@ def cores_of(wildcards):
     source = defined("model", wildcards.model)
     shape = shape_of_source(source.url, Path("resources/gpt2", wildcards.model))
     cores = workflow.resource_settings.cores or 1  # none is named where all jobs are submitted
-    small = shape and SETTINGS.spares_threads(shape.parameters)
+    small = shape and SETTINGS.takes_one_thread(shape.parameters)
     return min(recipe_of(wildcards).gpus, cores) if small else cores
 
 

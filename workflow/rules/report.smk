@@ -19,9 +19,9 @@ rule summary:
     conda:
         PIPELINE_ENV
     params:
-        code=code_digest("workflow/scripts/summarise.py"),
+        code=code_digest("workflow/scripts/summarize.py"),
     script:
-        "../scripts/summarise.py"
+        "../scripts/summarize.py"
 
 
 rule report:

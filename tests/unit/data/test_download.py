@@ -22,7 +22,7 @@ import pytest
 
 from tests.support.file_server import Fault, FileServer
 from tests.support.paths import ROOT
-from workflow.lib.data.download import response, transfer
+from workflow.lib.data.download import transfer
 from workflow.lib.data.download.fetch import fetch, fetch_file
 from workflow.lib.runtime.errors import UserError
 
@@ -387,7 +387,7 @@ def test_a_server_that_asks_for_too_long_a_wait_is_left_for_a_mirror(server, tar
     server.faults["busy"] = Fault(statuses=[429], headers={"Retry-After": "3600"})
     bring(f"{server.url}/busy", target, store, mirrors=[f"{server.url}/{NAME}"])
     assert target.read_bytes() == DATA
-    assert response.LONGEST_RETRY_AFTER < 3600
+    assert transfer.LONGEST_RETRY_AFTER < 3600
 
 
 # Where else

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.report_case import write_run, write_scores, write_usage
 from workflow.lib.judge.scores import read_scores
 from workflow.lib.report.console import outcome_lines
-from workflow.lib.report.summary import collect_scores, summarise
+from workflow.lib.report.summary import collect_scores, summarize
 from workflow.lib.runtime.errors import UserError
 
 
@@ -24,7 +24,7 @@ def summary_of(folder: Path, rows: list[dict], **usage) -> dict[str, str]:
     write_usage(table.parent / "usage.json", **usage)
     (folder / "training.json").write_text(json.dumps({"seconds": 61.25}))
     output = folder / "summary.csv"
-    summarise([table], [folder / "training.json"], [table.parent / "usage.json"], output)
+    summarize([table], [folder / "training.json"], [table.parent / "usage.json"], output)
     [row] = csv.DictReader(output.open())
     return row
 
@@ -125,7 +125,9 @@ def test_an_interval_needs_ten_scores(tmp_path):
 def test_no_scores_at_all_leave_the_mean_blank(tmp_path):
     row = summary_of(tmp_path, [{"entry": 0, "score": "", "status": "failed"}])
     assert (row["mean"], row["median"], row["share_50"], row["failed"]) == ("", "", "", "1")
-    assert "Average score: none" in outcome_lines(tmp_path / "summary.csv", Path("report.html"))
+    notes = {row["judge"]: ""}
+    lines = outcome_lines(tmp_path / "summary.csv", Path("report.html"), notes)
+    assert "Average score: none" in lines
 
 
 def test_what_the_judging_took_is_shown_where_it_is_known(tmp_path):

@@ -1,13 +1,11 @@
 """What a file of backends/ implements: one way to judge, with or without a server.
 
-`LocalBackend` computes a score; `ServerBackend` sends a question to a language model. A new judge is
-a new file in backends/ with a class of settings and a class that derives from one of these.
+`LocalBackend` computes a score; `ServerBackend` sends questions to a language model. A new judge
+is a new file in backends/ with a class of settings and a class that derives from one of these.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
 
 from workflow.lib.judge.address import current_address
@@ -15,6 +13,7 @@ from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.prompt import JudgePrompt, load_judge_prompt
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
+from workflow.lib.runtime.retry_after import seconds_of
 from workflow.lib.settings.judges import JudgeSettings, ServerJudge, class_in_backend
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is given up
@@ -178,7 +177,7 @@ def refusal(status: int, text: str, retry_after: str | None) -> NoReplyError:
         text: reason that the server gives.
         retry_after: header of that name: seconds or a date.
     """
-    wait = _seconds(retry_after)
+    wait = seconds_of(retry_after)
     reason = f"HTTP {status}: {' '.join(text.split())[:300] or 'no reason given'}"
     if wait > LONGEST_WAIT:
         return NoReplyError(
@@ -191,18 +190,3 @@ def refusal(status: int, text: str, retry_after: str | None) -> NoReplyError:
         wait=wait,
         status=status,
     )
-
-
-def _seconds(retry_after: str | None) -> float:
-    """Return how long a Retry-After header asks to wait; 0 if it cannot be read."""
-    if not retry_after:
-        return 0.0
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
-    try:
-        until = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return 0.0
-    return max(0.0, (until.astimezone(UTC) - datetime.now(UTC)).total_seconds())

@@ -1,24 +1,19 @@
-"""Brings files to where a rule wants them: from a server, or from a local path.
+"""Files from a server, a mirror or a local path, put where a rule wants them.
 
-Snakemake deletes what a failed job was to make. What has arrived therefore lives in a store of its
-own, whole or in part, and a rule's output is a link to it: whatever ends a download, the next run
-goes on where it stopped, and a file that is whole is never asked for twice.
+Snakemake deletes the outputs of a failed job. Downloads, whole or partial, are therefore kept in a
+store that no rule declares, and an output is a hard link to the stored file: an interrupted
+download is resumed by the next run, and a complete file is never requested twice.
 """
 
 import errno
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
-from workflow.lib.data.download.store import (
-    Slot,
-    SourceError,
-    check,
-    copy,
-    is_intact,
-    place,
-)
+from workflow.lib.data.download.store import SourceError, StoredFile, check
 from workflow.lib.data.download.transfer import download
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import replacing
@@ -34,18 +29,14 @@ def fetch(
     store: Path,
     key: str,
 ) -> None:
-    """Bring several files of one folder, one after the other.
+    """Fetch several files of one folder, one after the other.
 
     Args:
-        source: https or http address of the folder, or a local path (from here, or from ~).
+        source: https or http address of the folder, or a local path.
         mirrors: other addresses or paths of the same folder, tried in order.
         names: where to put each file, by its name in the folder.
         sha256: expected digests by name, as far as they are known.
-        store: folder for whole and partial downloads; no rule may declare it.
-        key: the entry of config.yaml that names the source, such as `models.gpt2-medium-355M`.
-
-    Raises:
-        UserError: see `fetch_file`; the files before the failing one are in place.
+        store, key: see `fetch_file`, as for the errors; files before a failing one are in place.
     """
     for name, target in names.items():
         url, *others = (_join(folder, name) for folder in (source, *mirrors))
@@ -55,55 +46,68 @@ def fetch(
 def fetch_file(
     url: str, mirrors: Sequence[str], target: Path, *, sha256: str | None, store: Path, key: str
 ) -> None:
-    """Bring one file: what is on this machine first, then the addresses in order.
+    """Fetch one file: from this machine if it is there, else from the first server that has it.
 
-    A part that came from one address is never continued from another: each has its own place in
-    the store, because nothing but a pinned digest could tell that both serve the same bytes.
+    Every address has its own place in the store. A partial download is never continued from
+    another address, because only a known digest could tell that both serve the same bytes.
 
     Args:
-        url: https or http address of the file, or a local path (from here, or from ~).
+        url: https or http address of the file, or a local path (`~` is expanded).
         mirrors: other addresses or paths of the same file, tried in order.
-        target: where to put it; it appears there whole and checked, or not at all.
+        target: where to put the file; it appears there complete and checked, or not at all.
         sha256: expected digest, if it is known.
-        store: folder for whole and partial downloads; no rule may declare it.
+        store: folder of complete and partial downloads; no rule may declare it.
         key: the entry of config.yaml that names the url, such as `datasets.instruction-data`.
 
     Raises:
-        UserError: no address gave the file (says why, and the ways on), or the disk is full.
+        UserError: no address gave the file, or the disk is full.
     """
-    addresses = (url, *mirrors)
     try:
-        slots = {a: Slot.of(a, store) for a in addresses if _is_remote(a)}
+        sources = [
+            StoredFile(address, store, target.name, sha256) if _is_remote(address) else address
+            for address in (url, *mirrors)
+        ]
     except httpx.InvalidURL as error:
-        raise UserError(f"{key}: not a valid address among its url and mirrors: {error}") from error
-    failures: dict[str, str] = {}
+        raise UserError(f"{key}: not a valid address in `url` or `mirrors`: {error}") from error
+    remote = [source for source in sources if isinstance(source, StoredFile)]
+    failures = []
     try:
-        for address in addresses:
-            if not _is_remote(address):
-                try:
-                    return _copy_local(address, target, sha256)
-                except SourceError as reason:
-                    failures[address] = str(reason)
-            elif _take_stored(slots[address], target, sha256):
-                return None
-        for slot in slots.values():
+        for source in sources:
+            if isinstance(source, StoredFile):
+                if source.path.exists() and _take(source, target, may_download=False):
+                    return
+                continue
             try:
-                return _take_from_server(slot, target, sha256)
+                _copy_local(source, target, sha256)
+                return
             except SourceError as reason:
-                failures[slot.shown] = str(reason)
-                log.info("%s: %s: %s", target.name, slot.shown, reason)
+                failures.append(f"{source}: {reason}")
+        for source in remote:
+            try:
+                _take(source, target, may_download=True)
+                return
+            except SourceError as reason:
+                failures.append(f"{source.shown}: {reason}")
+                log.info("%s: %s", target.name, failures[-1])
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"{key}: no room for {target.name} in {store} ({error.strerror}); free some space"
-                " and run again: what has arrived is kept"
-            ) from error
-        raise
-    raise UserError(_explain(key, target.name, failures, remote=bool(slots)))
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{key}: no room for {target.name} in {store} ({error.strerror}); free some space"
+            " and run again: what has arrived is kept"
+        ) from error
+    reasons = f"{target.name} ({'; '.join(failures)})"
+    if not remote:
+        raise UserError(f"{key}: could not copy {reasons}; correct {key}.url in config.yaml")
+    raise UserError(
+        f"{key}: could not get {reasons}; three ways on: set {key}.url in config.yaml to a local"
+        f" copy (a path), add another address to {key}.mirrors, or run the offline default"
+        " (snakemake --cores 1 results/scores.csv with the config.yaml that came with it)"
+    )
 
 
 def _join(folder: str, name: str) -> str:
-    """Address of a file in a folder; a query, such as an access token, stays at the end."""
+    """Return the address of a file in a folder; a query (an access token) stays at the end."""
     if not _is_remote(folder):
         return str(Path(folder) / name)
     path, mark, query = folder.partition("?")
@@ -115,41 +119,25 @@ def _is_remote(address: str) -> bool:
 
 
 def _copy_local(address: str, target: Path, sha256: str | None) -> None:
-    """Copy a file of the user; a link would let a later run change it."""
+    """Copy a file of the user; through a link a later run could change it."""
     source = Path(address).expanduser()
     if not source.is_file():
         raise SourceError("it is a folder" if source.is_dir() else "there is no such file")
+    if not os.access(source, os.R_OK):
+        raise SourceError("no permission to read it")
     with replacing(target) as temporary:
-        copy(source, temporary)
-        check(temporary, target.name, sha256=sha256)
+        shutil.copyfile(source, temporary)
+        check(temporary, target.name, sha256)
 
 
-def _take_stored(slot: Slot, target: Path, sha256: str | None) -> bool:
-    """Put a file in place that an earlier run brought; False if there is none, or not that one."""
-    if not slot.file.exists():
-        return False
-    with slot.lock(target.name):
-        if intact := is_intact(slot, sha256):
-            log.info("%s: downloaded before", target.name)
-            place(slot.file, target)
-    return intact
-
-
-def _take_from_server(slot: Slot, target: Path, sha256: str | None) -> None:
-    with slot.lock(target.name):
-        # Another process may have brought it while this one waited for the lock.
-        if not is_intact(slot, sha256):
-            download(slot, target.name, sha256)
-        place(slot.file, target)
-
-
-def _explain(key: str, name: str, failures: Mapping[str, str], remote: bool) -> str:
-    """One line: what was wanted, from where, why it did not come, and the ways on."""
-    reasons = "; ".join(f"{place}: {reason}" for place, reason in failures.items())
-    if not remote:
-        return f"{key}: could not copy {name} ({reasons}); correct {key}.url in config.yaml"
-    return (
-        f"{key}: could not get {name} ({reasons}); three ways on: set {key}.url in config.yaml to"
-        f" a local copy (a path), add another address to {key}.mirrors, or run the offline default"
-        " (snakemake --cores 1 results/scores.csv with the config.yaml that came with it)"
-    )
+def _take(file: StoredFile, target: Path, *, may_download: bool) -> bool:
+    """Put a stored file in place, downloaded first if need be; return whether it is in place."""
+    with file.lock():
+        if file.is_intact():
+            log.info("%s: already downloaded", target.name)
+        elif may_download:
+            download(file)
+        else:
+            return False
+        file.place(target)
+        return True

@@ -1,243 +1,170 @@
-"""The store of downloads: where a file lives, what is known of it, and when it is accepted."""
+"""The store of downloads: where a file is kept, what is known about it, when it is accepted."""
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import httpx
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from workflow.lib.runtime.files import replacing, sha256_of, write_json
 from workflow.lib.runtime.log import log
 
-Facts = TypeVar("Facts")
+HTML = "an HTML page instead of the data; nothing was kept"
 
 
 class SourceError(Exception):
-    """Why an address does not give the file; another one may."""
+    """An address does not give the file; another one may."""
 
 
-@dataclass(frozen=True)
-class Description:
-    """What a server said about a file, kept beside its part: what resuming safely needs."""
+class StoredFile:
+    """The file of an address in the store, downloaded or not: <store>/<host>/<path>.
 
-    length: int | None = None  # bytes of the whole file
-    etag: str | None = None
-    last_modified: str | None = None
-    md5: str | None = None  # hexadecimal, of the whole file
+    Args:
+        address: http or https address; a query becomes a digest in the file's name.
+        store: folder of complete and partial downloads.
+        name: the name that the file is to get; only *.html may be an HTML page.
+        sha256: expected digest, if it is known.
 
-    @property
-    def validator(self) -> str | None:
-        """What If-Range takes; a weak ETag does not promise the same bytes."""
-        return self.etag if self.etag and self.etag.startswith('"') else self.last_modified
+    Raises:
+        httpx.InvalidURL: the address is not valid.
+    """
 
-
-@dataclass(frozen=True)
-class Record:
-    """What a file was when it was accepted; later runs hold it to that."""
-
-    url: str
-    size: int
-    sha256: str
-    etag: str | None
-    last_modified: str | None
-    md5: str | None
-
-
-@dataclass(frozen=True)
-class Slot:
-    """An address and its place in the store: a file, and a few more named after it."""
-
-    address: str
-    file: Path
-
-    @classmethod
-    def of(cls, address: str, store: Path) -> "Slot":
-        """<store>/<host>/<path>, with a digest of the query if there is one."""
+    def __init__(self, address: str, store: Path, name: str, sha256: str | None) -> None:
         url = httpx.URL(address)
         path = url.raw_path.decode().partition("?")[0]
         parts = [part for part in path.split("/") if part not in ("", ".", "..")] or ["index"]
         if url.query:
             parts[-1] += f"@{hashlib.sha256(url.query).hexdigest()[:12]}"
-        return cls(address, store.joinpath(url.netloc.decode(), *parts))
+        self.address, self.name, self.sha256 = address, name, sha256
+        self.path = store.joinpath(url.netloc.decode(), *parts)
+        self.part = self._beside(".part")  # the bytes received so far, from the first on
+        self.description = self._beside(".part.json")  # of the file that the part belongs to
+        self.record = self._beside(".record.json")  # <file>.json may be another file of the server
+        # Without what may be secret: a password, an access token.
+        self.shown = str(url.copy_with(userinfo=b"", query=None)) + ("?..." if url.query else "")
 
-    @property
-    def shown(self) -> str:
-        """The address without what may be secret in it: a password, an access token."""
-        url = httpx.URL(self.address)
-        return str(url.copy_with(userinfo=b"", query=None)) + ("?..." if url.query else "")
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
 
-    @property
-    def part(self) -> Path:
-        """The bytes that have arrived so far, from the first on."""
-        return self.file.with_name(f"{self.file.name}.part")
+    def known(self) -> dict[str, Any]:
+        """Return what the server said about the file of the part, as far as it did.
 
-    @property
-    def description(self) -> Path:
-        """JSON of the Description of what the part is a part of."""
-        return self.file.with_name(f"{self.file.name}.part.json")
+        Returns:
+            length (bytes), etag, last_modified, md5 (hexadecimal).
+        """
+        return _read_facts(self.description)
 
-    @property
-    def record(self) -> Path:
-        """JSON of the Record of the file. Not <file>.json: a server may have that file too."""
-        return self.file.with_name(f"{self.file.name}.record.json")
-
-    def size_of_part(self) -> int:
+    def part_size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def discard_part(self) -> None:
         self.part.unlink(missing_ok=True)
         self.description.unlink(missing_ok=True)
 
-    @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Keep other processes away; the system lets go of the lock of a process that dies."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.file.with_name(f"{self.file.name}.lock"))
+    def lock(self) -> AcquireReturnProxy:
+        """Lock the file for a `with` block; the system releases the lock of a dead process."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._beside(".lock"))
         try:
-            lock.acquire(timeout=0)
+            return lock.acquire(timeout=0)
         except Timeout:
-            log.info("%s: waiting for another process that downloads it", name)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+            log.info("%s: waiting for another process that downloads it", self.name)
+            return lock.acquire()
 
+    def is_intact(self) -> bool:
+        """Return whether the file is there, unchanged since it was accepted, and the wanted one.
 
-def is_intact(slot: Slot, sha256: str | None) -> bool:
-    """Whether the store has the file, still as it was accepted, and it is the one expected.
+        A file that has changed is deleted. One that merely lacks the wanted digest stays until its
+        successor has arrived, so that a mistyped digest costs nothing.
+        """
+        if not self.path.exists():
+            return False
+        recorded = _read_facts(self.record).get("sha256")
+        if sha256_of(self.path) != recorded:
+            log.info("%s has changed since it was downloaded: fetching it again", self.path)
+            self.path.unlink()
+            self.record.unlink(missing_ok=True)
+            return False
+        return self.sha256 in (None, recorded)
 
-    A file that changed since is thrown away. One that only is not what is expected now stays until
-    the other has arrived, so that a mistyped digest costs nothing.
-    """
-    if not slot.file.exists():
-        return False
-    record = read_facts(slot.record, Record)
-    if (
-        record is None
-        or slot.file.stat().st_size != record.size
-        or sha256_of(slot.file) != record.sha256
-    ):
-        log.info("%s is not what was downloaded any more: fetching it again", slot.file)
-        slot.file.unlink()
-        slot.record.unlink(missing_ok=True)
-        return False
-    return sha256 in (None, record.sha256)
+    def accept_part(self) -> None:
+        """Check a part that should be complete and make it the file.
 
+        Raises:
+            SourceError: it is not what it should be; the part is still there.
+        """
+        known = self.known()
+        digest = check(
+            self.part, self.name, self.sha256, length=known.get("length"), md5=known.get("md5")
+        )
+        with self.part.open("rb+") as file:
+            os.fsync(file)  # or a power cut could leave a record of bytes that are not on the disk
+        record = {"url": self.shown, "size": self.part_size(), "sha256": digest, **known}
+        # In this order a kill in between leaves a complete part, which the next run accepts.
+        write_json(self.record, record)
+        self.part.replace(self.path)
+        self.description.unlink(missing_ok=True)
 
-def accept(slot: Slot, name: str, described: Description, sha256: str | None) -> None:
-    """Check a part that is whole and make it the file.
+    def place(self, target: Path) -> None:
+        """Make the target a hard link to the file, or a copy where links are impossible.
 
-    Raises:
-        SourceError: it is not what it should be; the part is still there.
-    """
-    if not slot.size_of_part():
-        raise SourceError("an empty file; nothing was kept")
-    check(slot.part, name, sha256=sha256, length=described.length, md5=described.md5)
-    with slot.part.open("rb+") as file:
-        os.fsync(file)  # or a power cut could leave a record of bytes that never reached the disk
-    record = Record(
-        url=slot.shown,
-        size=slot.size_of_part(),
-        sha256=sha256_of(slot.part),
-        etag=described.etag,
-        last_modified=described.last_modified,
-        md5=described.md5,
-    )
-    # In this order a kill in between leaves a whole part, which the next run accepts as it is.
-    write_json(slot.record, asdict(record))
-    slot.part.replace(slot.file)
-    slot.description.unlink(missing_ok=True)
+        The modification time becomes now, as for any output: with that of the download, going back
+        to an earlier url could look older to Snakemake than what the later one led to. A file that
+        is already linked elsewhere is copied for the same reason: links share their time, and what
+        was made from the other target would look out of date.
+        """
+        if target.exists() and target.samefile(self.path):
+            return
+        with replacing(target) as temporary:
+            if self.path.stat().st_nlink > 1:
+                shutil.copyfile(self.path, temporary)
+            else:
+                try:
+                    os.link(self.path, temporary)
+                except OSError:  # another file system, or one without links
+                    shutil.copyfile(self.path, temporary)
+            os.utime(temporary)
 
 
 def check(
-    path: Path,
-    name: str,
-    *,
-    sha256: str | None,
-    length: int | None = None,
-    md5: str | None = None,
-) -> None:
-    """Hold a file against everything that is known of it.
-
-    Args:
-        path: the file.
-        name: what it is to be called; only *.html may be a page.
-        sha256: expected digest, if known.
-        length: expected size in bytes, if known.
-        md5: the server's digest, if it sent one.
+    path: Path, name: str, sha256: str | None, length: int | None = None, md5: str | None = None
+) -> str:
+    """Compare a file with everything that is known about it; return its sha256.
 
     Raises:
         SourceError: says what differs.
     """
+    size, found = path.stat().st_size, {"sha256": sha256_of(path)}
     with path.open("rb") as file:
         head = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+        file.seek(0)
+        # MD5 is the server's choice and guards against accidents only.
+        weak = partial(hashlib.md5, usedforsecurity=False)
+        found["md5"] = hashlib.file_digest(file, weak).hexdigest() if md5 else ""
+    if not size:
+        raise SourceError("an empty file; nothing was kept")
     if head.startswith((b"<!doctype html", b"<html")) and not may_be_html(name):
-        raise SourceError("an HTML page instead of the data; nothing was kept")
-    size = path.stat().st_size
-    if length is not None and size != length:
+        raise SourceError(HTML)
+    if length not in (None, size):
         raise SourceError(f"{size} bytes instead of {length}; nothing was kept")
-    for kind, expected, digest in (("sha256", sha256, sha256_of), ("md5", md5, _md5_of)):
-        if expected and (found := digest(path)) != expected:
-            raise SourceError(f"{kind} is {found}, expected {expected}; nothing was kept")
+    for kind, expected in (("sha256", sha256), ("md5", md5)):
+        if expected not in (None, found[kind]):
+            raise SourceError(f"{kind} is {found[kind]}, expected {expected}; nothing was kept")
+    return found["sha256"]
 
 
 def may_be_html(name: str) -> bool:
     return name.lower().endswith((".html", ".htm"))
 
 
-def place(stored: Path, target: Path) -> None:
-    """Make the target a link to the stored file, or a copy where that cannot be.
-
-    The modification time is now, as of anything a rule makes: were it that of the download, going
-    back to an earlier url could look older to Snakemake than what the later one led to. For the
-    same reason a file that is in place elsewhere already is copied: links share that time, and
-    what was made from the other would look out of date.
-    """
-    if target.exists() and target.samefile(stored):
-        return
-    with replacing(target) as temporary:
-        if stored.stat().st_nlink > 1:
-            copy(stored, temporary)
-        else:
-            try:
-                os.link(stored, temporary)
-            except OSError:  # another file system, or one without links
-                copy(stored, temporary)
-        os.utime(temporary)
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy the bytes.
-
-    Raises:
-        SourceError: the source cannot be read.
-    """
+def _read_facts(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an empty one if the file is missing or damaged."""
     try:
-        shutil.copyfile(source, target)
-    except PermissionError as error:
-        if error.filename == str(source):
-            raise SourceError("it may not be read") from error
-        raise
-
-
-def read_facts(path: Path, kind: type[Facts]) -> Facts | None:
-    """A JSON file as an object, or None if there is nothing of that kind."""
-    try:
-        return kind(**json.loads(path.read_text("utf-8")))
+        return dict(json.loads(path.read_text("utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
-        return None
-
-
-def _md5_of(path: Path) -> str:
-    """Digest in hexadecimal; MD5 is the server's choice and guards against accidents only."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+        return {}

@@ -1,193 +1,221 @@
-"""One file from one address: tries until it is here, each going on where the last one stopped."""
+"""One file from one address: attempts until it is complete, each resuming the one before."""
 
+import base64
+import binascii
 import errno
 import re
 import shutil
-import ssl
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from functools import cache
+from typing import Any
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exception, wait_exponential_jitter
 from tqdm import tqdm
 
-from workflow.lib.data.download.response import BrokenError, weigh
-from workflow.lib.data.download.store import (
-    Description,
-    Slot,
-    SourceError,
-    accept,
-    read_facts,
-)
+from workflow.lib.data.download.store import HTML, SourceError, StoredFile, may_be_html
+from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log
+from workflow.lib.runtime.retry_after import seconds_of
 
-CONNECT_TIMEOUT = 15.0  # seconds until a connection stands
+CONNECT_TIMEOUT = 15.0  # seconds to establish a connection
 STALL_TIMEOUT = 60.0  # seconds without a byte
-TRIES = 5  # in a row that bring nothing new
-BACKOFF = 1.0  # seconds before the second try, twice as many before each further one
+TRIES = 5  # in a row without progress
+BACKOFF = 1.0  # seconds before the second try, doubled before each further one
 LONGEST_BACKOFF = 30.0  # seconds
-LARGE = 10_000_000  # bytes from which on lines tell how far a download is
-SAY_EVERY = 30.0  # seconds between two of these lines, or a tenth of the file
+LONGEST_RETRY_AFTER = 120.0  # seconds; a server that asks for more is left for a mirror
+LARGE = 10_000_000  # bytes from which on the log reports progress
+REPORT_EVERY = 30.0  # seconds between two such reports, or a tenth of the file
 
 
-def download(slot: Slot, name: str, sha256: str | None) -> None:
-    """Bring the file into its slot, checked; the caller holds the slot's lock.
+class TransientError(SourceError):
+    """An attempt failed in a way that another attempt may not."""
 
-    Args:
-        slot: the address and its place in the store.
-        name: what the file is to be called.
-        sha256: expected digest, if it is known.
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after  # seconds that the server asks to wait
+
+
+def download(file: StoredFile) -> None:
+    """Download a file into the store and check it; the caller holds its lock.
 
     Raises:
-        SourceError: says why it did not come. What arrived is kept unless it proved wrong.
+        SourceError: says why there is no file. What arrived is kept unless it proved wrong.
         OSError: ENOSPC if the disk is full, or will be; what arrived is kept.
     """
-    furthest = slot.size_of_part()
-    backoff = wait_exponential_jitter(multiplier=BACKOFF, max=LONGEST_BACKOFF, jitter=BACKOFF)
+    furthest = file.part_size()
 
-    def forgive_if_it_brought_more(state: RetryCallState) -> None:
+    def reset_after_progress(state: RetryCallState) -> None:
         nonlocal furthest
-        if (size := slot.size_of_part()) > furthest:
+        if (size := file.part_size()) > furthest:
             furthest = size
             state.attempt_number = 1
 
-    def say(state: RetryCallState) -> None:
-        tried = f"{state.attempt_number} of {TRIES}"
-        why = state.outcome.exception()
-        log.info("%s: %s; try %s, next in %.0f s", name, why, tried, state.upcoming_sleep)
+    def report(state: RetryCallState) -> None:
+        reason = state.outcome and state.outcome.exception()
+        tried, wait = f"{state.attempt_number} of {TRIES}", state.upcoming_sleep
+        log.info("%s: %s; try %s, next in %.0f s", file.name, reason, tried, wait)
 
     retrying = Retrying(
-        retry=retry_if_exception_type(BrokenError),
+        retry=retry_if_exception_type(TransientError),
         stop=stop_after_attempt(TRIES),
-        wait=lambda state: max(backoff(state), state.outcome.exception().retry_after),
-        after=forgive_if_it_brought_more,
-        before_sleep=say,
+        wait=wait_exponential_jitter(multiplier=BACKOFF, max=LONGEST_BACKOFF, jitter=BACKOFF)
+        + wait_exception(lambda error: getattr(error, "retry_after", 0.0)),
+        after=reset_after_progress,
+        before_sleep=report,
         reraise=True,
     )
-    with _client() as client:
-        retrying(_try, client, slot, name, sha256)
-
-
-def _client() -> httpx.Client:
-    """A client that asks for the bytes as they are, so that lengths and ranges are the file's."""
     try:
-        return httpx.Client(
-            verify=_trusted(),
+        client = httpx.Client(
             follow_redirects=True,
             timeout=httpx.Timeout(STALL_TIMEOUT, connect=CONNECT_TIMEOUT),
-            headers={"Accept-Encoding": "identity"},
+            headers={"Accept-Encoding": "identity"},  # lengths and ranges are then the file's
         )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise SourceError(f"the proxy settings of the environment do not work: {error}") from error
+    with client:
+        retrying(_attempt, client, file)
 
 
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The certificates, read once: that takes longer than a small file."""
-    return httpx.create_ssl_context()
-
-
-def _try(client: httpx.Client, slot: Slot, name: str, sha256: str | None) -> None:
-    """Fetch what is missing, then accept the whole."""
-    described = read_facts(slot.description, Description) or Description()
-    here = slot.size_of_part() if slot.description.exists() else 0
-    if not here or here != described.length:
-        on = f", from byte {here} on" if here else ""
-        log.info("downloading %s from %s%s", name, slot.shown, on)
-        described = _receive(client, slot, name, sha256, described, here)
+def _attempt(client: httpx.Client, file: StoredFile) -> None:
+    """Download what is missing, then accept the complete file."""
+    here = file.part_size()
+    if not here or here != file.known().get("length"):
+        _receive(client, file, here)
     try:
-        accept(slot, name, described, sha256)
+        file.accept_part()
     except SourceError as reason:
-        slot.discard_part()
-        if here:  # put together from several tries: in one piece it may be right
-            raise BrokenError(str(reason)) from reason
+        file.discard_part()
+        if here:  # put together from several attempts; in one piece it may be right
+            raise TransientError(str(reason)) from reason
         raise
 
 
-def _receive(
-    client: httpx.Client,
-    slot: Slot,
-    name: str,
-    sha256: str | None,
-    known: Description,
-    here: int,
-) -> Description:
-    """Ask for the file, or for what is missing of it, and write it to the part.
-
-    Args:
-        known: of what the part is a part.
-        here: bytes of the part.
-
-    Returns:
-        What the server says about the whole file.
-    """
-    # Without any of the three nothing would tell that the rest belongs to another file.
-    if here and not (known.validator or known.md5 or sha256):
-        here = 0
-    headers = {"Range": f"bytes={here}-"} if here else {}
-    if here and known.validator:
-        headers["If-Range"] = known.validator
-    started = time.monotonic()
+def _receive(client: httpx.Client, file: StoredFile, here: int) -> None:
+    """Request what follows the first `here` bytes, and append the body to the part."""
+    known, started, headers = file.known(), time.monotonic(), {}
+    etag = known.get("etag", "")
+    # A weak ETag does not promise the same bytes.
+    validator = etag if etag.startswith('"') else known.get("last_modified")
+    # Without any of the three nothing could tell whether the rest belongs to the same file.
+    if here and (validator or "md5" in known or file.sha256):
+        headers = {"Range": f"bytes={here}-"} | ({"If-Range": validator} if validator else {})
+    where = f"{file.shown}, from byte {here} on" if headers else file.shown
+    log.info("downloading %s from %s", file.name, where)
     try:
-        with client.stream("GET", slot.address, headers=headers) as response:
-            described, here = weigh(response, slot, name, known=known, here=here, sha256=sha256)
-            _check_room(slot, described, here)
-            with slot.part.open("ab") as file:
-                for chunk in _reported(response.iter_bytes(), name, here, described.length):
-                    file.write(chunk)
+        with client.stream("GET", file.address, headers=headers) as response:
+            _check_status(response, file)
+            here = here if response.status_code == 206 else 0
+            length = _describe_file(response, file, here).get("length", 0)
+            if (missing := length - here) > (free := shutil.disk_usage(file.part.parent).free):
+                lacking = f"{(missing - free) / 1e6:.1f} MB are missing"
+                room = f"{missing / 1e6:.1f} MB are to come, {free / 1e6:.1f} MB are free"
+                raise OSError(errno.ENOSPC, f"{lacking}: {room}")
+            with file.part.open("ab") as part:
+                for chunk in _reported(response.iter_bytes(), file.name, here, length):
+                    part.write(chunk)
     except httpx.ConnectTimeout as error:
-        raise BrokenError(f"no connection within {CONNECT_TIMEOUT:g} s") from error
+        raise TransientError(f"no connection within {CONNECT_TIMEOUT:g} s") from error
     except httpx.TimeoutException as error:
-        raise BrokenError(f"no data for {STALL_TIMEOUT:g} s") from error
+        raise TransientError(f"no data for {STALL_TIMEOUT:g} s") from error
     except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError) as error:
-        raise BrokenError(_in_one_line(error)) from error
+        raise TransientError(_in_one_line(error)) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SourceError(_in_one_line(error)) from error
-    size = slot.size_of_part()
-    if described.length is not None and size < described.length:
-        raise BrokenError(f"{size} of {described.length} bytes came")
-    log.info("%s: %.1f MB in %.1f s", name, size / 1e6, time.monotonic() - started)
+    if (size := file.part_size()) < length:
+        raise TransientError(f"received {size} of {length} bytes")
+    log.info("%s: %.1f MB in %.1f s", file.name, size / 1e6, time.monotonic() - started)
+
+
+def _check_status(response: httpx.Response, file: StoredFile) -> None:
+    """Raise unless the body is the file (200), or the range that was asked for (206)."""
+    code, asked_for_range = response.status_code, "range" in response.request.headers
+    status = f"{code} {response.reason_phrase}".strip()
+    if code == 416 and asked_for_range:
+        file.discard_part()
+        raise TransientError("the file on the server is shorter than what has arrived")
+    if code in (408, 429) or code >= 500:
+        wait = seconds_of(response.headers.get("retry-after"))
+        if wait > LONGEST_RETRY_AFTER:
+            raise SourceError(f"{status}, come back in {wait:.0f} s")
+        raise TransientError(status, wait)
+    if code != 200 and not (code == 206 and asked_for_range):
+        raise SourceError(status)
+    # Networks that require a login answer with a page; it must not replace the part.
+    is_html = response.headers.get("content-type", "").startswith("text/html")
+    if is_html and not may_be_html(file.name):
+        raise SourceError(HTML)
+
+
+def _describe_file(response: httpx.Response, file: StoredFile, here: int) -> dict[str, Any]:
+    """Keep what the headers say about the file, and only a part that the body continues.
+
+    Returns:
+        What is known about the file now; see `StoredFile.known`.
+    """
+    headers, described = response.headers, _headers_of_file(response)
+    if response.status_code == 206:
+        known = file.known()  # not every server respects If-Range
+        same = all(described.get(key, value) == value for key, value in known.items())
+        continues = headers.get("content-range", "").startswith(f"bytes {here}-")
+        if not (same and continues) or "content-encoding" in headers:
+            file.discard_part()
+            raise TransientError("the file on the server has changed")
+        described |= known
+    else:
+        framed = "content-length" in headers or "transfer-encoding" in headers
+        if not (framed or "md5" in described or file.sha256):
+            raise SourceError(
+                "the server does not say how long the file is: a sha256 in the config would"
+            )
+        file.discard_part()
+    write_json(file.description, described)
     return described
 
 
-def _check_room(slot: Slot, described: Description, here: int) -> None:
-    """Say at once that a long download will not fit."""
-    free = shutil.disk_usage(slot.part.parent).free
-    if described.length is not None and (needed := described.length - here) > free:
-        missing = f"{(needed - free) / 1e6:.1f} MB are missing: {needed / 1e6:.1f} MB are to come"
-        raise OSError(errno.ENOSPC, f"{missing}, {free / 1e6:.1f} MB are free")
+def _headers_of_file(response: httpx.Response) -> dict[str, Any]:
+    """Return what the headers say about the whole file, of which a 206 brings a part."""
+    headers = response.headers
+    if "content-encoding" in headers:  # compressed unasked: they describe the archive
+        return {}
+    length, md5 = headers.get("content-length", ""), headers.get("x-ms-blob-content-md5", "")
+    if response.status_code == 206:
+        length = headers.get("content-range", "").rpartition("/")[2]  # * if unknown
+    else:
+        md5 = md5 or headers.get("content-md5", "")  # in a 206 the digest of that range alone
+    try:
+        digest = base64.b64decode(md5, validate=True)
+    except binascii.Error:
+        digest = b""
+    described = {
+        "length": int(length) if length.isdecimal() else None,
+        "etag": headers.get("etag"),
+        "last_modified": headers.get("last-modified"),
+        "md5": digest.hex() if len(digest) == 16 else None,
+    }
+    return {key: value for key, value in described.items() if value is not None}
 
 
-def _reported(chunks: Iterable[bytes], name: str, here: int, length: int | None) -> Iterator[bytes]:
-    """Hand the chunks on while showing progress: a bar on a terminal, lines elsewhere."""
-    on_terminal = sys.stderr.isatty()
-    said, said_at = here, time.monotonic()
+def _reported(chunks: Iterable[bytes], name: str, here: int, length: int) -> Iterator[bytes]:
+    """Pass the chunks on and show progress: a bar on a terminal, lines in a log."""
+    last, last_time, total = here, time.monotonic(), length or None
     bar = tqdm(
-        desc=name,
-        initial=here,
-        total=length,
-        unit="B",
-        unit_scale=True,
-        disable=not on_terminal,
-        leave=False,
-    )
+        desc=name, initial=here, total=total, unit="B", unit_scale=True, leave=False, disable=None
+    )  # disabled where standard error is no terminal
     with bar:
         for chunk in chunks:
             yield chunk
             bar.update(len(chunk))
             here += len(chunk)
-            if on_terminal or (length or here) < LARGE:
-                continue
-            tenth = length is not None and here - said >= length / 10
-            if tenth or time.monotonic() - said_at >= SAY_EVERY:
+            tenth = length and here - last >= length / 10
+            due = tenth or time.monotonic() - last_time >= REPORT_EVERY
+            if due and bar.disable and (length or here) >= LARGE:
                 share = f" of {length / 1e6:.0f} MB ({here / length:.0%})" if length else " MB"
                 log.info("%s: %.0f%s", name, here / 1e6, share)
-                said, said_at = here, time.monotonic()
+                last, last_time = here, time.monotonic()
 
 
 def _in_one_line(error: Exception) -> str:
-    """Httpx's words, without the number that the system has for it."""
+    """Return httpx's message without the system's error number."""
     return re.sub(r"^\[.*?\] ", "", " ".join(str(error).split())) or type(error).__name__
