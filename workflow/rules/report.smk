@@ -51,6 +51,7 @@ rule report:
         PIPELINE_ENV
     params:
         settings=COMPARED,
+        judges={name: SETTINGS.judges[name].label for name in SETTINGS.compare.judges},
         code=code_digest("workflow/scripts/write_report.py"),
     script:
         "../scripts/write_report.py"
