@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from tests.support.report_case import HOSTILE, JUDGES, KOREAN, write_run, write_scores, write_usage
 from workflow.lib.report.page import TEMPLATES, write_report
 from workflow.lib.report.summary import summarize
+from workflow.lib.runtime.version import VERSION
 from workflow.lib.settings.load import load_settings
 
 
@@ -180,6 +181,11 @@ def test_the_settings_shown_can_be_run_again(page, case):
     assert "results/tiny/plain/strict/scores.csv --configfile again.yaml" in repeat
     for fact in ("ab" * 32, "cd" * 32, "torch 2.13.0", "cpu, 2 threads", "1 min 5 s"):
         assert fact in repeat
+
+
+def test_the_footer_says_which_version_made_the_page(page):
+    footer = page.source.split("<footer")[1].split("</footer>")[0]
+    assert f"version {VERSION} of the pipeline" in footer
 
 
 def test_a_password_in_an_address_is_not_shown(page):

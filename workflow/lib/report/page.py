@@ -29,6 +29,7 @@ from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL, MARGIN, Comparis
 from workflow.lib.report.summary import GOOD_SCORE
 from workflow.lib.report.variants import Variant, read_variants
 from workflow.lib.runtime.files import replacing
+from workflow.lib.runtime.version import VERSION
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 EXAMPLES = 3  # the chapter prints the first three test entries
@@ -49,8 +50,8 @@ def write_report(
 
     Args:
         folders: results/{model}/{recipe} of the variants, in the order to show.
-        judges: what each is, by name, in the order to show; best and worst responses are those of
-            the first.
+        judges: label of each, by name, in the order to show; best and worst responses are those
+            of the first.
         settings: the part of config.yaml that was run, as plain values, shown as a file that runs
             it again.
         qualities: quality.json by data set.
@@ -108,6 +109,7 @@ def write_report(
         margin=MARGIN,
         fewest=FEWEST_FOR_INTERVAL,
         good=GOOD_SCORE,
+        version=VERSION,
     )
     with replacing(output) as unfinished:
         # Half a surrogate pair is valid in JSON but not in UTF-8.
