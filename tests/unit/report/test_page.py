@@ -15,6 +15,7 @@ from tests.support.report_case import HOSTILE, KOREAN, write_run, write_scores, 
 from workflow.lib.judge.backends.overlap import LABEL
 from workflow.lib.report.page import TEMPLATES, write_report
 from workflow.lib.report.summary import summarize
+from workflow.lib.runtime.version import VERSION
 from workflow.lib.settings.load import load_settings
 
 
@@ -68,6 +69,10 @@ def test_the_title_says_what_was_finetuned_on_what(page):
     title = "tiny and small, finetuned on words"
     assert f"<title>{title}</title>" in page.source
     assert f"<h1>{title}</h1>" in page.source
+
+
+def test_the_page_says_which_version_made_it(page):
+    assert page.text.endswith(f"Made by version {VERSION} of the pipeline.")
 
 
 def test_the_page_loads_nothing(page):

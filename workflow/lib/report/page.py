@@ -30,6 +30,7 @@ from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL, MARGIN, Comparis
 from workflow.lib.report.summary import GOOD_SCORE
 from workflow.lib.report.variants import Variant, read_variants
 from workflow.lib.runtime.files import replacing
+from workflow.lib.runtime.version import VERSION
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 EXAMPLES = 3  # the chapter prints the first three test entries
@@ -72,6 +73,7 @@ def write_report(
         points=texts.points, percent=texts.percent, duration=texts.duration, listed=texts.listed
     )
     page = environment.get_template("report.html.j2").render(
+        version=VERSION,
         title=_title(variants),
         lead=_lead(variants),
         variants=variants,
