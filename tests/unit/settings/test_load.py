@@ -7,7 +7,7 @@ from snakemake.utils import update_config
 from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.load import compared, load_settings
 
 
 @pytest.fixture
@@ -73,8 +73,16 @@ def test_an_exponent_that_yaml_reads_as_text_is_a_number(config):
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "workflow/presets").glob("*.yaml")))
 def test_presets_fit_the_config(config, preset):
-    update_config(config, yaml.safe_load(preset.read_text("utf-8")))  # as --configfile does
-    load_settings(config)
+    """What a preset picks is what is compared, and what it defines is defined."""
+    before, added = load_settings(config), yaml.safe_load(preset.read_text("utf-8"))
+    update_config(config, added)  # as --configfile does
+    settings = load_settings(config)
+    assert settings != before
+    for kind, names in added["compare"].items():
+        assert [*getattr(settings.compare, kind)] == names
+        assert [*compared(settings)[kind]] == names
+    for name, recipe in added.get("recipes", {}).items():
+        assert settings.recipes[name].training.seed == recipe["training"]["seed"]
 
 
 def test_every_published_size_is_defined_at_openais_address(config):
