@@ -186,7 +186,8 @@ def print_outcome():
     )
     made = scores.exists() and scores.stat().st_mtime >= BEGAN
     if made and summary.exists() and report.exists():
-        print("", *outcome_lines(summary, report), sep="\n", file=sys.stderr)
+        notes = {name: judge.note for name, judge in SETTINGS.judges.items()}
+        print("", *outcome_lines(summary, report, notes), sep="\n", file=sys.stderr)
 
 
 wildcard_constraints:

@@ -13,6 +13,16 @@ class Overlap(Section):
 
     backend: Literal["overlap"]
 
+    @property
+    def label(self) -> str:
+        """A warning that this is no language model."""
+        return "reference-overlap score, not an LLM's judgement"
+
+    @property
+    def note(self) -> str:
+        """The same warning, short, for the console."""
+        return "reference overlap, not an LLM"
+
 
 class Transport(Section):
     """How a judge's server is spoken to; changes no score, so it reruns nothing."""
@@ -65,6 +75,17 @@ class Asked(Section):
         {"seed": 123, "temperature": 0}, description="options of the model"
     )
     transport: Transport = Transport()
+    model: str = Field(min_length=1, description="as the server lists it")
+
+    @property
+    def label(self) -> str:
+        """Who judges, in words that leave no doubt that it is a language model."""
+        return f"the judgement of {self.model}, a language model"
+
+    @property
+    def note(self) -> str:
+        """Words behind the judge's name on the console; none for a language model."""
+        return ""
 
     @model_validator(mode="after")
     def repeats_differ_by_their_seed(self) -> "Asked":
