@@ -70,10 +70,6 @@ def test_the_title_says_what_was_finetuned_on_what(page):
     assert f"<h1>{title}</h1>" in page.source
 
 
-def test_the_page_says_which_version_made_it(page):
-    assert page.text.endswith(f"Made by version {VERSION} of the pipeline.")
-
-
 def test_the_page_loads_nothing(page):
     loading = {"src", "srcset", "data", "poster", "action", "formaction", "xlink:href"}
     for tag, attributes in page.elements:

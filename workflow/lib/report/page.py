@@ -74,7 +74,6 @@ def write_report(
         points=texts.points, percent=texts.percent, duration=texts.duration, listed=texts.listed
     )
     page = environment.get_template("report.html.j2").render(
-        version=VERSION,
         title=_title(variants),
         lead=_lead(variants),
         variants=variants,
