@@ -7,7 +7,7 @@ from snakemake.utils import update_config
 from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.load import compared, load_settings
 
 
 @pytest.fixture
@@ -73,8 +73,16 @@ def test_an_exponent_that_yaml_reads_as_text_is_a_number(config):
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "workflow/presets").glob("*.yaml")))
 def test_presets_fit_the_config(config, preset):
-    update_config(config, yaml.safe_load(preset.read_text("utf-8")))  # as --configfile does
-    load_settings(config)
+    """What a preset picks is what is compared, and what it defines is defined."""
+    before, added = load_settings(config), yaml.safe_load(preset.read_text("utf-8"))
+    update_config(config, added)  # as --configfile does
+    settings = load_settings(config)
+    assert settings != before
+    for kind, names in added["compare"].items():
+        assert [*getattr(settings.compare, kind)] == names
+        assert [*compared(settings)[kind]] == names
+    for name, recipe in added.get("recipes", {}).items():
+        assert settings.recipes[name].training.seed == recipe["training"]["seed"]
 
 
 def test_every_published_size_is_defined_at_openais_address(config):
@@ -134,7 +142,11 @@ def set_at(config, path, value):
         ("recipes/book/training", 3, "recipes.book.training: "),
         ("recipes/book", None, "recipes.book: "),
         ("recipes", [], "recipes: "),
-        ("judges/llama3/backend", "olama", "backend: should be one of"),
+        (
+            "judges/llama3/backend",
+            "olama",
+            "backend: unknown backend 'olama'; did you mean ollama?",
+        ),
         ("judges/x", {"model": "m"}, "judges.x.backend: required, but not there"),
         ("judges/llama3/urll", "x", "judges.llama3.urll: unknown key; did you mean url?"),
         ("judges/llama3/transport", {"timeout": 0}, "transport.timeout: "),
