@@ -120,7 +120,7 @@ def _explain(detail: Mapping[str, Any]) -> str:
     """Return one of pydantic's mistakes in words."""
     path = ".".join(str(part) for part in detail["loc"])
     messages = {
-        "missing": "required, but not there",
+        "missing": "required, but missing",
         "extra_forbidden": "unknown key",
         "model_type": "should be a section of keys",
     }
