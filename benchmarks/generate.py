@@ -59,9 +59,8 @@ def main() -> None:
     print(machine())
     print(f"{len(prompts)} prompts, {chosen.new_tokens} new tokens each")
     print(f"textbook {1 / median(textbook):8.2f} tokens per second")
-    print(
-        f"pipeline {median(pipeline):8.1f} tokens per second, {median(pipeline) * median(textbook):.0f} x"
-    )
+    print(f"pipeline {median(pipeline):8.1f} tokens per second, ", end="")
+    print(f"{median(pipeline) * median(textbook):.0f} x")
     rate = flops / written * median(pipeline)
     print(f"its matrix products: {rate / 1e9:.0f} GFLOP/s of {median(rates) / 1e9:.0f}")
 
