@@ -60,7 +60,7 @@ rule split:
         "../scripts/split_dataset.py"
 
 
-# Apart from `split`, so that nothing is trained again for another way to look for alike entries.
+# Apart from `split`, so that nothing is trained again for another way to look for near duplicates.
 rule quality:
     input:
         train="results/data/{dataset}/train.json",
