@@ -1,13 +1,26 @@
 # Instruction-finetunes GPT-2 and measures the result. Read on in workflow/rules/, stage by stage;
 # what to run stands in config.yaml.
 
-from workflow.lib.settings.load import check_config_file
+
+include: "workflow/rules/home.smk"
+
+
+from snakemake.utils import update_config
+
 from workflow.lib.runtime.errors import or_exit
+from workflow.lib.runtime.files import read_yaml
+from workflow.lib.settings.load import check_config_file
 
-or_exit(check_config_file, "config.yaml")
+or_exit(check_config_file, CONFIG_FILE)
 
 
-configfile: "config.yaml"
+configfile: str(CONFIG_FILE)
+
+
+# The settings that a `module` statement gives are laid over config.yaml, as a --configfile is.
+if IS_MODULE:
+    given, config = config, read_yaml(CONFIG_FILE)
+    update_config(config, given)
 
 
 report: "workflow/report/workflow.rst"

@@ -29,6 +29,16 @@ from workflow.lib.settings.cluster import JobResources
 from workflow.lib.settings.recipe import Recipe
 
 MODELS = ("tiny-a", "tiny-b")
+HOLDING = """
+
+def _save_and_hold(checkpoint, state, save=Checkpoint.save):
+    save(checkpoint, state)
+    while checkpoint.path.with_name("hold").exists():
+        time.sleep(0.05)
+
+
+Checkpoint.save = _save_and_hold
+"""
 FIRST_CHECK = 1  # seconds; those that follow an empty one come ever later
 
 
@@ -96,13 +106,8 @@ def finished(cluster, tmp_path_factory, request) -> tuple[Submitted, Project]:
         overlay["compare"]["recipes"].append(f"rate-{number}")
     overlay |= {"threads": 1, "checkpoint_every": 1}
     submitted = Submitted(Project.create(folder / "submitted", overlay).folder)
-    submitted.edit(
-        "workflow/lib/training/checkpoint.py",
-        "            self.save(state)\n",
-        "            self.save(state)\n"
-        '            while self.path.with_name("hold").exists():\n'
-        "                time.sleep(0.05)\n",
-    )
+    with submitted.path("workflow/lib/training/checkpoint.py").open("a") as module:
+        module.write(HOLDING)
     local = submitted.copy(folder / "local")
     recipes = overlay["compare"]["recipes"]
     wanted = [f"results/{m}/{r}/overlap/scores.csv" for m in MODELS for r in recipes]

@@ -28,8 +28,9 @@ def summary(project) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def test_finetuning_teaches_to_follow_instructions(default):
-    """The base models know the facts and cannot follow an instruction; two epochs later they
-    answer held-out ones, the larger model better.
+    """The base models cannot follow an instruction; two epochs later they answer unseen ones.
+
+    The larger model does so better.
     """
     rows = summary(default[0])
     means = {variant: float(row["mean"]) for variant, row in rows.items()}

@@ -109,8 +109,9 @@ def test_a_results_folder_that_cannot_be_written_is_named(finished, tmp_path):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_goes_on_with_the_same_command(project, how):
-    """Ctrl-C and kill -9 while finetuning: no half-written output, and the next run goes on from
-    the last checkpoint.
+    """Ctrl-C and kill -9 while finetuning.
+
+    No output is left half-written, and the next run goes on from the last checkpoint.
     """
     project.change(
         recipes__quick__training={"epochs": 60, "learning_rate": 1e-3}, checkpoint_every=5

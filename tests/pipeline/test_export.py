@@ -62,7 +62,7 @@ def test_another_name_than_the_chapters_is_refused(exported):
 def test_a_finished_variant_can_be_talked_to(exported):
     """With what stands in the project's folder alone, before and after."""
     done = subprocess.run(
-        [sys.executable, "-m", "workflow.lib.cli.chat", VARIANT, "--before", "--max-new-tokens=5"],
+        [sys.executable, "-m", "workflow", "chat", VARIANT, "--before", "--max-new-tokens=5"],
         cwd=exported.folder, input="Hello\n", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -72,7 +72,7 @@ def test_a_finished_variant_can_be_talked_to(exported):
 
 def test_an_entry_can_be_looked_at(exported):
     done = subprocess.run(
-        [sys.executable, "-m", "workflow.lib.cli.show",
+        [sys.executable, "-m", "workflow", "show",
          "results/tokens/small-world/few/alpaca/val.npz", "0", "--variant", VARIANT],
         cwd=exported.folder, capture_output=True, text=True, check=False,
     )  # fmt: skip

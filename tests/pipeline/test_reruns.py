@@ -107,8 +107,9 @@ def test_a_new_variant_runs_its_own_jobs(project):
 
 
 def test_nothing_reruns_for_what_changes_no_result(project):
-    """A comment, a log path, threads, resources, timeouts, retries, concurrency, the device, how
-    many processes.
+    """A comment, a log path, threads, resources, timeouts, retries, concurrency, the device.
+
+    And how many processes.
     """
     project.edit(
         "workflow/lib/training/finetune.py", "def finetune(", "# A comment.\ndef finetune("

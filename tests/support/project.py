@@ -43,6 +43,27 @@ class Outcome:
         return [line for line in self.text.splitlines() if line.startswith("error: ")]
 
 
+def run_command(
+    command: list[str], folder: Path, environment: dict[str, str] | None = None
+) -> Outcome:
+    """Run a command line of snakemake in a folder.
+
+    Args:
+        environment: variables to set beside those of this process.
+    """
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, _jobs(done.stdout))
+
+
 class Project:
     """A folder that holds the pipeline, and the runs made in it."""
 
@@ -73,9 +94,7 @@ class Project:
         return Project(folder)
 
     def change(self, **values: Any) -> None:
-        """Set values of the overlay: `a__b=1` sets b of section a; names keep their hyphens as
-        single underscores are left alone.
-        """
+        """Set values of the overlay: `a__b=1` sets b of section a."""
         overlay = yaml.safe_load(self.path("overlay.yaml").read_text("utf-8"))
         for path, value in values.items():
             *sections, key = path.split("__")
@@ -96,17 +115,7 @@ class Project:
 
     def run(self, *arguments: str, environment: dict[str, str] | None = None) -> Outcome:
         """Run snakemake on the default target, or on what the arguments ask for."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env={**os.environ, **(environment or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        return Outcome(done.returncode, done.stdout, _jobs(done.stdout))
+        return run_command(self.command(*arguments), self.folder, environment)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of `run`."""

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.judge.scores import COLUMNS
-from workflow.lib.report.runs import Variant
-from workflow.lib.report.summary import summarise
+from workflow.lib.report.summary import summarize
 
 HOSTILE = (
     "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -26,11 +25,11 @@ def write_run(
     Returns:
         the arguments of write_report, all but the output.
     """
-    variants, tables = [], []
+    folders, tables = [], []
     for rank, model in enumerate(models):
         for recipe in RECIPES[min(rank, 1) :]:
-            variant = Variant(model, recipe, folder / model / recipe)
-            variants.append(variant)
+            variant = folder / model / recipe
+            folders.append(variant)
             answers = [_answer(number, recipe, rank) for number in range(entries)]
             _write_variant(variant, answers)
             for judge in ("overlap", "strict"):
@@ -60,14 +59,14 @@ def write_run(
             "where": {"7": {"split": "train", "index": 7}, "102": {"split": "test", "index": 2}},
         },
     )
-    summarise(
+    summarize(
         tables,
-        [variant.folder / "training.json" for variant in variants],
+        [variant / "training.json" for variant in folders],
         [table.parent / "usage.json" for table in tables],
         folder / "summary.csv",
     )
     return {
-        "variants": variants,
+        "folders": folders,
         "judges": ["overlap", "strict"],
         "settings": _settings(models),
         "qualities": {"words": quality},
@@ -124,23 +123,23 @@ def _answer(number: int, recipe: str, rank: int) -> dict[str, str]:
     return {**entry, "model_response": response}
 
 
-def _write_variant(variant: Variant, answers: list[dict[str, str]]) -> None:
-    epochs = 0 if variant.recipe == "plain-untuned" else 2
-    variant.folder.mkdir(parents=True)
-    _write_json(variant.folder / "responses.json", answers)
+def _write_variant(variant: Path, answers: list[dict[str, str]]) -> None:
+    epochs = 0 if variant.name == "plain-untuned" else 2
+    variant.mkdir(parents=True)
+    _write_json(variant / "responses.json", answers)
     rows = [(5 * n, 1 + n // 4, 100 * (n + 1), 3 / (n + 1), 4 / (n + 1)) for n in range(8)]
-    with (variant.folder / "losses.csv").open("w", newline="") as file:
+    with (variant / "losses.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("step", "epoch", "tokens_seen", "train_loss", "val_loss"))
         writer.writerows(rows if epochs else [])
     sample = {"instruction": "Shout.", "input": "hello", "output": "HELLO"}
     said = ["hello hello", "HELLO?", "HELLO"]
     _write_json(
-        variant.folder / "samples.json",
+        variant / "samples.json",
         [{"epoch": n, **sample, "model_response": said[n]} for n in range(epochs + 1)],
     )
     _write_json(
-        variant.folder / "training.json",
+        variant / "training.json",
         {
             "parameters": 1234567,
             "trainable_parameters": 1234567,
@@ -159,7 +158,7 @@ def _write_variant(variant: Variant, answers: list[dict[str, str]]) -> None:
     )
 
 
-def _write_scores(variant: Variant, judge: str, answers: list[dict[str, str]], rank: int) -> Path:
+def _write_scores(variant: Path, judge: str, answers: list[dict[str, str]], rank: int) -> Path:
     """Overlap scores once and without words, strict asks twice, gives reasons and misses some."""
     rows = []
     for number, answer in enumerate(answers):
@@ -175,8 +174,8 @@ def _write_scores(variant: Variant, judge: str, answers: list[dict[str, str]], r
                 score, status, reply = 0, "empty", ""
             rows.append(
                 {
-                    "model": variant.model,
-                    "recipe": variant.recipe,
+                    "model": variant.parent.name,
+                    "recipe": variant.name,
                     "entry": number,
                     "repeat": repeat,
                     "score": score,
@@ -188,7 +187,7 @@ def _write_scores(variant: Variant, judge: str, answers: list[dict[str, str]], r
             )
     asked = {"backend": "ollama", "digests": ["cd" * 32], "answers": 58, "question_tokens": 5000}
     asked |= {"answer_tokens": 700, "seconds": 65.4, "cost": None}
-    table = write_scores(variant.folder / judge / "scores.csv", rows)
+    table = write_scores(variant / judge / "scores.csv", rows)
     write_usage(table.parent / "usage.json", **(asked if judge == "strict" else {}))
     return table
 

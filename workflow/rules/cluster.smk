@@ -5,18 +5,20 @@ from functools import lru_cache
 from types import SimpleNamespace
 
 from snakemake.exceptions import ResourceValidationError
-from snakemake.persistence import PersistenceBase
 
 from workflow.lib.cluster.earlier_jobs import wait_for_earlier_jobs
-from workflow.lib.runtime.errors import UserError
 from workflow.lib.cluster.estimate import (
     asked_for,
     finetune_needs,
     generate_needs,
     refuse_if_too_large,
 )
-from workflow.lib.model.shape import shape_of_run, shape_of_weights
 from workflow.lib.cluster.workload import UNKNOWN, workload_of_entries, workload_of_tokens
+from workflow.lib.model.shape import shape_of_run, shape_of_weights
+from workflow.lib.runtime.errors import UserError
+
+# Of Snakemake, with an internal that `record_outputs_in_the_job` changes.
+KNOWN_VERSIONS = ("9.27.",)
 
 
 @lru_cache(maxsize=None)
@@ -25,18 +27,20 @@ def read_once(read, path, changed_at):
 
 
 def known(read, path):
-    """What is read from a file, again only if the file changed."""
+    """Return what is read from a file, reading it again only if the file changed."""
     return read_once(read, path, os.stat(path).st_mtime_ns)
 
 
-# Resources are functions: they are evaluated again before a job is submitted, when its inputs are
-# there to tell how large it is. In a dry run before that, they are to be determined.
+# Resources are functions: Snakemake calls them again before it submits a job, when the job's inputs
+# tell how large it is. In a dry run before that, it shows them as "to be determined".
 def finetune_asks_for(name):
     def value(wildcards, input, attempt):
         recipe = recipe_of(wildcards)
         shape = known(shape_of_weights, input.weights)
         data = known(workload_of_tokens, input.train)
-        refuse(f"finetune {wildcards.model} {wildcards.recipe}", shape, recipe, data)
+        refuse_if_no_machine_fits(
+            f"finetune {wildcards.model} {wildcards.recipe}", shape, recipe, data
+        )
         needs = finetune_needs(shape, recipe, data, SETTINGS.device)
         return asked_for(needs, recipe.resources.finetune, attempt)[name]
 
@@ -54,29 +58,28 @@ def generate_asks_for(name):
 
 
 def convert_memory(wildcards, input, attempt):
-    """TensorFlow, the checkpoint and twice its weights."""
+    """Return MB for TensorFlow and three times the checkpoint, half as much more on each attempt."""
     [weights] = [path for path in input if ".data-" in path]
     return int((2000 + 3 * os.stat(weights).st_size / 1e6) * (1 + attempt) / 2)
 
 
 def gpus_of(wildcards):
-    """Of all nodes together; none where the config computes on processors."""
+    """Return the GPUs of all nodes together, 0 if config.yaml says `device: cpu`."""
     return 0 if SETTINGS.device == "cpu" else recipe_of(wildcards).processes
 
 
-def refuse(what, shape, recipe, data):
-    """Stop with one line at a job that fits nowhere."""
+def refuse_if_no_machine_fits(job, shape, recipe, data):
+    """Stop with one line at a job that needs more than any machine of the site has."""
     try:
-        refuse_if_too_large(what, shape, recipe, data, SETTINGS.limits, SETTINGS.device)
+        refuse_if_too_large(job, shape, recipe, data, SETTINGS.limits, SETTINGS.device)
     except UserError as error:
         raise ResourceValidationError(f"error: {error}")
 
 
 def refuse_what_cannot_fit():
-    """The same before anything runs, as far as sizes are known by then."""
+    """Do the same before anything runs, as far as sizes are known by then."""
     for model in SETTINGS.compare.models:
-        source = SETTINGS.models[model]
-        shape = shape_of_source(source.url, Path("resources/gpt2", model))
+        shape = shape_of_model(model)
         for name in SETTINGS.compare.recipes if shape else ():
             recipe = SETTINGS.recipes[name]
             tokens = Path(tokens_of(SimpleNamespace(model=model, recipe=name), "train"))
@@ -86,13 +89,24 @@ def refuse_what_cannot_fit():
             )
 
 
-def keep_the_record_in_the_job():
-    """Note in a job, too, what its outputs were made from.
+def record_outputs_in_the_job():
+    """Have a submitted job record what its outputs were made from.
 
-    Snakemake leaves that to the run that submitted the job, which may have been killed meanwhile:
-    the outputs would have no record, and no later change would make them again. Submitting
-    immediately, which is told here for that moment, means nothing else to this function.
+    Snakemake leaves that to the run that submitted the job. If that run was killed meanwhile, the
+    outputs would have no record, and no later change would make them again. In 9.27 a job records
+    its outputs only if `immediate_submit` is set, so it is set for that moment.
     """
+    import snakemake
+    from snakemake.persistence import PersistenceBase
+
+    if not snakemake.__version__.startswith(KNOWN_VERSIONS):
+        print(
+            f"warning: Snakemake {snakemake.__version__} is none of {', '.join(KNOWN_VERSIONS)}x, "
+            "so jobs do not record their outputs: if the submitting run is killed, make the outputs "
+            "of its last jobs again with --forcerun",
+            file=sys.stderr,
+        )
+        return
     finished = PersistenceBase.finished
 
     async def finished_with_record(self, job):
@@ -106,9 +120,10 @@ def keep_the_record_in_the_job():
 
 
 if workflow.remote_exec:
-    keep_the_record_in_the_job()
+    record_outputs_in_the_job()
 elif workflow.is_main_process:
     or_exit(refuse_what_cannot_fit)
-    # A folder that is locked is left to Snakemake, which says so.
+    # Here and not in `onstart`: Snakemake calls that when it has decided which jobs to run, and those
+    # at work would run again. It reports a locked folder itself.
     if not workflow.output_settings.dryrun and not any(Path(".snakemake/locks").glob("*")):
         or_exit(wait_for_earlier_jobs, Path.cwd())

@@ -3,37 +3,36 @@
 import re
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 from workflow.lib.export.chapter_file import check_chapter_file_name
-from workflow.lib.settings.load import compared, load_settings
+from workflow.lib.judge.identity import judge_identity
+from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
+from workflow.lib.report.console import outcome_lines
+from workflow.lib.runtime import provenance
 from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.files import check_folder, sha256_of
-from workflow.lib.judge.identity import judge_identity
 from workflow.lib.runtime.names import choose
-from workflow.lib.report.console import outcome_lines
-from workflow.lib.tokens.prompt_style import load_style, prompt_folder
-from workflow.lib.runtime.provenance import code_digest
+from workflow.lib.settings.load import compared, load_settings
 from workflow.lib.settings.sources import Selection
-from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
+from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
 BEGAN = time.time()
 prepare_environment()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
-
+code_digest = partial(or_exit, provenance.code_digest)
 
 SETTINGS = or_exit(load_settings, config)
+COMPARED = compared(SETTINGS)
 or_exit(check_folder, Path("results"))
 or_exit(check_folder, Path("resources"))
 
 
-COMPARED = compared(SETTINGS)
-
-
 def defined(kind, name):
-    """The definition a wildcard names, for example kind `model` or `recipe`."""
+    """Return the definition that a wildcard names, for example of kind `model` or `recipe`."""
     return or_exit(choose, kind, name, getattr(SETTINGS, f"{kind}s"))
 
 
@@ -41,7 +40,7 @@ def recipe_of(wildcards):
     return defined("recipe", wildcards.recipe)
 
 
-# Recipes that train adapters, as a regular expression; one that nothing matches if there are none.
+# A regular expression for recipes that train adapters; it matches nothing if there are none.
 LORA_RECIPES = (
     "|".join(re.escape(n) for n, recipe in SETTINGS.recipes.items() if recipe.training.lora)
     or "(?!)"
@@ -49,25 +48,25 @@ LORA_RECIPES = (
 
 
 def tokenizer_of(wildcards):
-    """Files of the tokenizer that a model reads."""
+    """Return the files of the tokenizer that a model reads."""
     name = defined("model", wildcards.model).tokenizer
     return [f"resources/tokenizers/{name}/{file}" for file in ("encoder.json", "vocab.bpe")]
 
 
 def tokens_of(wildcards, split):
-    """Token ids of one split, as this model and recipe read it."""
+    """Return the file with the token ids of one split, as this model and recipe read it."""
     tokenizer, recipe = defined("model", wildcards.model).tokenizer, recipe_of(wildcards)
     return f"results/tokens/{tokenizer}/{recipe.dataset}/{prompt_folder(recipe.prompt)}/{split}.npz"
 
 
 def style_in(folder):
-    """The prompt style whose tokens a folder of results/tokens holds."""
+    """Return the prompt style whose tokens a folder of results/tokens holds."""
     styles = {prompt_folder(recipe.prompt): recipe.prompt for recipe in SETTINGS.recipes.values()}
     return style_of(styles.get(folder, folder))
 
 
 def style_of(name):
-    """A prompt style's templates: a changed file counts as a changed param."""
+    """Return a prompt style's templates, so that a changed file counts as a changed param."""
     return or_exit(load_style, name).as_dict()
 
 
@@ -89,82 +88,99 @@ def judge_slots_of(wildcards):
 
 
 def cores_of(wildcards):
-    """Every core, so that two heavy jobs never share a machine; one a process of a small model."""
-    source = defined("model", wildcards.model)
-    shape = shape_of_source(source.url, Path("resources/gpt2", wildcards.model))
+    """Return all cores, so that two heavy jobs never share a machine.
+
+    Jobs of a small model run side by side, with one core for each process.
+    """
+    shape = shape_of_model(wildcards.model)
     cores = workflow.resource_settings.cores or 1  # none is named where all jobs are submitted
-    small = shape and SETTINGS.spares_threads(shape.parameters)
+    small = shape and SETTINGS.takes_one_thread(shape.parameters)
     return min(recipe_of(wildcards).gpus, cores) if small else cores
 
 
-def source_of(kind, name):
-    """Where files come from, as params of a download."""
-    return defined(kind, name).model_dump(include={"url", "mirrors", "sha256"})
+def shape_of_model(model):
+    """Return the shape of a base model, None if it is not known before the download."""
+    url = located(defined("model", model).url)
+    return shape_of_source(url, Path("resources/gpt2", model))
 
 
-def part_of(dataset, path):
-    """Where the file of a data set comes from that is kept at a path."""
-    definition = defined("dataset", dataset)
-    paths = {kept: definition.parts()[part] for part, kept in definition.raw(dataset).items()}
-    return or_exit(choose, f"file of dataset {dataset}:", path, paths)
+def located(url):
+    """Return an address, or a local path that is there from the working folder or from HOME."""
+    if "://" not in url and not Path(url).expanduser().exists() and (HOME / url).exists():
+        return str(HOME / url)
+    return url
 
 
-def raw_of(dataset):
-    """The files of a data set as they came, by split, or one under the empty name."""
+def source_params(source):
+    """Return where files come from, as params of a download."""
+    values = source.model_dump(include={"url", "mirrors", "sha256"})
+    return values | {"url": located(source.url), "mirrors": list(map(located, source.mirrors))}
+
+
+def raw_files_of(dataset):
+    """Return the files of a data set as downloaded, by split, or one under the empty name."""
     return defined("dataset", dataset).raw(dataset)
 
 
+def source_of_raw_file(dataset, path):
+    """Return where one of the files of a data set comes from."""
+    definition = defined("dataset", dataset)
+    sources = {kept: definition.parts()[part] for part, kept in raw_files_of(dataset).items()}
+    return or_exit(choose, f"file of dataset {dataset}:", path, sources)
+
+
 def selection_of(dataset):
-    """What is taken of a data set's files, as params."""
+    """Return what is taken of a data set's files, as params."""
     return defined("dataset", dataset).model_dump(include=set(Selection.model_fields))
 
 
 def local_files(source, names=("",)):
-    """A source that is a local path: its files, so that editing them reruns what follows.
+    """Return the files of a source that is a local path, so that editing them counts.
 
-    What is not there is left for the download to report.
+    Missing files are reported by the download rule.
     """
-    files = [] if "://" in source.url else [Path(source.url).expanduser() / n for n in names]
+    url = located(source.url)
+    files = [] if "://" in url else [Path(url).expanduser() / name for name in names]
     return [str(file) for file in files if file.is_file()]
 
 
 def of_variants(file):
-    """A file of every compared variant."""
+    """Return a file of every compared variant."""
     names = SETTINGS.compare
     return expand(f"results/{{m}}/{{r}}/{file}", m=names.models, r=names.recipes)
 
 
 def of_tokens():
-    """The token ids that the compared variants are trained and validated on."""
+    """Return the token ids that the compared variants are trained and validated on."""
     names = SETTINGS.compare
     variants = [SimpleNamespace(model=m, recipe=r) for m in names.models for r in names.recipes]
     return sorted({tokens_of(v, split) for v in variants for split in ("train", "val")})
 
 
 def of_judged(file):
-    """A file of every compared variant and judge."""
+    """Return a file of every compared variant and judge."""
     names = SETTINGS.compare
     return [of for path in of_variants("") for of in expand(f"{path}{{j}}/{file}", j=names.judges)]
 
 
 def scores_so_far(wildcards):
-    """Digests of the scores there are, by path: new ones count as a changed param.
+    """Return digests of a variant's scores by path, so that new ones count as a changed param.
 
-    Not inputs, so that an export never starts a judge.
+    They are no inputs, so that an export never starts a judge.
     """
     tables = Path("results", wildcards.model, wildcards.recipe).glob("*/scores.csv")
     return {str(table): sha256_of(table) for table in sorted(tables)}
 
 
 def model_for_chapter(wildcards):
-    """The state dict that gets the chapter's name, if that is the name asked for."""
+    """Return the state dict to save under the chapter's name, if the name asked for is that one."""
     name = f"{wildcards.chapter}-sft.pth"
     or_exit(check_chapter_file_name, wildcards.model, wildcards.recipe, name)
     return f"results/{wildcards.model}/{wildcards.recipe}/model.pth"
 
 
 def print_outcome():
-    """The chapter's two lines for every variant, and where the report is, if this run made them."""
+    """Print the chapter's two lines for every variant, and where the report is, if they are new."""
     summary, report, scores = map(
         Path, ("results/summary.csv", "results/report.html", "results/scores.csv")
     )

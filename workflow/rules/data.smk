@@ -6,7 +6,9 @@ RAW_SPLIT = "resources/datasets/{dataset}/{split}.{format}"
 
 rule download_dataset:
     input:
-        lambda wildcards: local_files(part_of(wildcards.dataset, RAW.format(**wildcards))),
+        lambda wildcards: local_files(
+            source_of_raw_file(wildcards.dataset, RAW.format(**wildcards))
+        ),
     output:
         RAW,
     log:
@@ -17,7 +19,9 @@ rule download_dataset:
         PIPELINE_ENV
     params:
         key="datasets.{dataset}",
-        source=lambda wildcards: part_of(wildcards.dataset, RAW.format(**wildcards)).model_dump(),
+        source=lambda wildcards: source_params(
+            source_of_raw_file(wildcards.dataset, RAW.format(**wildcards))
+        ),
         code=code_digest("workflow/scripts/download_dataset.py"),
     script:
         "../scripts/download_dataset.py"
@@ -26,21 +30,23 @@ rule download_dataset:
 # The same for a data set that comes as three files.
 use rule download_dataset as download_split with:
     input:
-        lambda wildcards: local_files(part_of(wildcards.dataset, RAW_SPLIT.format(**wildcards))),
+        lambda wildcards: local_files(
+            source_of_raw_file(wildcards.dataset, RAW_SPLIT.format(**wildcards))
+        ),
     output:
         RAW_SPLIT,
     log:
         "results/logs/download_split/{dataset}/{split}.{format}.log",
     params:
         key="datasets.{dataset}.files.{split}",
-        source=lambda wildcards: part_of(
-            wildcards.dataset, RAW_SPLIT.format(**wildcards)
-        ).model_dump(),
+        source=lambda wildcards: source_params(
+            source_of_raw_file(wildcards.dataset, RAW_SPLIT.format(**wildcards))
+        ),
 
 
 rule split:
     input:
-        lambda wildcards: raw_of(wildcards.dataset).values(),
+        lambda wildcards: raw_files_of(wildcards.dataset).values(),
     output:
         train="results/data/{dataset}/train.json",
         val="results/data/{dataset}/val.json",
@@ -53,14 +59,14 @@ rule split:
         PIPELINE_ENV
     params:
         key="datasets.{dataset}",
-        parts=lambda wildcards: list(raw_of(wildcards.dataset)),
+        parts=lambda wildcards: list(raw_files_of(wildcards.dataset)),
         selection=lambda wildcards: selection_of(wildcards.dataset),
         code=code_digest("workflow/scripts/split_dataset.py"),
     script:
         "../scripts/split_dataset.py"
 
 
-# Apart from `split`, so that nothing is trained again for another way to look for near duplicates.
+# A rule beside `split`, so that another limit of likeness trains nothing again.
 rule quality:
     input:
         train="results/data/{dataset}/train.json",
@@ -102,7 +108,7 @@ rule download_tokenizer:
         PIPELINE_ENV
     params:
         key="tokenizers.{tokenizer}",
-        source=lambda wildcards: source_of("tokenizer", wildcards.tokenizer),
+        source=lambda wildcards: source_params(defined("tokenizer", wildcards.tokenizer)),
         code=code_digest("workflow/scripts/download_files.py"),
     script:
         "../scripts/download_files.py"

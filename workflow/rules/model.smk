@@ -14,7 +14,7 @@ rule download_gpt2:
         PIPELINE_ENV
     params:
         key="models.{model}",
-        source=lambda wildcards: source_of("model", wildcards.model),
+        source=lambda wildcards: source_params(defined("model", wildcards.model)),
         code=code_digest("workflow/scripts/download_files.py"),
     script:
         "../scripts/download_files.py"

@@ -19,9 +19,9 @@ rule summary:
     conda:
         PIPELINE_ENV
     params:
-        code=code_digest("workflow/scripts/summarise.py"),
+        code=code_digest("workflow/scripts/summarize.py"),
     script:
-        "../scripts/summarise.py"
+        "../scripts/summarize.py"
 
 
 rule report:
@@ -36,7 +36,6 @@ rule report:
         qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
         tokens=of_tokens(),
         summary="results/summary.csv",
-        template=sorted(map(str, Path("workflow/report").glob("*.j2"))),
     output:
         report(
             "results/report.html",
@@ -51,6 +50,7 @@ rule report:
         PIPELINE_ENV
     params:
         settings=COMPARED,
+        templates={path.name: sha256_of(path) for path in (HOME / "workflow/report").glob("*.j2")},
         code=code_digest("workflow/scripts/write_report.py"),
     script:
         "../scripts/write_report.py"

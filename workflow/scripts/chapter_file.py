@@ -1,4 +1,4 @@
-"""Save a model under the chapter's name (end of section 7.7)."""
+"""Give the weights the chapter's file name (end of section 7.7)."""
 
 from pathlib import Path
 

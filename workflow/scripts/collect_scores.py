@@ -1,4 +1,4 @@
-"""All scores in one table, one row an entry."""
+"""Join all scores.csv files into one table."""
 
 from pathlib import Path
 

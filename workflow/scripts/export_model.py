@@ -1,4 +1,4 @@
-"""Export a variant in Hugging Face's layout."""
+"""Write a variant in Hugging Face's layout."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ from workflow.lib.training.finetune import Inputs, finetune_job
 
 with rule_log(snakemake.log[0]):
     shape = shape_of_weights(Path(snakemake.input.weights))
-    computing = Computing.of(snakemake.config).suited_to(shape.parameters)
+    computing = Computing.of(snakemake.config).for_model_size(shape.parameters)
     job = {
         "inputs": {name: snakemake.input[name] for name in Inputs.__dataclass_fields__},
         "outputs": dict(snakemake.output.items()),

@@ -17,6 +17,6 @@ with rule_log(snakemake.log[0]):
         "output": snakemake.output[0],
     }
     shape = shape_of_run(Path(snakemake.input.training))
-    computing = Computing.of(snakemake.config).suited_to(shape.parameters)
+    computing = Computing.of(snakemake.config).for_model_size(shape.parameters)
     processes = Processes(snakemake.resources.processes, snakemake.resources.nodes)
     compute(generate_job, job, computing, processes, snakemake.log[0])

@@ -1,8 +1,8 @@
-"""Draw the losses (figure 7.17)."""
+"""Draw loss.png (figure 7.17)."""
 
 from pathlib import Path
 
-from workflow.lib.report.loss_plot import plot_losses
+from workflow.lib.report.plots.losses import plot_losses
 from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):

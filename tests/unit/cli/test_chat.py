@@ -102,11 +102,10 @@ def test_a_style_without_header_streams_too():
 def say(monkeypatch, capsys, lines, *arguments):
     """Run the program with lines from a pipe: exit status, standard output, standard error."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
-    monkeypatch.setattr(sys, "argv", ["chat", *map(str, arguments)])
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")  # threads would outlive the test
     code = 0
     try:
-        run_program(main)
+        run_program(lambda: main([*map(str, arguments)]))
     except SystemExit as stop:
         code = stop.code
         if isinstance(code, str):  # what Python prints as it leaves
@@ -237,7 +236,7 @@ def test_bytes_that_are_no_text_are_no_mistake(variant, monkeypatch, capsys):
 
 
 def make_chat(variant_folder, **options):
-    variant = module.find_variant(variant_folder)
+    variant = module.open_variant(variant_folder)
     models = {"after": variant.load_model().eval()}
     settings = Generation(max_new_tokens=9)
     device = torch.device("cpu")
@@ -249,7 +248,7 @@ def test_answers_stand_side_by_side_where_there_is_room(variant, capsys, width):
     screen = io.StringIO()
     chat = make_chat(variant, console=Console(file=screen, force_terminal=True, width=width))
     chat.toggle_before()
-    chat.hear("Hi")
+    chat.handle_line("Hi")
     drawn = screen.getvalue()
     assert not capsys.readouterr().out
     beside = any("before" in line and "after" in line for line in drawn.splitlines())
@@ -281,8 +280,7 @@ def test_control_c_stops_an_answer_and_not_the_conversation(variant, monkeypatch
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
     monkeypatch.setattr("builtins.input", type_line)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(sys, "argv", ["chat", str(variant), "--max-new-tokens", "9"])
-    main()
+    main([str(variant), "--max-new-tokens", "9"])
     out = capsys.readouterr().out
     assert out.count("[stopped]") == 1
     assert out.endswith(whole_answer(random_model(6, SHAPE), "Hi", most=9) + "\n\n")
@@ -292,7 +290,7 @@ def test_a_person_at_a_terminal_is_asked_answered_and_let_go(variant):
     """A real terminal: a prompt, an answer, control-C at the prompt, control-D."""
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "workflow.lib.cli.chat", str(variant), "--max-new-tokens", "9"],
+        [sys.executable, "-m", "workflow", "chat", str(variant), "--max-new-tokens", "9"],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, start_new_session=True,
         env={**os.environ, "TERM": "xterm", "PYTHONUTF8": "1"},
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`python -m workflow.lib.cli.quality` shows the findings with the entries."""
+"""`python -m workflow quality` shows the findings with the entries."""
 
 import json
 import os
@@ -100,7 +100,7 @@ def test_what_cannot_be_shown_is_one_line(quality, capsys, broken, said):
 
 def test_it_runs_as_a_module(quality):
     done = subprocess.run(
-        [sys.executable, "-m", "workflow.lib.cli.quality", "mine"],
+        [sys.executable, "-m", "workflow", "quality", "mine"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",

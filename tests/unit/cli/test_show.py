@@ -1,7 +1,5 @@
 """An entry as the model sees it agrees with what training computes its loss on."""
 
-import sys
-
 import pytest
 
 from tests.support.finished_variant import ENTRIES, make_project
@@ -24,13 +22,12 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture
-def show(project, monkeypatch, capsys):
+def show(project, capsys):
     """Run the program: exit status and what it said."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["show", *map(str, arguments)])
         try:
-            run_program(main)
+            run_program(lambda: main([*map(str, arguments)]))
         except SystemExit as stop:
             out, err = capsys.readouterr()
             said = stop.code if isinstance(stop.code, str) else err.rstrip("\n")
@@ -76,7 +73,7 @@ def test_the_text_is_the_entrys(tokens, number):
         assert answer.startswith("\n\n### Response:\nOccasion")
 
 
-def test_marks_stand_in_for_colours_elsewhere(show, tokens):
+def test_marks_stand_in_for_colors_elsewhere(show, tokens):
     code, text = show(tokens, 0, "--mask-prompt")
     lines = text.splitlines()
     assert code == 0

@@ -101,8 +101,16 @@ def refusal(shape, recipe, data, limits) -> str:
 
 
 def test_what_fits_or_has_no_limit_is_not_refused():
+    """To the megabyte: what is needed is no less than what is allowed."""
     refuse_if_too_large("x", GPT2["1558M"], recipe(), BOOK, Limits())
-    refuse_if_too_large("x", GPT2["124M"], recipe(), BOOK, Limits(gpu_memory_gb=16, mem_mb=16_000))
+    needs = finetune_needs(GPT2["124M"], recipe(), BOOK)
+    enough = Limits(gpu_memory_gb=needs.gpu_mb / 1000, mem_mb=needs.mem_mb)
+    refuse_if_too_large("x", GPT2["124M"], recipe(), BOOK, enough)
+    for short in (
+        Limits(gpu_memory_gb=(needs.gpu_mb - 1) / 1000, mem_mb=needs.mem_mb),
+        Limits(gpu_memory_gb=needs.gpu_mb / 1000, mem_mb=needs.mem_mb - 1),
+    ):
+        refusal(GPT2["124M"], recipe(), BOOK, short)
 
 
 def test_the_smallest_number_of_parts_that_fits_is_named():

@@ -461,7 +461,9 @@ def test_a_page_that_claims_to_be_data_is_refused(server, target, store):
 
 def test_a_page_may_be_asked_for(server, target, store):
     server.faults[NAME] = Fault(html=True)
-    bring(server, target.with_name("page.html"), store)
+    page = target.with_name("page.html")
+    bring(server, page, store)
+    assert b"<html><body>Please log in" in page.read_bytes()
 
 
 def test_a_wrong_digest_is_refused(server, target, store):

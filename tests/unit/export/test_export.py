@@ -17,6 +17,7 @@ from tests.support.finished_variant import SHAPE, make_project
 from tests.support.models import random_model
 from tests.support.oracle import ChapterModel, logits_of
 from tests.support.paths import NANO
+from workflow.lib.data.entries import END_OF_TEXT
 from workflow.lib.export import chapter_file
 from workflow.lib.export.chapter_file import (
     chapter_file_name,
@@ -31,7 +32,7 @@ from workflow.lib.judge.scores import COLUMNS
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import PromptStyle, load_style
-from workflow.lib.tokens.tokenizer import END_OF_TEXT, load_tokenizer
+from workflow.lib.tokens.tokenizer import load_tokenizer
 
 NAMES = {"model": "tiny", "recipe": "quick", "dataset": "few", "prompt": "alpaca"}
 ODD = PromptStyle("'{{{instruction}}}' \\n\"", "\t{input}}} 안녕 🚀 {{%", " {{# {output}")

@@ -18,8 +18,9 @@ from workflow.lib.tokens.prompt_style import load_style
 
 @pytest.mark.parametrize("cache_bytes", [1, 50_000, 2**30])
 def test_tokens_equal_full_recomputation(monkeypatch, cache_bytes):
-    """Batches of one, of a few and of all; prompts that fit, that outgrow and that exceed the
-    context of 32.
+    """Batches of one, of a few and of all.
+
+    The prompts fit into the context of 32, outgrow it or exceed it.
     """
     monkeypatch.setattr(module, "CACHE_BYTES", cache_bytes)
     model = random_model(3)

@@ -134,7 +134,9 @@ def test_backticks_become_apostrophes_and_nothing_else_changes() -> None:
 
 
 def test_half_a_surrogate_pair_can_be_sent() -> None:
-    question(model_response="\ud83d").encode("utf-8")
+    asked = question(model_response="a \ud83d b \U0001f680")
+    assert "`a ? b \U0001f680`" in asked
+    assert asked.encode("utf-8").decode("utf-8") == asked
 
 
 @pytest.mark.parametrize("path", sorted(JUDGE_PROMPTS.glob("*.yaml")), ids=lambda p: p.stem)

@@ -33,11 +33,11 @@ def test_processes_on_one_machine_divide_its_threads():
 
 def test_a_small_model_takes_one_thread_unless_threads_are_set():
     small, large = 1_200_000, 163_000_000
-    assert Computing().suited_to(small).threads == 1
-    assert Computing().suited_to(large).threads is None
-    assert Computing(threads=4).suited_to(small).threads == 4
-    assert not Computing(threads=1).spares_threads(large)
-    assert not Computing(threads=1).spares_threads(small)  # said, so not for its size
+    assert Computing().for_model_size(small).threads == 1
+    assert Computing().for_model_size(large).threads is None
+    assert Computing(threads=4).for_model_size(small).threads == 4
+    assert not Computing(threads=1).takes_one_thread(large)
+    assert not Computing(threads=1).takes_one_thread(small)  # said, so not for its size
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):

@@ -121,8 +121,9 @@ def test_the_trace_and_the_weights_are_those_of_one_process(trainings, size, cas
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_with_dropout_the_batches_are_those_of_one_process(trainings, size):
-    """What is dropped out differs, but not the order of the batches, which comes from the same
-    generator: tokens seen count the padding of every batch.
+    """What is dropped out differs, but not the order of the batches.
+
+    Both come from the same generator; tokens seen count the padding of every batch.
     """
     rows, _, record = read(trainings / str(size) / "dropout")
     expected, _, expected_record = read(trainings / "1" / "dropout")
@@ -134,8 +135,10 @@ def test_with_dropout_the_batches_are_those_of_one_process(trainings, size):
 
 
 def gradients(team: Team, sharding: str, parts: int):
-    """In double precision, where nothing can hide behind rounding: of a batch of 5 whose last two
-    sequences are masked entirely; evaluated losses; norm and weights after a clipped step.
+    """Return losses, gradients and weights after a clipped step, all in double precision.
+
+    There nothing can hide behind rounding. Of the batch's 5 sequences the last two are masked
+    entirely.
     """
     model = random_model(1, CONFIG).double()
     model.pos_emb.requires_grad_(False)  # not all weights need train

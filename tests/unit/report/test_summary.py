@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.report_case import write_run, write_scores, write_usage
 from workflow.lib.judge.scores import read_scores
 from workflow.lib.report.console import outcome_lines
-from workflow.lib.report.summary import collect_scores, summarise
+from workflow.lib.report.summary import collect_scores, summarize
 from workflow.lib.runtime.errors import UserError
 
 
@@ -24,7 +24,7 @@ def summary_of(folder: Path, rows: list[dict], **usage) -> dict[str, str]:
     write_usage(table.parent / "usage.json", **usage)
     (folder / "training.json").write_text(json.dumps({"seconds": 61.25}))
     output = folder / "summary.csv"
-    summarise([table], [folder / "training.json"], [table.parent / "usage.json"], output)
+    summarize([table], [folder / "training.json"], [table.parent / "usage.json"], output)
     [row] = csv.DictReader(output.open())
     return row
 

@@ -7,7 +7,7 @@ from snakemake.utils import update_config
 from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.load import compared, load_settings
 
 
 @pytest.fixture
@@ -49,6 +49,23 @@ def test_a_recipe_fills_in_what_it_extends_and_the_defaults(config):
     assert recipe.generation.max_new_tokens == 64
 
 
+def test_defaults_of_a_config_hold_for_every_recipe_that_does_not_say_otherwise(config):
+    config["recipes"]["defaults"] = {
+        "prompt": "phi3",
+        "training": {"batch_size": 4, "lora": {"rank": 8}},
+        "generation": {"max_new_tokens": 32},
+    }
+    recipes = load_settings(config).recipes
+    assert "defaults" not in recipes
+    assert (recipes["book"].prompt, recipes["book-ko"].prompt) == ("phi3", "alpaca-ko")
+    assert (recipes["book"].training.batch_size, recipes["book"].training.epochs) == (4, 2)
+    assert recipes["small-world"].training.lora.model_dump() == {
+        "rank": 8, "alpha": 16.0, "fan": "inputs",
+    }  # fmt: skip
+    assert recipes["book"].generation.max_new_tokens == 32
+    assert recipes["small-world"].generation.max_new_tokens == 64
+
+
 def test_an_exponent_that_yaml_reads_as_text_is_a_number(config):
     config["recipes"]["book"]["training"] = {"learning_rate": "5e-5"}
     assert load_settings(config).recipes["book"].training.learning_rate == 5e-5
@@ -56,8 +73,16 @@ def test_an_exponent_that_yaml_reads_as_text_is_a_number(config):
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "workflow/presets").glob("*.yaml")))
 def test_presets_fit_the_config(config, preset):
-    update_config(config, yaml.safe_load(preset.read_text("utf-8")))  # as --configfile does
-    load_settings(config)
+    """What a preset picks is what is compared, and what it defines is defined."""
+    before, added = load_settings(config), yaml.safe_load(preset.read_text("utf-8"))
+    update_config(config, added)  # as --configfile does
+    settings = load_settings(config)
+    assert settings != before
+    for kind, names in added["compare"].items():
+        assert [*getattr(settings.compare, kind)] == names
+        assert [*compared(settings)[kind]] == names
+    for name, recipe in added.get("recipes", {}).items():
+        assert settings.recipes[name].training.seed == recipe["training"]["seed"]
 
 
 def test_every_published_size_is_defined_at_openais_address(config):
@@ -144,7 +169,7 @@ def test_all_mistakes_are_reported_at_once(config):
 
 
 def test_an_inherited_mistake_is_reported_once_where_it_stands(config):
-    config["recipes"]["defaults"]["training"]["epocs"] = 2
+    config["recipes"]["defaults"] = {"training": {"epocs": 2}}
     assert mistakes(config) == [
         "recipes.defaults.training.epocs: unknown key; did you mean epochs?"
     ]

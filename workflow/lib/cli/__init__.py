@@ -1,4 +1,5 @@
-"""`python -m workflow`: programs for a terminal.
+"""The commands of `python -m workflow`: chat, show, quality and schema.
 
-In: files of finished runs. Out: text on the console. Open `program.py` first.
+In: files of finished runs. Out: text on the console. `workflow/__main__.py` picks the command; open
+the module of its name.
 """

@@ -1,16 +1,19 @@
-"""Talk to a finished variant: python -m workflow.lib.cli.chat results/nano-1M/small-world
+"""`python -m workflow chat`: talk to a finetuned model.
 
-One instruction a line, from a terminal or a pipe. The model was taught to answer one instruction
-at a time, so none remembers the one before.
+One instruction per line, from a terminal or a pipe. The model was taught to answer one instruction
+at a time, so it does not see the earlier ones.
 """
 
 import sys
-from collections.abc import Iterator
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
+from textwrap import indent
+from typing import get_args
 
 import tiktoken
 import torch
@@ -20,9 +23,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from workflow.lib.cli.program import Parser, run_program
-from workflow.lib.cli.variant import Variant, find_variant
-from workflow.lib.data.entries import Entry
+from workflow.lib.cli.program import Parser
+from workflow.lib.cli.trained_variant import TrainedVariant, open_variant
 from workflow.lib.generation.sampling import Choice
 from workflow.lib.generation.streaming import stream_answer, stream_tokens
 from workflow.lib.model.device import prepare_device
@@ -33,26 +35,32 @@ from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import PromptStyle
 
 HELP = """\
-/input TEXT  give the next instruction this input; \\n in it starts a new line
-/before      show the model before finetuning too, or no longer
-/help        this list
+/input TEXT  use TEXT as the input of the next instruction; \\n in it starts a new line
+/before      also show the model before finetuning, or stop showing it
+/help        show this list
 /quit        leave, as control-D does; control-C stops an answer"""
+EXAMPLES = """\
+examples:
+  python -m workflow chat results/nano-1M/small-world
+  python -m workflow chat results/nano-1M/small-world --before --temperature 0.7 --top-k 20
+  echo 'Name an animal.' | python -m workflow chat results/nano-1M/small-world"""
 COMMANDS = ("/input", "/before", "/help", "/quit")
-SIDE_BY_SIDE = 100  # columns of a terminal that two answers need
+SIDE_BY_SIDE = 100  # columns that a terminal needs for two answers
 
 
 @dataclass
 class Chat:
-    """One conversation.
+    """A conversation.
 
     Args:
+        variant: loads the model before finetuning when it is asked for.
         models: by the label of their answers; the finetuned one comes last.
-        variant: loads the model before finetuning when it is wanted.
-        device: what they compute on.
-        input: of the next instruction.
+        settings: how tokens are chosen.
+        device: where the models are.
+        input: the next instruction's input.
     """
 
-    variant: Variant
+    variant: TrainedVariant
     models: dict[str, GPTModel]
     tokenizer: tiktoken.Encoding
     style: PromptStyle
@@ -61,13 +69,12 @@ class Chat:
     console: Console = field(default_factory=lambda: Console(highlight=False))
     input: str = ""
 
-    def hear(self, line: str) -> bool:
-        """Answer an instruction or do what a command says; whether to go on."""
+    def handle_line(self, line: str) -> bool:
+        """Answer an instruction or run a command; return False when it was /quit."""
         command, _, rest = line.partition(" ")
         if not line.startswith("/"):
             if line:
-                entry: Entry = {"instruction": line, "input": self.input, "output": ""}
-                self.answer(entry)
+                self.answer({"instruction": line, "input": self.input})
                 self.input = ""
         elif command == "/quit":
             return False
@@ -84,34 +91,34 @@ class Chat:
         return True
 
     def toggle_before(self) -> None:
-        """Have the model before finetuning answer too, or no longer."""
+        """Add the model before finetuning to those that answer, or remove it."""
         if "before" in self.models:
             del self.models["before"]
         else:
             base = self.variant.load_base().to(self.device).eval()
             self.models = {"before": base, **self.models}
 
-    def answer(self, entry: Entry) -> None:
-        """Show the answers, side by side where there are two and room for them."""
+    def answer(self, entry: Mapping[str, str]) -> None:
+        """Show the answers, two of them side by side if the terminal is wide enough."""
         prompt = self.tokenizer.encode_ordinary(self.style.prompt(entry))
-        most = self.variant.record["model"]["context_length"]
-        if len(prompt) >= most:
+        context = self.variant.record["model"]["context_length"]
+        if len(prompt) >= context:
             raise UserError(
-                f"the prompt has {len(prompt)} tokens and the model sees {most}; shorten it"
+                f"the prompt has {len(prompt)} tokens and the model sees {context}; shorten it"
             )
         streams = {label: self._stream(model, prompt) for label, model in self.models.items()}
         wide = self.console.is_terminal and self.console.width >= SIDE_BY_SIDE
         if len(streams) > 1 and wide:
-            self._show_beside(streams)
+            self._show_side_by_side(streams)
         else:
-            self._show_below(streams)
+            self._show_in_turn(streams)
 
     def _stream(self, model: GPTModel, prompt: list[int]) -> Iterator[str]:
-        end, most = self.tokenizer.eot_token, self.settings.max_new_tokens
-        tokens = stream_tokens(model, prompt, most, end, Choice(self.settings))
+        end, limit = self.tokenizer.eot_token, self.settings.max_new_tokens
+        tokens = stream_tokens(model, prompt, limit, end, Choice(self.settings))
         return stream_answer(tokens, self.tokenizer, self.style)
 
-    def _show_below(self, streams: dict[str, Iterator[str]]) -> None:
+    def _show_in_turn(self, streams: dict[str, Iterator[str]]) -> None:
         for label, pieces in streams.items():
             if len(streams) > 1:
                 self.console.print(Text(f"{label}: ", "bold"), end="")
@@ -120,7 +127,7 @@ class Chat:
                 self.console.file.flush()
             self.console.print()
 
-    def _show_beside(self, streams: dict[str, Iterator[str]]) -> None:
+    def _show_side_by_side(self, streams: dict[str, Iterator[str]]) -> None:
         texts = [Text() for _ in streams]
         table = Table(*streams, expand=True, box=None, padding=(0, 4, 0, 0), title_justify="left")
         table.add_row(*texts)
@@ -132,21 +139,21 @@ class Chat:
                     for text, piece in zip(texts, pieces, strict=True):
                         text.append(piece)
         finally:
-            self.console.print(table)  # for good, however much of it was written
+            self.console.print(table)  # stays on the screen, even if control-C cut it short
 
 
 def _instructions(interactive: bool) -> Iterator[str]:
-    """Lines that a person types, or those of a pipe, which are shown as if typed."""
+    """Yield the lines that a user types, or those of a pipe, which are echoed."""
     if not interactive:
         for line in sys.stdin:
             print(f"> {line.strip()}", flush=True)
             yield line.strip()
         return
-    with suppress(ImportError):  # arrow keys and earlier lines, where the system has them
+    with suppress(ImportError):  # line editing and history, where the system has them
         import readline  # noqa: F401
     while True:
         try:
-            # What a terminal could not decode must not reach the tokenizer.
+            # The tokenizer cannot encode what the terminal could not decode.
             yield input("> ").strip().encode("utf-8", "replace").decode()
         except EOFError:
             print()
@@ -155,33 +162,58 @@ def _instructions(interactive: bool) -> Iterator[str]:
             print("\ncontrol-D leaves")
 
 
-def _settings(given: dict[str, object]) -> Generation:
-    """Options as settings of generation, with their own limits."""
+def _generation(options: Namespace) -> Generation:
+    """Return the settings of generation that the options say, checked as those of config.yaml."""
+    given = {name: getattr(options, name) for name in Generation.model_fields}
     try:
-        return Generation(**given)
+        return Generation.model_validate(given)
     except ValidationError as error:
         [first, *_] = error.errors()
         option = str(first["loc"][0]).replace("_", "-")
         raise UserError(f"--{option} {first['input']}: {first['msg']}") from error
 
 
-def main() -> None:
-    """The program."""
+def main(arguments: list[str]) -> None:
+    """Run the command.
+
+    Args:
+        arguments: of the command line, after `chat`.
+    """
     parser = Parser(
-        prog="python -m workflow.lib.cli.chat", description="Talk to a finished variant."
+        prog="python -m workflow chat",
+        description="Talk to a finetuned model: one instruction per line, from a terminal or a\n"
+        "pipe. The model does not see the earlier ones.",
+        epilog=f"commands inside a conversation:\n{indent(HELP, '  ')}\n\n{EXAMPLES}",
     )
-    parser.add_argument("folder", type=Path, help="results/MODEL/RECIPE")
-    parser.add_argument("--before", action="store_true", help="answer before finetuning too")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
-    generation = parser.add_argument_group("generation")
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        type=Path,
+        help="results/MODEL/RECIPE; `snakemake --cores 1 results/MODEL/RECIPE/model.pth` makes one",
+    )
+    parser.add_argument(
+        "--before", action="store_true", help="also show the answers of the model before finetuning"
+    )
+    devices = get_args(Computing.model_fields["device"].annotation)
+    parser.add_argument(
+        "--device", choices=devices, default="auto", help="where to compute (default: auto)"
+    )
+    generation = parser.add_argument_group("generation, as in a recipe of config.yaml")
     for name, setting in Generation.model_fields.items():
         kind = float if name == "temperature" else int
         flag = f"--{name.replace('_', '-')}"
-        generation.add_argument(flag, type=kind, default=setting.default, help=setting.description)
-    options = parser.parse_args()
-    settings = _settings({name: getattr(options, name) for name in Generation.model_fields})
+        default = "null" if setting.default is None else f"{setting.default:g}"
+        generation.add_argument(
+            flag,
+            metavar="N" if kind is int else "T",
+            type=kind,
+            default=setting.default,
+            help=f"{setting.description} (default: {default})",
+        )
+    options = parser.parse_args(arguments)
+    settings = _generation(options)
 
-    variant = find_variant(options.folder)
+    variant = open_variant(options.folder)
     device = prepare_device(Computing(device=options.device))
     tokenizer = variant.load_tokenizer()
     models = {"after": variant.load_model().to(device).eval()}
@@ -193,7 +225,7 @@ def main() -> None:
         print("One instruction a line; /help lists commands.")
     for line in _instructions(interactive):
         try:
-            if not chat.hear(line):
+            if not chat.handle_line(line):
                 return
         except UserError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
@@ -201,7 +233,3 @@ def main() -> None:
             if not interactive:
                 raise
             print(" [stopped]")
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -1,26 +1,29 @@
-"""What the command-line programs share: one line for whatever a user can put right."""
+"""What the commands share: a parser, and one line for every error that a user can fix."""
 
 import argparse
 import io
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from workflow.lib.runtime.log import one_line
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, like those of the rules."""
+    """A parser that reports an error in one line and keeps the line breaks of its texts."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; --help shows what there is\n")
 
 
 def run_program(program: Callable[[], None]) -> None:
-    """Call it; leave with one line instead of a traceback where a user can put it right.
+    """Run a program; leave with one line instead of a traceback where a user can fix the error.
 
-    Texts go in and out as UTF-8, and bytes that are none become the replacement character.
+    Standard input and output become UTF-8; bytes that are not are replaced.
     """
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
@@ -30,7 +33,7 @@ def run_program(program: Callable[[], None]) -> None:
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # whoever read has enough
+    except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if (message := one_line(error)) is None:

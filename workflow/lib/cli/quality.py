@@ -1,45 +1,53 @@
-"""Shows what is doubtful about a data set, with the entries.
-
-python -m workflow.lib.cli.quality small-world
-python -m workflow.lib.cli.quality results/data/small-world/quality.json --most 20
-"""
+"""`python -m workflow quality`: the doubtful entries of a data set."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.cli.program import Parser, run_program
+from workflow.lib.cli.program import Parser
 from workflow.lib.data.entries import TEXTS, Entry, read_entries
 from workflow.lib.data.quality.lengths import Histogram, bins, histogram
 from workflow.lib.data.quality.measure import SPLITS
-from workflow.lib.data.quality.truncation import Cut, entries_cut, token_lengths
 from workflow.lib.data.quality.wording import findings, left_out
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json, sha256_of
+from workflow.lib.tokens.truncation import Truncation, token_lengths, truncation_of
 
 WIDTH = 100  # characters of a line
 BAR = 40  # characters of the longest bar
+EXAMPLES = """\
+examples:
+  python -m workflow quality small-world
+  python -m workflow quality results/data/small-world/quality.json --most 20"""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The program.
+def main(arguments: list[str]) -> None:
+    """Run the command.
 
     Args:
-        arguments: instead of those of the process.
+        arguments: of the command line, after `quality`.
     """
     parser = Parser(
-        prog="python -m workflow.lib.cli.quality",
-        description=(__doc__ or "").split("\n\n")[0],
+        prog="python -m workflow quality",
+        description="List the doubtful entries of a data set and how long its entries are.",
+        epilog=EXAMPLES,
     )
-    parser.add_argument("quality", help="name of a data set, or its quality.json")
-    parser.add_argument("--most", type=int, default=5, help="groups to quote of each (default 5)")
+    parser.add_argument(
+        "quality",
+        metavar="DATASET",
+        help="name of a data set of config.yaml, or the path of a quality.json; "
+        "`snakemake --cores 1 results/data/DATASET/quality.json` makes one",
+    )
+    parser.add_argument(
+        "--most", metavar="N", type=int, default=5, help="groups to quote per finding (default: 5)"
+    )
     chosen = parser.parse_args(arguments)
     for line in show(_file(chosen.quality), max(chosen.most, 0)):
         print(line)
 
 
 def _file(name: str) -> Path:
-    """quality.json, by its path, its folder or its data set."""
+    """Find quality.json by its path, its folder or the name of its data set."""
     path = Path(name)
     tried = [path, path / "quality.json", Path("results/data") / name / "quality.json"]
     if found := next((path for path in tried if path.is_file()), None):
@@ -53,11 +61,11 @@ def _file(name: str) -> Path:
 
 
 def show(path: Path, most: int) -> Iterator[str]:
-    """The lines to print.
+    """Yield the lines to print.
 
     Args:
-        path: quality.json; the splits stand beside it.
-        most: groups to quote of each finding.
+        path: quality.json; the splits are in the same folder.
+        most: how many groups to quote per finding.
     """
     quality = read_json(path)
     if not isinstance(quality, dict) or not {"where", "lengths", "entries"} <= quality.keys():
@@ -97,7 +105,7 @@ def _entries(path: Path, count: int) -> list[Entry]:
 
 
 def _place(number: int, where: Mapping[str, Any]) -> str:
-    """An entry's number, and where it stands in its file."""
+    """Return an entry's number and its place in the file it came from."""
     place = where[str(number)]
     line = f", line {place['line']}" if "line" in place else ""
     if place["entry"] == number and not line:
@@ -108,7 +116,7 @@ def _place(number: int, where: Mapping[str, Any]) -> str:
 def _quoted(
     number: int, where: Mapping[str, Any], splits: Mapping[str, list[Entry]]
 ) -> Iterator[str]:
-    """The texts of an entry, each cut to a line."""
+    """Yield the texts of an entry, each shortened to one line."""
     place = where[str(number)]
     entry = splits[place["split"]][place["index"]]
     yield f"    {_place(number, where)}, {place['split']}"
@@ -120,7 +128,7 @@ def _quoted(
 
 
 def _token_lines(path: Path) -> Iterator[str]:
-    """Lengths in tokens, and what variants cut, as far as there are such results."""
+    """Yield lengths in tokens and the entries that variants cut, if there are such results."""
     results, dataset = path.resolve().parent.parent.parent, path.resolve().parent.name
     files = sorted((results / "tokens").glob(f"*/{dataset}/*/*.npz"))
     for (tokenizer, prompt), lengths in token_lengths(files).items():
@@ -131,28 +139,24 @@ def _token_lines(path: Path) -> Iterator[str]:
         places = "; ".join(
             f"{split} {', '.join(map(str, numbers))}" for split, numbers in cut.numbers.items()
         )
-        yield f"  {cut.variant} ({cut.done} at {cut.most} tokens): {places}"
+        yield f"  {cut.variant} ({cut.too_long} at {cut.max_length} tokens): {places}"
 
 
-def _cuts(results: Path, files: list[Path]) -> Iterator[Cut]:
-    """Of the variants that were trained on these very tokens."""
+def _cuts(results: Path, files: list[Path]) -> Iterator[Truncation]:
+    """Yield what each variant that was trained on these token files cut."""
     digests = {sha256_of(file) for file in files if file.stem == "train"}
     for path in sorted(results.glob("*/*/training.json")):
         training = read_json(path)
         if training["inputs"].get("train") in digests and (
-            cut := entries_cut(f"{path.parent.parent.name} / {path.parent.name}", training)
+            cut := truncation_of(f"{path.parent.parent.name} / {path.parent.name}", training)
         ):
             yield cut
 
 
-def _bars(what: str, found: Histogram) -> Iterator[str]:
-    """A histogram, a line a bin."""
-    yield from ("", f"{what}: median {found['median']:g}, longest {found['longest']:,}")
+def _bars(title: str, found: Histogram) -> Iterator[str]:
+    """Yield a histogram, one line per bin."""
+    yield from ("", f"{title}: median {found['median']:g}, longest {found['longest']:,}")
     rows = bins(found)
     widest, highest = max(len(words) for words, _ in rows), max(count for _, count in rows)
     for words, count in rows:
         yield f"  {words:>{widest}}  {'█' * -(-count * BAR // highest):{BAR}} {count:,}"
-
-
-if __name__ == "__main__":
-    run_program(main)

@@ -1,7 +1,6 @@
-"""One entry as the model sees it: python -m workflow.lib.cli.show FILE.npz ENTRY
+"""`python -m workflow show`: one entry as the model sees it, every token with its id.
 
-FILE.npz is a tokenized split, results/tokens/TOKENIZER/DATASET/PROMPT/SPLIT.npz, and ENTRY a number
-from 0. Every token is shown with its id and with what training does with it.
+A token is learned (a target of the loss), only read, or cut off behind max_length.
 """
 
 from dataclasses import dataclass
@@ -11,26 +10,32 @@ import tiktoken
 from rich.console import Console
 from rich.text import Text
 
-from workflow.lib.cli.program import Parser, run_program
-from workflow.lib.cli.variant import find_variant
+from workflow.lib.cli.program import Parser
+from workflow.lib.cli.trained_variant import open_variant
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.recipe import Training
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
 from workflow.lib.tokens.dataset import TokenizedSplit, load_tokens
 from workflow.lib.tokens.tokenizer import load_tokenizer
 
-# What training does with a token: how it is coloured on a terminal, and marked everywhere.
+# The color on a terminal and the mark of what training does with a token.
 STYLES = {"learned": ("green", "+"), "read": ("bright_black", " "), "cut": ("red strike", "x")}
+EXAMPLES = """\
+examples:
+  python -m workflow show results/tokens/small-world/small-world/alpaca/train.npz 3
+  python -m workflow show results/tokens/small-world/small-world/alpaca/train.npz 3 \\
+      --variant results/nano-1M/small-world"""
 
 
 @dataclass(frozen=True)
 class ShownToken:
-    """A token of an entry.
+    r"""A token of an entry.
 
     Args:
-        token: its id.
-        text: what it stands for; bytes that are no whole character as \\x and two digits.
-        fate: learned, a target of the loss; read, seen but not a target; cut, behind max_length.
+        token: the token id.
+        text: the token as text; bytes that are not a whole character are written as \x and two
+            digits.
+        fate: `learned` (a target of the loss), `read` (an input only) or `cut` (behind max_length).
     """
 
     token: int
@@ -46,18 +51,19 @@ def shown_tokens(
     max_length: int,
     mask_prompt: bool,
 ) -> list[ShownToken]:
-    """The tokens of one entry and the end-of-text behind them, as training's own collate has them.
+    """Return an entry's tokens and the end-of-text token, with the targets that collate makes.
 
     Args:
-        number: of the entry, from 0.
-        max_length: inputs of an entry that are kept.
-        mask_prompt: whether the prompt is read only.
+        split: the tokenized split.
+        number: the entry's place in the split, from 0.
+        max_length: tokens of an entry that training keeps.
+        mask_prompt: whether the prompt is left out of the loss.
 
     Raises:
         UserError: the tokens are not this tokenizer's.
     """
     ids = [*split.sequences[number].tolist(), tokenizer.eot_token]
-    starts = split.response_starts[[number]] if mask_prompt else None
+    starts = [int(split.response_starts[number])] if mask_prompt else None
     _, [targets] = collate([ids[:-1]], tokenizer.eot_token, max_length, starts)
     # A target stands one place before its token; nothing predicts the first one.
     fates = ["read", *("read" if t == IGNORE_INDEX else "learned" for t in targets.tolist())]
@@ -77,7 +83,7 @@ def _text(token: bytes) -> str:
 
 
 def print_entry(tokens: list[ShownToken], console: Console) -> None:
-    """The whole text in colours, where there are any, then a line a token."""
+    """Print the whole text if the terminal has colors, then one line per token."""
     whole = Text()
     for token in tokens:
         whole.append(token.text, STYLES[token.fate][0])
@@ -85,9 +91,9 @@ def print_entry(tokens: list[ShownToken], console: Console) -> None:
         console.print(whole, "", sep="\n")
     console.print("   id  place  text", style="bold")
     for place, token in enumerate(tokens):
-        colour, mark = STYLES[token.fate]
+        color, mark = STYLES[token.fate]
         line = f"{mark} {token.token:5} {place:5}  {token.text!r}"
-        console.print(Text(line, colour), soft_wrap=True)
+        console.print(Text(line, color), soft_wrap=True)
     counts = {fate: sum(token.fate == fate for token in tokens) for fate in STYLES}
     said = ", ".join(f"{n} {fate} ({STYLES[fate][1]})" for fate, n in counts.items() if n)
     console.print(f"{len(tokens)} tokens: {said}", soft_wrap=True)
@@ -97,32 +103,58 @@ def print_entry(tokens: list[ShownToken], console: Console) -> None:
 
 
 def _tokenizer_of(tokens: Path) -> Path:
-    """Where the tokenizer of a token cache is, from the place of both in a project."""
+    """Return the tokenizer's folder, given results/tokens/TOKENIZER/DATASET/PROMPT/SPLIT.npz."""
     *_, name, _, _, _ = tokens.parts
     return tokens.parents[5] / "resources/tokenizers" / name
 
 
-def main() -> None:
-    """The program."""
+def main(arguments: list[str]) -> None:
+    """Run the command.
+
+    Args:
+        arguments: of the command line, after `show`.
+    """
     defaults = Training()
     parser = Parser(
-        prog="python -m workflow.lib.cli.show", description="Show an entry as the model sees it."
+        prog="python -m workflow show",
+        description="Show one entry as the model sees it: each token with its id and a mark:\n"
+        "+ learned, a target of the loss; x cut off behind max_length; no mark: only read.",
+        epilog=EXAMPLES,
     )
-    parser.add_argument("tokens", type=Path, metavar="FILE.npz", help="a tokenized split")
+    parser.add_argument(
+        "tokens",
+        type=Path,
+        metavar="FILE.npz",
+        help="a tokenized split, results/tokens/TOKENIZER/DATASET/PROMPT/SPLIT.npz",
+    )
     parser.add_argument("entry", type=int, metavar="ENTRY", help="number of the entry, from 0")
-    parser.add_argument("--mask-prompt", action="store_true", help="as training.mask_prompt")
     parser.add_argument(
-        "--max-length", type=int, default=defaults.max_length, help="as training.max_length"
+        "--variant",
+        metavar="FOLDER",
+        type=Path,
+        help="results/MODEL/RECIPE: take both of the following options from its training",
     )
     parser.add_argument(
-        "--variant", type=Path, help="a folder results/MODEL/RECIPE that says both instead"
+        "--mask-prompt", action="store_true", help="as training.mask_prompt of a recipe"
     )
-    parser.add_argument("--tokenizer", type=Path, help="its folder, where the path does not say it")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--max-length",
+        metavar="N",
+        type=int,
+        default=defaults.max_length,
+        help=f"as training.max_length of a recipe (default: {defaults.max_length})",
+    )
+    parser.add_argument(
+        "--tokenizer",
+        metavar="FOLDER",
+        type=Path,
+        help="folder with encoder.json and vocab.bpe, if the path of FILE.npz does not name it",
+    )
+    options = parser.parse_args(arguments)
     max_length, mask_prompt = options.max_length, options.mask_prompt
     if options.variant:
-        record = find_variant(options.variant).record
-        training = Training(**record["training"])
+        record = open_variant(options.variant).record
+        training = Training.model_validate(record["training"])
         max_length = min(training.max_length, record["model"]["context_length"])
         mask_prompt = training.mask_prompt
     if max_length < 1:
@@ -145,7 +177,3 @@ def main() -> None:
         mask_prompt=mask_prompt,
     )
     print_entry(tokens, Console(highlight=False, markup=False))
-
-
-if __name__ == "__main__":
-    run_program(main)

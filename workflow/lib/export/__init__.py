@@ -1,4 +1,4 @@
-"""A finished variant as a model that other programs read.
+"""A finished variant as a model for other programs.
 
 In: model.pth and training.json. Out: Hugging Face's layout, or the chapter's .pth.
 Open `huggingface.py` first.

@@ -1,6 +1,5 @@
-"""The model card: what a variant is, how it was made and what was measured."""
+"""The model card of a variant: settings, losses and scores."""
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from workflow.lib.judge.scores import by_entry, entry_scores, read_scores
+from workflow.lib.report.losses import read_losses
 from workflow.lib.runtime.files import read_json
 from workflow.lib.tokens.prompt_style import PromptStyle
 
@@ -22,23 +22,23 @@ def model_card(
     losses: Path,
     scores: Sequence[Path],
 ) -> str:
-    """Markdown with the front matter that model hubs read.
+    """Return a model card in Markdown, with the front matter that model hubs read.
 
     Args:
         names: of model, recipe, dataset and prompt in config.yaml.
         style: the prompt style it was finetuned with.
         training, losses: training.json and losses.csv.
-        scores: every scores.csv there is; may be none.
+        scores: every scores.csv of the variant; may be empty.
     """
     record = read_json(training)
     settings = record["model"] | record["training"]
-    before = settings["epochs"] == 0
+    finetuned = settings["epochs"] > 0
     return "\n".join(
         [
             "---",
             "library_name: transformers",
             "pipeline_tag: text-generation",
-            "tags: [gpt2, instruction-tuning]" if not before else "tags: [gpt2]",
+            "tags: [gpt2, instruction-tuning]" if finetuned else "tags: [gpt2]",
             "---",
             "",
             f"# {names['model']} / {names['recipe']}",
@@ -46,12 +46,12 @@ def model_card(
             f"{names['model']}, a GPT-2 of {record['parameters']:,} parameters with its output "
             "head stored apart from the token embedding, "
             + (
-                "as it is before finetuning."
-                if before
-                else f"finetuned to follow the instructions of the data set {names['dataset']}."
+                f"finetuned to follow the instructions of the data set {names['dataset']}."
+                if finetuned
+                else "as it is before finetuning."
             ),
-            "It answers one instruction at a time and was not tuned for safety; what it states may "
-            "be wrong.",
+            "It answers one instruction at a time and was not tuned for safety; its answers may be "
+            "wrong.",
             "",
             "## Use",
             "",
@@ -59,7 +59,7 @@ def model_card(
             "from transformers import pipeline",
             "",
             'generate = pipeline("text-generation", "FOLDER")',
-            'messages = [{"role": "user", "content": "Name a colour."}]',
+            'messages = [{"role": "user", "content": "Name a color."}]',
             'generate(messages, max_new_tokens=256)[0]["generated_text"][-1]["content"]',
             "```",
             "",
@@ -70,7 +70,7 @@ def model_card(
             style.prompt(_EXAMPLE) + style.completion(_EXAMPLE),
             "```",
             "",
-            "The part with {input} is left out where there is none; in a chat it stands as `input` "
+            "Without an input, the part with {input} is left out; in a chat it stands as `input` "
             "beside `content`.",
             "",
             "## Made with",
@@ -94,19 +94,17 @@ def model_card(
 
 
 def _losses(record: Mapping[str, Any], losses: Path) -> list[tuple[str, str, str]]:
-    """The loss before finetuning and at the last evaluation."""
+    """Return the losses before finetuning and at the last evaluation."""
     first = record["initial_losses"]
     rows = [("before finetuning", f"{first['train']:.3f}", f"{first['val']:.3f}")]
-    with losses.open(encoding="utf-8", newline="") as file:
-        evaluations = list(csv.DictReader(file))
-    for row in evaluations[-1:]:
-        train, val = float(row["train_loss"]), float(row["val_loss"])
-        rows.append((f"step {row['step']} of {record['steps']}", f"{train:.3f}", f"{val:.3f}"))
+    for row in read_losses(losses)[-1:]:
+        when = f"step {row['step']:.0f} of {record['steps']}"
+        rows.append((when, f"{row['train_loss']:.3f}", f"{row['val_loss']:.3f}"))
     return rows
 
 
 def _scores(tables: Sequence[Path]) -> list[str]:
-    """A row a judge, for as many as there are."""
+    """Return a table with a row for each judge."""
     rows = []
     for table in tables:
         verdicts = read_scores(table)
@@ -116,12 +114,12 @@ def _scores(tables: Sequence[Path]) -> list[str]:
         rows.append((table.parent.name, f"{len(scores)} of {entries}", f"{mean:.2f}"))
     if not rows:
         return ["Not judged when this card was written."]
-    said = "Mean from 0 to 100 over the test entries of the data set, by the pipeline's own judges."
-    return [said, "", *_table(("judge", "scored", "mean"), rows)]
+    note = "Mean from 0 to 100 over the test entries of the data set, by the pipeline's own judges."
+    return [note, "", *_table(("judge", "scored", "mean"), rows)]
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Markdown's table; nothing is shown for None."""
+    """Return a Markdown table; None becomes an empty cell."""
     lines = [header, ["---"] * len(header), *rows]
     return [
         "| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |"

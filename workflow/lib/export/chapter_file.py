@@ -1,4 +1,4 @@
-"""The chapter's own file of a finetuned model, by the chapter's own name (end of section 7.7)."""
+"""The weights under the file name that the chapter gives them (end of section 7.7)."""
 
 import os
 import re
@@ -10,20 +10,20 @@ from workflow.lib.runtime.files import replacing
 
 
 def chapter_file_name(model: str) -> str:
-    """`gpt2-medium355M-sft.pth` for gpt2-medium-355M, which the chapter calls gpt2-medium (355M).
+    """Return the chapter's file name: gpt2-medium355M-sft.pth for the model gpt2-medium-355M.
 
     Args:
-        model: name in config.yaml; one without a size at its end is taken as it is.
+        model: name in config.yaml, with or without a size at its end.
     """
     chosen = re.sub(r"-(\d+(?:\.\d+)?[KMB])$", r" (\1)", model)
     return f"{re.sub(r'[ ()]', '', chosen)}-sft.pth"
 
 
 def check_chapter_file_name(model: str, recipe: str, name: str) -> None:
-    """Refuse any other name.
+    """Refuse a file name that is not the chapter's.
 
     Raises:
-        UserError: names the right file.
+        UserError: another name; says the right one.
     """
     if name != (right := chapter_file_name(model)):
         raise UserError(
@@ -33,7 +33,7 @@ def check_chapter_file_name(model: str, recipe: str, name: str) -> None:
 
 
 def write_chapter_file(model: Path, output: Path) -> None:
-    """Give the saved model a second name; a copy where the file system knows no hard links."""
+    """Link the weights to their second name, or copy them where hard links are impossible."""
     with replacing(output) as unfinished:
         unfinished.unlink(missing_ok=True)
         try:

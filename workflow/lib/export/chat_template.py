@@ -1,21 +1,21 @@
-"""A prompt style as the Jinja template with which chat programs make prompts."""
+"""A prompt style as a Jinja chat template."""
 
 import json
 
 from workflow.lib.tokens.prompt_style import PromptStyle
 
-_MARK = "\0"  # stands for an entry's text; no prompt style can hold it
+_MARK = "\0"  # in place of an entry's text; no prompt style can hold it
 
 
 def chat_template(style: PromptStyle) -> str:
-    """A template that gives the style's own texts for one instruction and its answer.
+    """Return the chat template that renders one instruction and its answer in a prompt style.
 
-    A user's message is an instruction, with `input` beside its `content` if there is one. The
-    generation prompt is the response header, which the chapter lets the model write itself: with
-    it, what the model writes is the answer alone.
+    A message of the user is an instruction, with an optional `input` beside its `content`. The
+    generation prompt is the response header, which the chapter leaves to the model; with it the
+    model writes the answer alone.
 
     Returns:
-        Jinja, with transformers' `raise_exception` for roles that the model never saw.
+        Jinja source; other roles end in transformers' `raise_exception`.
     """
     instruction, given, response = (
         [_literal(part) for part in template.format(**{name: _MARK}).split(_MARK)]
@@ -47,5 +47,5 @@ def chat_template(style: PromptStyle) -> str:
 
 
 def _literal(text: str) -> str:
-    """Text as a string literal of Jinja."""
+    """Return text as a string literal of Jinja."""
     return json.dumps(text, ensure_ascii=False)

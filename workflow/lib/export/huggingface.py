@@ -1,6 +1,6 @@
-"""A finished variant as a folder in Hugging Face's layout, which other programs read.
+"""A finished variant as a folder in Hugging Face's layout.
 
-What each file holds follows transformers' GPT-2; nothing here needs transformers to run.
+The files follow transformers' GPT-2; transformers itself is not needed.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from workflow.lib.tokens.tokenizer import load_tokenizer
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """Files that an export is made from.
+    """The files that an export is made from.
 
     Args:
-        model, training, losses: the files that finetuning wrote.
+        model, training, losses: model.pth, training.json and losses.csv.
         tokenizer: folder of encoder.json and vocab.bpe.
-        scores: every scores.csv there is of this variant; may be none.
+        scores: every scores.csv of the variant; may be empty.
     """
 
     model: Path
@@ -43,12 +43,12 @@ def export_variant(
     names: dict[str, str],
     folder: Path,
 ) -> None:
-    """Write model.safetensors, its settings, the tokenizer and a model card.
+    """Write the weights, their settings, the tokenizer and a model card.
 
     Args:
-        generation: how responses are written unless a caller says otherwise.
+        generation: default settings of generation.
         names: of model, recipe, dataset and prompt, for the card.
-        folder: made if missing.
+        folder: to write to; made if missing.
 
     Raises:
         UserError: the weights or the tokenizer's files are damaged.

@@ -1,4 +1,4 @@
-"""OpenAI's two tokenizer files as those that transformers and llama.cpp read."""
+"""OpenAI's two tokenizer files in the formats of transformers and llama.cpp."""
 
 import shutil
 from pathlib import Path
@@ -6,24 +6,24 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
+from workflow.lib.data.entries import END_OF_TEXT
 from workflow.lib.runtime.files import read_json, replacing, write_json
-from workflow.lib.tokens.tokenizer import END_OF_TEXT
 
-# As GPT-2's own: text around the token keeps its white space.
+# GPT-2's own settings: text around the token keeps its white space.
 _SPECIAL = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
 
 
 def write_tokenizer(source: Path, folder: Path, context_length: int, template: str) -> None:
     """Write vocab.json, merges.txt, tokenizer.json, tokenizer_config.json, special_tokens_map.json.
 
-    Programs that read them take `<|endoftext|>` in a text for the token, which this pipeline does
-    not; every other text has the same ids.
+    Other programs read `<|endoftext|>` in a text as the token, which this pipeline does not; every
+    other text has the same ids.
 
     Args:
-        source: holds encoder.json and vocab.bpe.
-        folder: made if missing.
-        context_length: most positions of the model.
-        template: Jinja template of chats.
+        source: folder of encoder.json and vocab.bpe.
+        folder: to write to; made if missing.
+        context_length: of the model, in tokens.
+        template: Jinja chat template.
     """
     for old, new in (("encoder.json", "vocab.json"), ("vocab.bpe", "merges.txt")):
         with replacing(folder / new) as unfinished:
@@ -52,7 +52,7 @@ def write_tokenizer(source: Path, folder: Path, context_length: int, template: s
 
 
 def _fast_tokenizer(source: Path) -> Tokenizer:
-    """Byte-level BPE with GPT-2's way of cutting text into words."""
+    """Return byte-level BPE with GPT-2's splitting of text into words."""
     files = (str(source / "encoder.json"), str(source / "vocab.bpe"))
     tokenizer = Tokenizer(models.BPE.from_file(*files))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)

@@ -1,4 +1,4 @@
-"""The chapter's parameters under the names and in the shapes of transformers' GPT-2."""
+"""The chapter's weights and settings under the names and in the shapes of transformers' GPT-2."""
 
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from workflow.lib.settings.recipe import Generation
 
 
 def hf_tensors(model: GPTModel) -> dict[str, Tensor]:
-    """Every parameter, dense layers as (in, out) and queries, keys and values as one matrix.
+    """Return all weights: dense layers as (in, out); queries, keys and values as one matrix.
 
-    The output head is stored too: finetuning moved it away from the token embedding, with which
-    the published GPT-2 shares it.
+    The output head is stored apart: the published GPT-2 shares it with the token embedding, but
+    finetuning changed both.
     """
     state = model.state_dict()
     tensors = {
@@ -32,7 +32,7 @@ def hf_tensors(model: GPTModel) -> dict[str, Tensor]:
 
 
 def _block_tensors(state: dict[str, Tensor], ours: str, theirs: str) -> dict[str, Tensor]:
-    """One transformer block."""
+    """Return the weights of one transformer block."""
     tensors = {}
     for number in (1, 2):
         tensors[f"{theirs}.ln_{number}.weight"] = state[f"{ours}.norm{number}.scale"]
@@ -51,17 +51,17 @@ def _block_tensors(state: dict[str, Tensor], ours: str, theirs: str) -> dict[str
 
 
 def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write safetensors, each tensor in memory of its own as the format wants it."""
+    """Write a safetensors file; the format requires contiguous tensors."""
     with replacing(path) as unfinished:
         unfinished.touch()
         mode = unfinished.stat().st_mode
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, unfinished, metadata={"format": "pt"})
-        unfinished.chmod(mode)  # safetensors keeps others from reading it
+        unfinished.chmod(mode)  # safetensors lets only the owner read it
 
 
 def hf_config(config: GPTConfig, end_of_text: int) -> dict[str, Any]:
-    """config.json; `n_ctx` is what llama.cpp's converter reads, transformers has n_positions."""
+    """Return config.json; llama.cpp's converter reads `n_ctx`, transformers `n_positions`."""
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -90,9 +90,10 @@ def hf_config(config: GPTConfig, end_of_text: int) -> dict[str, Any]:
 
 
 def hf_generation_config(generation: Generation, end_of_text: int) -> dict[str, Any]:
-    """generation_config.json: how the recipe writes its responses.
+    """Return generation_config.json, the recipe's settings of generation.
 
-    No length: transformers would put it before the one that lm-evaluation-harness asks for.
+    It holds no length, which in transformers would take precedence over that of
+    lm-evaluation-harness.
     """
     settings: dict[str, Any] = {
         "bos_token_id": end_of_text,
@@ -101,6 +102,6 @@ def hf_generation_config(generation: Generation, end_of_text: int) -> dict[str, 
         "do_sample": generation.temperature > 0,
     }
     if generation.temperature > 0:
-        # transformers would take the 50 likeliest where nothing is said
+        # Without top_k, transformers uses 50.
         settings |= {"temperature": generation.temperature, "top_k": generation.top_k or 0}
     return settings

@@ -1,26 +1,26 @@
-"""What a finished run says on the console. The Snakefile imports it: nothing slow in here."""
+"""The last lines of a finished run. The Snakefile imports this module: nothing slow in here."""
 
-import csv
 from pathlib import Path
+
+from workflow.lib.runtime.files import read_csv
 
 
 def outcome_lines(summary: Path, report: Path) -> list[str]:
-    """The chapter's two lines for every variant and judge (section 7.8), then the report's path.
+    """Return the chapter's two lines for every variant and judge (section 7.8), then a path.
 
     Args:
         summary: summary.csv of the run.
-        report: the page to point to.
+        report: page to point to.
     """
     lines = []
-    with summary.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            note = " (reference overlap, not an LLM)" if row["backend"] == "overlap" else ""
-            scored = int(row["scored"]) + int(row["empty"])
-            average = f"{float(row['mean']):.2f}" if row["mean"] else "none"
-            lines += [
-                f"{row['model']} / {row['recipe']}, judged by {row['judge']}{note}",
-                f"Number of scores: {scored} of {row['entries']}",
-                f"Average score: {average}",
-                "",
-            ]
+    for row in read_csv(summary):
+        note = " (reference overlap, not an LLM)" if row["backend"] == "overlap" else ""
+        scored = int(row["scored"]) + int(row["empty"])
+        average = f"{float(row['mean']):.2f}" if row["mean"] else "none"
+        lines += [
+            f"{row['model']} / {row['recipe']}, judged by {row['judge']}{note}",
+            f"Number of scores: {scored} of {row['entries']}",
+            f"Average score: {average}",
+            "",
+        ]
     return [*lines, f"Report: {report}"]

@@ -1,20 +1,20 @@
-"""Numbers as a reader wants to see them."""
+"""Numbers and lists as text for readers."""
 
 from collections.abc import Sequence
 
 
 def points(value: float | None, digits: int = 1) -> str:
-    """A score or difference; a dash where there is none."""
+    """Return a score or difference with a real minus sign; a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def percent(share: float | None) -> str:
-    """A share as whole percent; a dash where there is none."""
+    """Return a share in whole percent; a dash for None."""
     return "–" if share is None else f"{share:.0%}"
 
 
 def thousands(number: float) -> str:
-    """A short number for an axis: 2, 0.5, 20k, 1.5M."""
+    """Return a short number for an axis: 2, 0.5, 20k, 1.5M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:g}{unit}"
@@ -22,7 +22,7 @@ def thousands(number: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the units of a kitchen clock."""
+    """Return seconds as "8.0 s", "1 min 15 s" or "1 h 2 min"; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 10:
@@ -36,12 +36,12 @@ def duration(seconds: float | None) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """a, b and c."""
+    """Join names as in "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def chance(p_value: float) -> str:
-    """A p-value as odds that can be pictured."""
+    """Return a p-value as a frequency: "in about 1 of 50 such tests"."""
     if p_value < 0.001:
         return "in fewer than 1 of 1,000 such tests"
     if p_value < 0.1:
@@ -50,7 +50,7 @@ def chance(p_value: float) -> str:
 
 
 def strength(correlation: float) -> str:
-    """A correlation in a word."""
+    """Return the size of a correlation as an adverb."""
     for limit, word in ((0.9, "very strongly"), (0.7, "strongly"), (0.4, "moderately")):
         if abs(correlation) >= limit:
             return word

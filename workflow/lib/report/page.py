@@ -1,4 +1,4 @@
-"""Puts everything into the templates of workflow/report and writes the page."""
+"""report.html: the templates of workflow/report filled with the compared variants."""
 
 import math
 import re
@@ -8,24 +8,27 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from workflow.lib.judge.backends.overlap import LABEL
-from workflow.lib.report import charts
 from workflow.lib.report import format as texts
-from workflow.lib.report.answers import answer, disputes, galleries
-from workflow.lib.report.findings import (
-    Pair,
-    compare_judges,
-    compare_runs,
-    same_test,
-    score_kinds,
-    score_lengths,
+from workflow.lib.report.comparison import Pair, by_test_set, compare_variants, score_kinds
+from workflow.lib.report.judges import Lengths, compare_judges, score_lengths
+from workflow.lib.report.losses import loss_curves
+from workflow.lib.report.plots.losses import draw_losses
+from workflow.lib.report.plots.scores import (
+    bin_counts,
+    draw_histogram,
+    draw_mean,
+    draw_scale,
+    draw_scatter,
 )
 from workflow.lib.report.published import published_beside_own
 from workflow.lib.report.quality import read_quality
-from workflow.lib.report.runs import Run, Variant, read_runs
+from workflow.lib.report.responses import Response, disputes, galleries, judged_response
 from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL, MARGIN, Comparison, Interval
 from workflow.lib.report.summary import GOOD_SCORE
+from workflow.lib.report.variants import Variant, read_variants
 from workflow.lib.runtime.files import replacing
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
@@ -35,7 +38,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[^\s?])(?<=\S)\?\S+(?=\s)")
 
 
 def write_report(
-    variants: Sequence[Variant],
+    folders: Sequence[Path],
     judges: Sequence[str],
     settings: Mapping[str, Any],
     qualities: Mapping[str, Path],
@@ -43,24 +46,24 @@ def write_report(
     output: Path,
     tokens: Sequence[Path] = (),
 ) -> None:
-    """Write one self-contained page about a run (section 7.8 and figure 7.17).
+    """Write one self-contained page about a comparison (section 7.8 and figure 7.17).
 
     Args:
-        variants: in the order to show.
-        judges: in the order to show; best and worst answers are those of the first.
-        settings: the part of config.yaml that was run, as plain values; shown as a file that runs
-            it again. Recipes with `published` figures have them shown beside their own.
-        qualities: quality.json of every data set.
-        summary: summary.csv of the run.
+        folders: results/{model}/{recipe} of the variants, in the order to show.
+        judges: in the order to show; best and worst responses are those of the first.
+        settings: the part of config.yaml that was run, as plain values, shown as a file that runs
+            it again.
+        qualities: quality.json by data set.
+        summary: summary.csv of the same comparison.
         output: HTML file to write; the same bytes from the same files.
-        tokens: files of the token ids that the variants read.
+        tokens: token files of the variants.
     """
     recipes = settings["recipes"]
-    datasets = {variant.recipe: recipes[variant.recipe]["dataset"] for variant in variants}
-    runs = read_runs(variants, judges, datasets, summary)
+    datasets = {folder.name: recipes[folder.name]["dataset"] for folder in folders}
+    variants = read_variants(folders, judges, datasets, summary)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,  # whatever a model or a judge wrote is shown, not run
+        autoescape=True,  # markup in a response or a reply is shown, not run
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -69,33 +72,33 @@ def write_report(
         points=texts.points, percent=texts.percent, duration=texts.duration, listed=texts.listed
     )
     page = environment.get_template("report.html.j2").render(
-        title=_title(runs),
-        lead=_lead(runs),
-        runs=runs,
+        title=_title(variants),
+        lead=_lead(variants),
+        variants=variants,
         judges={judge: _describe(settings["judges"][judge]) for judge in judges},
-        models=_models(runs),
-        examples=_examples(runs, judges[0]),
+        models=_models(variants),
+        examples=_examples(variants, judges[0]),
         draw_score=_draw_score,
-        published=published_beside_own(runs, recipes),
-        comparisons={judge: _comparisons(runs, judge) for judge in judges},
+        published=published_beside_own(variants, recipes),
+        comparisons={judge: _comparisons(variants, judge) for judge in judges},
         draw_difference=_draw_difference,
-        draw_scale=charts.scale,
+        draw_scale=draw_scale,
         kinds=[
             (group, judge, rows)
-            for group in same_test(runs)
+            for group in by_test_set(variants)
             for judge in judges
             if (rows := score_kinds(group, judge))
         ],
-        agreements=compare_judges(runs, judges),
-        curves=_curves(runs),
-        histograms={judge: _histograms(runs, judge) for judge in judges},
-        lengths={judge: _lengths(runs, judge) for judge in judges},
-        galleries=galleries([run for run in runs if run.tuned] or runs, judges[0]),
-        disputes=disputes(runs, judges),
-        tests=same_test(runs),
-        answer=answer,
+        agreements=compare_judges(variants, judges),
+        curves=_curves(variants),
+        histograms={judge: _histograms(variants, judge) for judge in judges},
+        lengths={judge: _lengths(variants, judge) for judge in judges},
+        galleries=galleries([v for v in variants if v.finetuned] or variants, judges[0]),
+        disputes=disputes(variants, judges),
+        test_sets=by_test_set(variants),
+        judged_response=judged_response,
         qualities=[
-            read_quality(name, path, [run for run in runs if run.dataset == name], tokens)
+            read_quality(name, path, [v for v in variants if v.dataset == name], tokens)
             for name, path in qualities.items()
         ],
         config=_CREDENTIALS.sub(
@@ -106,75 +109,84 @@ def write_report(
         good=GOOD_SCORE,
     )
     with replacing(output) as unfinished:
-        # Half a surrogate pair is text to JSON but not to UTF-8.
+        # Half a surrogate pair is valid in JSON but not in UTF-8.
         unfinished.write_bytes(page.encode("utf-8", "replace"))
 
 
-def _title(runs: Sequence[Run]) -> str:
-    """What was finetuned on what."""
-    tuned = [run for run in runs if run.tuned]
-    models = texts.listed(list(dict.fromkeys(run.model for run in tuned or runs)))
-    datasets = texts.listed(list(dict.fromkeys(run.dataset for run in tuned or runs)))
+def _title(variants: Sequence[Variant]) -> str:
+    tuned = [variant for variant in variants if variant.finetuned]
+    models = texts.listed(list(dict.fromkeys(v.model for v in tuned or variants)))
+    datasets = texts.listed(list(dict.fromkeys(v.dataset for v in tuned or variants)))
     return f"{models}, {'finetuned' if tuned else 'before finetuning, tested'} on {datasets}"
 
 
-def _lead(runs: Sequence[Run]) -> str:
-    """How the scores came about, in a sentence or two."""
-    sizes = texts.listed(list(dict.fromkeys(str(len(run.entries)) for run in runs)))
-    variants = "One variant" if len(runs) == 1 else f"{len(runs)} variants, each"
+def _lead(variants: Sequence[Variant]) -> str:
+    sizes = texts.listed(list(dict.fromkeys(str(len(v.entries)) for v in variants)))
+    subject = "One variant" if len(variants) == 1 else f"{len(variants)} variants, each"
     return (
-        f"{variants} tested on {sizes} held-out instructions. "
+        f"{subject} tested on {sizes} held-out instructions. "
         "An answer scores from 0 to 100 beside a reference."
     )
 
 
 def _describe(judge: Mapping[str, Any]) -> str:
-    """Who a judge is, in words that leave no doubt whether it is a language model."""
+    """Say whether a judge is a language model."""
     if judge["backend"] == "overlap":
         return LABEL
     return f"the judgement of {judge['model']}, a language model"
 
 
-def _models(runs: Sequence[Run]) -> list[tuple[str, Run | None, list[Run]]]:
-    """Every model with its variant before finetuning, if there is one, and those after."""
+def _models(variants: Sequence[Variant]) -> list[tuple[str, Variant | None, list[Variant]]]:
+    """Return every model with its variant before finetuning, if any, and those after."""
     found = []
-    for group in same_test(runs):
-        for model in dict.fromkeys(run.model for run in group):
-            own = [run for run in group if run.model == model]
-            before = next((run for run in own if not run.tuned), None)
-            found.append((model, before, [run for run in own if run.tuned]))
+    for group in by_test_set(variants):
+        for model in dict.fromkeys(variant.model for variant in group):
+            own = [variant for variant in group if variant.model == model]
+            before = next((variant for variant in own if not variant.finetuned), None)
+            found.append((model, before, [variant for variant in own if variant.finetuned]))
     return found
 
 
-def _examples(runs: Sequence[Run], judge: str) -> tuple[Run | None, Run, list[Any]]:
-    """The first test entries, answered by the best variant, and by its model before."""
+def _examples(
+    variants: Sequence[Variant], judge: str
+) -> tuple[Variant | None, Variant, list[tuple[Response | None, Response]]]:
+    """Return the first responses of the best variant, and of its model before finetuning."""
     after = max(
-        (run for run in runs if run.tuned),
-        key=lambda run: run.judged[judge].number("mean") or 0,
-        default=runs[0],
+        (variant for variant in variants if variant.finetuned),
+        key=lambda variant: variant.judged[judge].number("mean") or 0,
+        default=variants[0],
     )
     before = next(
         (
-            run
-            for run in runs
-            if run.model == after.model and run.test == after.test and not run.tuned and after.tuned
+            variant
+            for variant in variants
+            if variant.model == after.model
+            and variant.test_set == after.test_set
+            and not variant.finetuned
+            and after.finetuned
         ),
         None,
     )
-    numbers = range(min(EXAMPLES, len(after.entries)))
-    return before, after, [(before and answer(before, n), answer(after, n)) for n in numbers]
+    return (
+        before,
+        after,
+        [
+            (judged_response(before, n) if before else None, judged_response(after, n))
+            for n in range(min(EXAMPLES, len(after.entries)))
+        ],
+    )
 
 
-def _draw_score(run: Run, judge: str) -> str:
-    scored = run.judged[judge]
-    low, high = scored.number("low"), scored.number("high")
+def _draw_score(variant: Variant, judge: str) -> Markup:
+    judging = variant.judged[judge]
+    low, high = judging.number("low"), judging.number("high")
     interval = Interval(low, high) if low is not None and high is not None else None
-    return charts.dot_whisker(scored.number("mean"), interval, 0, 100, hollow=not run.tuned)
+    return draw_mean(judging.number("mean"), interval, 0, 100, hollow=not variant.finetuned)
 
 
-def _comparisons(runs: Sequence[Run], judge: str) -> tuple[list[Pair], float]:
-    """All pairs, and how far their common scale goes to both sides."""
-    pairs = compare_runs(runs, judge)
+def _comparisons(variants: Sequence[Variant], judge: str) -> tuple[list[Pair], float]:
+    """Return all pairs, and the end of their common scale to both sides."""
+    pairs = compare_variants(variants, judge)
     ends = [10.0]
     for pair in pairs:
         interval = pair.result.interval
@@ -183,30 +195,31 @@ def _comparisons(runs: Sequence[Run], judge: str) -> tuple[list[Pair], float]:
     return pairs, math.ceil(max(ends) / 10) * 10
 
 
-def _draw_difference(result: Comparison, limit: float) -> str:
-    return charts.dot_whisker(result.difference, result.interval, -limit, limit)
+def _draw_difference(result: Comparison, limit: float) -> Markup:
+    return draw_mean(result.difference, result.interval, -limit, limit)
 
 
-def _curves(runs: Sequence[Run]) -> list[tuple[Run, str]]:
-    """Figure 7.17 of every finetuned variant, all on one scale."""
-    tuned = [run for run in runs if run.losses]
-    losses = [row[key] for run in tuned for row in run.losses for key in ("train_loss", "val_loss")]
+def _curves(variants: Sequence[Variant]) -> list[tuple[Variant, Markup]]:
+    """Draw figure 7.17 of every finetuned variant, all on one scale."""
+    curves = [
+        (variant, loss_curves(variant.losses, variant.training["training"]["epochs"]))
+        for variant in variants
+        if variant.losses
+    ]
+    highest = max((max(*c.losses["train"], *c.losses["val"]) for _, c in curves), default=0)
+    return [(variant, draw_losses(found, highest)) for variant, found in curves]
+
+
+def _histograms(variants: Sequence[Variant], judge: str) -> list[tuple[Variant, Markup]]:
+    scores = [list(variant.judged[judge].scores.values()) for variant in variants]
+    highest = max(max(bin_counts(values)) for values in scores)
     return [
-        (run, charts.loss_curves(run.losses, run.training["training"]["epochs"], max(losses)))
-        for run in tuned
+        (variant, draw_histogram(values, highest or 1))
+        for variant, values in zip(variants, scores, strict=True)
     ]
 
 
-def _histograms(runs: Sequence[Run], judge: str) -> list[tuple[Run, str]]:
-    scores = [list(run.judged[judge].scores.values()) for run in runs]
-    highest = max(max(charts.bin_counts(values)) for values in scores)
-    return [
-        (run, charts.histogram(values, highest or 1))
-        for run, values in zip(runs, scores, strict=True)
-    ]
-
-
-def _lengths(runs: Sequence[Run], judge: str) -> list[tuple[Any, str]]:
-    found = score_lengths(runs, judge)
+def _lengths(variants: Sequence[Variant], judge: str) -> list[tuple[Lengths, Markup]]:
+    found = score_lengths(variants, judge)
     longest = max((length for row in found for length in row.lengths), default=1)
-    return [(row, charts.scatter(row.lengths, row.scores, longest)) for row in found]
+    return [(row, draw_scatter(row.lengths, row.scores, longest)) for row in found]

@@ -1,4 +1,4 @@
-"""What is doubtful about a data set, and what was cut of it."""
+"""The data sets on the page: doubtful entries, truncated entries, lengths."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,25 +7,26 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from workflow.lib.data.quality.lengths import Histogram, bins, histogram
-from workflow.lib.data.quality.truncation import Cut, entries_cut, token_lengths
+from workflow.lib.data.quality.lengths import Histogram, histogram
 from workflow.lib.data.quality.wording import Finding, findings, left_out
-from workflow.lib.report import charts
 from workflow.lib.report.format import points
-from workflow.lib.report.runs import Run
+from workflow.lib.report.plots.lengths import draw_lengths
+from workflow.lib.report.variants import Variant
 from workflow.lib.runtime.files import read_json
+from workflow.lib.tokens.truncation import Truncation, token_lengths, truncation_of
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A data set: how many entries each split has, and what is doubtful.
+    """The quality of one data set.
 
     Args:
-        left_out: why entries were left out, and their numbers.
-        lengths: what was counted, its median and its histogram.
-        cut: entries that variants did not keep whole.
-        without_seen: variant, judge, mean score and mean score without the test entries that were
-            seen in training; nothing if there are none.
+        entries: number of entries by split.
+        left_out: reason and numbers of the entries left out.
+        lengths: text that was measured, median and longest in words, histogram.
+        cut: entries too long for a variant.
+        without_seen: variant, judge, mean score, and mean score without the test entries that
+            were seen in training; no rows without such entries.
     """
 
     dataset: str
@@ -33,20 +34,20 @@ class Quality:
     findings: Sequence[Finding]
     left_out: Sequence[tuple[str, list[int]]]
     lengths: Sequence[tuple[str, str, Markup]]
-    cut: Sequence[Cut]
+    cut: Sequence[Truncation]
     without_seen: Sequence[tuple[str, str, str, str]]
 
 
 def read_quality(
-    dataset: str, path: Path, runs: Sequence[Run], tokens: Sequence[Path] = ()
+    dataset: str, path: Path, variants: Sequence[Variant], tokens: Sequence[Path] = ()
 ) -> Quality:
     """Read quality.json of a data set.
 
     Args:
-        dataset: its name.
-        path: the file.
-        runs: variants that were tested on it.
-        tokens: files of token ids, of any data set.
+        dataset: its name in config.yaml.
+        path: quality.json.
+        variants: those tested on it.
+        tokens: token files, of any data set.
     """
     content = read_json(path)
     places = content["where"]
@@ -57,12 +58,12 @@ def read_quality(
         if places[str(number)]["split"] == "test"
     }
     without = []
-    for run in runs:
-        for judge, scored in run.judged.items():
-            rest = [score for number, score in scored.scores.items() if number not in seen]
-            if rest and len(rest) < len(scored.scores):
-                mean = points(scored.number("mean"), 2)
-                without.append((run.name, judge, mean, points(fmean(rest), 2)))
+    for variant in variants:
+        for judge, judging in variant.judged.items():
+            rest = [score for number, score in judging.scores.items() if number not in seen]
+            if rest and len(rest) < len(judging.scores):
+                mean = points(judging.number("mean"), 2)
+                without.append((variant.name, judge, mean, points(fmean(rest), 2)))
     counted = {f"{text}, words": content["lengths"][text]["words"] for text in content["lengths"]}
     own = [path for path in tokens if path.parts[-3] == dataset]
     for (tokenizer, prompt), lengths in token_lengths(own).items():
@@ -72,11 +73,11 @@ def read_quality(
         content["entries"],
         findings(content),
         left_out(content),
-        [(what, _middle(found), charts.lengths(bins(found))) for what, found in counted.items()],
-        [cut for run in runs if (cut := entries_cut(run.name, run.training))],
+        [(what, _summary(found), draw_lengths(found)) for what, found in counted.items()],
+        [cut for v in variants if (cut := truncation_of(v.name, v.training))],
         without,
     )
 
 
-def _middle(found: Histogram) -> str:
+def _summary(found: Histogram) -> str:
     return f"median {found['median']:g}, longest {found['longest']:,}"

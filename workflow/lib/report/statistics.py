@@ -1,7 +1,7 @@
-"""How far scores can be trusted: intervals, paired comparisons and agreement of judges.
+"""Statistics of scores: intervals, paired comparisons and agreement of judges.
 
-Everything is computed over entries: two variants answered the same ones, so their difference is
-taken entry by entry. Random resampling is seeded, so the same scores give the same figures.
+Two variants are compared entry by entry, as they answered the same entries. Resampling is seeded:
+the same scores give the same figures.
 """
 
 import warnings
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-FEWEST_FOR_INTERVAL = 10  # fewer entries say too little about the others to draw an interval
-MARGIN = 5.0  # points; answers that are closer than this tie
+FEWEST_FOR_INTERVAL = 10  # entries; fewer are too few to resample
+MARGIN = 5.0  # points; smaller differences count as a tie
 CONFIDENCE = 0.95
 _RESAMPLES = 9999
 _BATCH = 500  # resamples in memory at a time: some 20 MB for 5,000 entries
@@ -23,7 +23,7 @@ _SEED = 123
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a mean would lie in 95 of 100 test sets of this size and kind."""
+    """A 95% confidence interval."""
 
     low: float
     high: float
@@ -31,13 +31,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first variant beside the second, over the entries that have a score for both.
+    """The first variant compared with the second, on entries with a score for both.
 
     Args:
-        entries: how many those are.
+        entries: number of these entries.
         difference: mean of first minus second, in points.
-        interval: of that mean, or None.
-        p_value: how often shuffled signs give a mean difference at least as large.
+        interval: of this mean, or None.
+        p_value: of a two-sided sign-flip permutation test.
         wins, ties, losses: entries on which the first is better, within MARGIN, or worse.
     """
 
@@ -52,11 +52,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two judges beside each other; a correlation is None where one of them never varies.
+    """Two judges compared; a correlation is None where one of them never varies.
 
     Args:
-        entries: answers scored by both.
-        pearson, spearman, kendall: correlations of the scores, of their ranks, of their orders.
+        entries: number of responses scored by both.
         mean_absolute_error: in points.
         bias: mean of first minus second, in points.
     """
@@ -70,20 +69,20 @@ class Agreement:
 
 
 def mean_interval(values: ArrayLike) -> Interval | None:
-    """95% interval of a mean: bootstrap, bias-corrected and accelerated.
+    """Return the 95% interval of a mean by the BCa bootstrap.
 
     Args:
-        values: (N,), a score or difference an entry.
+        values: (N,), a score or difference for each entry.
 
     Returns:
         None with fewer than ten values, and where all are equal: resampling equal values says
-        nothing about how other entries would have scored.
+        nothing about other entries.
     """
     sample = np.asarray(values, dtype=float)
     if len(sample) < FEWEST_FOR_INTERVAL or np.ptp(sample) == 0:
         return None
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # values that differ by rounding alone have no interval
+        warnings.simplefilter("ignore")  # of values that differ only by rounding
         low, high = stats.bootstrap(
             (sample,),
             np.mean,
@@ -121,13 +120,13 @@ def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparis
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction: the more comparisons are made, the more each must show.
+    """Correct p-values for multiple comparisons by Holm's method.
 
     Args:
         p_values: of one family of comparisons, in any order.
 
     Returns:
-        corrected ones in the same order; none smaller than before.
+        corrected p-values in the same order.
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0
@@ -138,13 +137,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def agreement(first: Sequence[float], second: Sequence[float]) -> Agreement | None:
-    """How two judges' scores of the same answers go together.
+    """Measure how well the scores of two judges agree.
 
     Args:
-        first, second: scores of the same answers in the same order.
+        first, second: scores of the same responses in the same order.
 
     Returns:
-        None if there are no answers.
+        None if there are no responses.
     """
     if not len(first):
         return None
@@ -160,20 +159,19 @@ def agreement(first: Sequence[float], second: Sequence[float]) -> Agreement | No
 
 
 def rank_correlation(first: ArrayLike, second: ArrayLike) -> float | None:
-    """Spearman's correlation; None where one side never varies or there are fewer than three."""
+    """Return Spearman's correlation, None for fewer than three values or a constant side."""
     return _correlation(
         stats.spearmanr, np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     )
 
 
 def _sign_flip_p_value(differences: NDArray[np.float64]) -> float:
-    """Two-sided: if both were equally good, each difference could as well have the other sign.
+    """Return the two-sided p-value of a permutation test that flips signs.
 
-    One matrix product a batch does what scipy's permutation_test does in ten times the time, and
-    twenty variants make 190 of these tests.
+    scipy's permutation_test takes ten times as long, and twenty variants make 190 of these tests.
     """
     generator = np.random.default_rng(_SEED)
-    observed = abs(differences.sum()) - 1e-9 * np.abs(differences).sum()  # rounding breaks no ties
+    observed = abs(differences.sum()) - 1e-9 * np.abs(differences).sum()  # ties despite rounding
     as_large = 0
     for start in range(0, _RESAMPLES, _BATCH):
         count = min(_BATCH, _RESAMPLES - start)

@@ -1,6 +1,5 @@
-"""Collects the scores of all variants and sums them up, a row a variant and judge."""
+"""summary.csv, a row per variant and judge, and scores.csv of all variants."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ GOOD_SCORE = 50  # of 100: at least half right
 
 
 def collect_scores(tables: Sequence[Path], output: Path) -> None:
-    """Put all scores.csv into one, in the given order, without losing a row.
+    """Join scores.csv files into one, in the given order.
 
     Args:
         tables: scores.csv files.
@@ -37,17 +36,17 @@ def collect_scores(tables: Sequence[Path], output: Path) -> None:
     write_csv(output, COLUMNS, (row for table in tables for row in read_rows(table)))
 
 
-def summarise(
+def summarize(
     tables: Sequence[Path], trainings: Iterable[Path], usages: Iterable[Path], output: Path
 ) -> None:
-    """Sum up every scores.csv in a row of its own; judges are never mixed.
+    """Write summary.csv: a row for each scores.csv, so judges are never mixed.
 
     An entry that was judged several times counts once, with the mean of its scores.
 
     Args:
-        tables: files results/{model}/{recipe}/{judge}/scores.csv; a row each, in this order.
-        trainings: the training.json of their variants, each in the folder above, in any order.
-        usages: what the judging took, a usage.json beside each table, in any order.
+        tables: files results/{model}/{recipe}/{judge}/scores.csv, in the order of the rows.
+        trainings: training.json of each variant, from the folder above, in any order.
+        usages: usage.json from beside each table, in any order.
         output: CSV file to write; the same bytes from the same files.
 
     Raises:
@@ -56,15 +55,17 @@ def summarise(
     records = {path.parent: read_json(path) for path in (*trainings, *usages)}
     rows = []
     for table in tables:
-        named = next(iter(read_rows(table)), None)
-        if named is None:
-            raise UserError(f"{table}: holds no scores; delete it and run again")
+        verdicts = read_scores(table)
+        if not verdicts:
+            raise UserError(f"{table}: has no rows; delete it and run again")
         training, usage = records[table.parent.parent], records[table.parent]
         rows.append(
             {
-                **{key: named[key] for key in ("model", "recipe", "judge")},
+                "model": verdicts[0].model,
+                "recipe": verdicts[0].recipe,
+                "judge": verdicts[0].judge,
                 "backend": usage["backend"],
-                **_sums(read_scores(table)),
+                **_sums(verdicts),
                 "training_seconds": _text(training["seconds"], 1),
                 **_effort(usage),
             }
@@ -73,7 +74,7 @@ def summarise(
 
 
 def _sums(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Counts and statistics of one judge's verdicts about one variant."""
+    """Return counts and statistics of one judge's verdicts on one variant."""
     entries = by_entry(verdicts)
     counts = Counter(map(entry_status, entries.values()))
     scores = list(entry_scores(entries).values())
@@ -84,8 +85,8 @@ def _sums(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "entries": len(entries),
         **{status: counts[status] for status in STATUSES},
         "mean": _text(fmean(scores) if scores else None, 4),
-        "low": _text(interval and interval.low, 4),
-        "high": _text(interval and interval.high, 4),
+        "low": _text(interval.low if interval else None, 4),
+        "high": _text(interval.high if interval else None, 4),
         "median": _text(median(scores) if scores else None, 4),
         "exact_rate": _text(fmean(exact), 4),
         "share_50": _text(fmean(s >= GOOD_SCORE for s in scores) if scores else None, 4),
@@ -95,14 +96,14 @@ def _sums(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 
 def _spread(entries: Iterable[Sequence[Verdict]]) -> float | None:
-    """Mean standard deviation of the scores of one answer; None if no answer has two scores."""
+    """Return the mean over responses of the standard deviation of repeats; None without any."""
     scores = [[v.score for v in verdicts if v.score is not None] for verdicts in entries]
     deviations = [stdev(values) for values in scores if len(values) > 1]
     return fmean(deviations) if deviations else None
 
 
 def _effort(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """What the judge took, blank where it asks no server or has no prices."""
+    """Return tokens, seconds and cost, blank for a judge without a server or without prices."""
     asked = usage["answers"] > 0
     return {
         "judge_tokens": usage["question_tokens"] + usage["answer_tokens"] if asked else "",
@@ -112,5 +113,4 @@ def _effort(usage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: float | None, digits: int) -> str:
-    """A number as it stands in the file: blank if unknown, always as many digits."""
-    return "" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    return "" if value is None else f"{value:.{digits}f}"

@@ -111,6 +111,12 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
         raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
 
 
+def read_csv(path: str | Path) -> list[dict[str, str]]:
+    """Read the rows of a table with a header, as text."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a table with line feeds, whatever its texts hold."""
     line = io.StringIO(newline="")

@@ -1,4 +1,4 @@
-"""What jobs ask a cluster for, where the estimate should not decide, and what it has."""
+"""What jobs request of a cluster and what its machines have."""
 
 from pydantic import Field
 
@@ -6,21 +6,23 @@ from workflow.lib.settings.base import Count, Number, Section
 
 
 class JobResources(Section):
-    """What one job asks for; null: estimated from model and recipe (lib/cluster/estimate.py)."""
+    """What a job requests; lib/cluster/estimate.py estimates what is null."""
 
-    mem_mb: Count | None = Field(None, description="memory of the host, in MB, on every node")
-    runtime: Count | None = Field(None, description="minutes until the cluster may end the job")
+    mem_mb: Count | None = Field(None, description="memory per host in MB; null: estimated")
+    runtime: Count | None = Field(None, description="time limit in minutes; null: estimated")
 
 
 class RecipeResources(Section):
-    """Of the two rules that compute."""
+    """What the two rules that compute request of a cluster."""
 
     finetune: JobResources = JobResources()
     generate: JobResources = JobResources()
 
 
 class Limits(Section):
-    """The most that a machine of the site has; a job that needs more is not submitted."""
+    """The most that a machine of the cluster has; a job that needs more is not submitted."""
 
-    gpu_memory_gb: Number | None = Field(None, gt=0, description="of one GPU; null: not checked")
-    mem_mb: Count | None = Field(None, description="of one host; null: not checked")
+    gpu_memory_gb: Number | None = Field(
+        None, gt=0, description="memory of one GPU in GB; null: not checked"
+    )
+    mem_mb: Count | None = Field(None, description="memory of a host in MB; null: not checked")

@@ -1,4 +1,4 @@
-"""How jobs compute."""
+"""How jobs compute: device, precision, threads, checkpoints."""
 
 from typing import Any, Literal
 
@@ -6,40 +6,45 @@ from pydantic import Field
 
 from workflow.lib.settings.base import Count, Section
 
-SMALL = 10_000_000  # parameters
+SMALL_MODEL = 10_000_000  # parameters
 
 
 class Computing(Section):
-    """How a job computes. Only `precision` changes results, and reruns what it does."""
+    """How a job computes. Only `precision` changes results, so only it reruns anything."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="auto (a GPU if there is one), cpu, cuda or mps"
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="of finetuning's matrix products; auto: bf16 on CUDA, else fp32"
+        "auto",
+        description="of finetuning's matrix products: auto (bf16 on CUDA, else fp32), fp32 or bf16",
     )
     threads: Count | None = Field(
         None,
-        description="CPU threads of finetuning and generating; null: all, or one for a small model",
+        description="CPU threads per job; null: all, or one for a model below 10M parameters",
     )
     checkpoint_every: Count | None = Field(
-        None, description="steps between two checkpoints to resume from; null: one a minute"
+        None, description="steps between checkpoints; null: about one a minute"
     )
     patience: Count = Field(
-        600, description="seconds the processes of a job wait for one that does not answer"
+        600, description="seconds to wait for a process of the same job that does not respond"
     )
 
-    def suited_to(self, parameters: int) -> "Computing":
-        """The same for a model of so many parameters, a small one with one thread.
+    def for_model_size(self, parameters: int) -> "Computing":
+        """Return the settings for a model of this many parameters.
 
-        Its threads would mostly wait for each other. With one, several models are finetuned side by
-        side, and the results do not depend on how many cores a machine has.
+        A small model gets one thread: more would mostly wait for each other. Several such models
+        are then finetuned side by side, and the results do not depend on the machine's cores.
         """
-        return self.model_copy(update={"threads": 1}) if self.spares_threads(parameters) else self
+        if self.takes_one_thread(parameters):
+            return self.model_copy(update={"threads": 1})
+        return self
 
-    def spares_threads(self, parameters: int) -> bool:
-        """Whether a model of so many parameters is small enough for that, and nothing else said."""
-        return self.threads is None and parameters < SMALL
+    def takes_one_thread(self, parameters: int) -> bool:
+        """Return whether a model of this size gets one thread because `threads` is not set."""
+        return self.threads is None and parameters < SMALL_MODEL
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Computing":
-        """The part of all settings, as a job is given them."""
+        """Take these settings out of the whole config, as a job receives it."""
         return cls(**{name: config[name] for name in cls.model_fields.keys() & config.keys()})

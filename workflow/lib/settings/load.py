@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_yaml
 from workflow.lib.runtime.names import suggest
-from workflow.lib.settings.recipe import HOW
+from workflow.lib.settings.recipe import EXECUTION_KEYS
 from workflow.lib.settings.root import Settings
 
 
@@ -83,7 +83,7 @@ def compared(settings: Settings) -> dict[str, Any]:
     for judge in chosen["judges"].values():
         judge.pop("transport", None)
     for recipe in chosen["recipes"].values():
-        for name in HOW:
+        for name in EXECUTION_KEYS:
             recipe.pop(name)
     return chosen
 

@@ -1,4 +1,8 @@
-"""Recipes: one way each to finetune, and what was published about it."""
+"""A recipe: one way to finetune a model.
+
+The defaults are the chapter's values. Their descriptions appear in the JSON schema and, as a
+comment, in config.yaml.
+"""
 
 from typing import Annotated, Literal
 
@@ -11,105 +15,125 @@ from workflow.lib.settings.cluster import RecipeResources
 class Lora(Section):
     """Low-rank adapters on every linear layer, trained instead of the weights (exercise 7.4)."""
 
-    rank: Count = Field(16, description="rows of A and columns of B")
-    alpha: Number = Field(16.0, gt=0, description="the addition B A is multiplied by alpha / rank")
+    rank: Count = Field(16, description="rows of A, columns of B")
+    alpha: Number = Field(16.0, gt=0, description="B A is multiplied by alpha / rank")
     fan: Literal["inputs", "rank"] = Field(
         "inputs",
-        description="A starts within 1 / sqrt of its inputs, or of the rank as in the exercise",
+        description="A is drawn within 1 / sqrt(inputs) or, as in the exercise, 1 / sqrt(rank)",
     )
 
 
 class Training(Section):
-    """How the weights change (listings 7.6 and 7.8)."""
+    """How the weights are trained (listings 7.6 and 7.8)."""
 
-    epochs: Annotated[int, Field(ge=0)] = Field(2, description="0: the model before finetuning")
-    batch_size: Count = Field(8, description="sequences a step")
+    epochs: Annotated[int, Field(ge=0)] = Field(
+        2, description="passes over the training set; 0: the model before finetuning"
+    )
+    batch_size: Count = Field(8, description="entries per step")
     learning_rate: Number = Field(5e-5, gt=0, description="of AdamW")
     weight_decay: Number = Field(0.1, ge=0, description="of AdamW")
-    max_length: Count = Field(1024, description="tokens of an entry that are kept")
-    mask_prompt: bool = Field(False, description="learn from the response alone (exercise 7.2)")
-    drop_rate: Number = Field(0.0, ge=0, lt=1, description="dropout")
-    seed: Seed = Field(123, description="of weights, shuffling and dropout")
+    max_length: Count = Field(
+        1024, description="tokens of an entry that are kept, at most the model's context length"
+    )
+    mask_prompt: bool = Field(
+        False, description="true: compute the loss on the response only (exercise 7.2)"
+    )
+    drop_rate: Number = Field(
+        0.0, ge=0, lt=1, description="dropout; above 0 batches are padded, not packed: slower"
+    )
+    seed: Seed = Field(123, description="of shuffling, dropout and LoRA's first weights")
     gradient_accumulation: Count = Field(
-        1, description="parts that a batch is computed in, to save memory; the gradient stays its"
+        1, description="micro-batches per step: same gradient, less memory"
     )
     clip_norm: Number | None = Field(
-        None, gt=0, description="longest gradient of a step, all weights together; null: any"
+        None, gt=0, description="maximum gradient norm; null: no clipping"
     )
     warmup_steps: Annotated[int, Field(ge=0)] = Field(
-        0, description="steps over which the learning rate rises"
+        0, description="steps in which the learning rate rises linearly to its value"
     )
     decay: Literal["none", "linear", "cosine"] = Field(
-        "none", description="how it falls afterwards, to 0 at the end"
+        "none", description="how the learning rate then falls to 0: none, linear or cosine"
     )
-    lora: Lora | None = Field(None, description="adapters to train; null: all weights")
+    lora: Lora | None = Field(
+        None, description="adapters to train instead of the weights (exercise 7.4); null: none"
+    )
     keep: Literal["last", "best"] = Field(
-        "last", description="weights to store: of the last step or of the lowest validation loss"
+        "last", description="weights to save: last, or best: of the lowest validation loss"
     )
     too_long: Literal["truncate", "drop", "raise"] = Field(
-        "truncate", description="what becomes of entries longer than max_length"
+        "truncate",
+        description="entries over max_length: truncate, drop or raise; training.json lists them",
     )
 
 
 class Evaluation(Section):
-    """When losses are measured during training."""
+    """When and how the losses are measured during training."""
 
-    every: Count = Field(5, description="steps between two evaluations")
-    batches: Count = Field(5, description="batches of each set measured each time")
+    every: Count = Field(5, description="steps between evaluations")
+    batches: Count = Field(5, description="batches of each split per evaluation")
 
 
 class Generation(Section):
-    """How responses are written (listing 7.9)."""
+    """How responses are generated (listing 7.9)."""
 
-    max_new_tokens: Count = Field(256, description="longest response, in tokens")
+    max_new_tokens: Count = Field(256, description="maximum tokens of a response")
     temperature: Number = Field(
-        0.0, ge=0, description="0: always the likeliest token; above: drawn, the flatter the higher"
+        0.0, ge=0, description="0: greedy, as in the chapter; above 0: sampled"
     )
-    top_k: Count | None = Field(None, description="draw among the k likeliest tokens; null: all")
-    seed: Seed = Field(123, description="of the draws; every entry has its own from it")
+    top_k: Count | None = Field(
+        None, description="sample from the k most likely tokens; null: from all"
+    )
+    seed: Seed = Field(123, description="of sampling; each entry derives its own from it")
 
 
 class Published(Section):
-    """Printed results of a recipe, shown in the report beside the run's own."""
+    """Published results of a recipe, shown in the report beside the run's own."""
 
-    model: str = Field(description="the model they were measured with")
-    judge: str = Field(description="the judge they were measured with")
-    source: str = Field(description="where they were printed")
-    initial_losses: tuple[Number, Number] | None = Field(None, description="train, val before")
-    losses: dict[int, tuple[Number, Number]] = Field({}, description="train, val after a step")
-    score: Number | None = Field(None, description="mean score")
-    score_range: tuple[Number, Number] | None = Field(None, description="of other runs")
+    model: str = Field(description="model that was finetuned")
+    judge: str = Field(description="judge that scored the responses")
+    source: str = Field(description="where the results were published")
+    initial_losses: tuple[Number, Number] | None = Field(
+        None, description="training and validation loss before finetuning"
+    )
+    losses: dict[int, tuple[Number, Number]] = Field(
+        {}, description="training and validation loss after a step, by the step's number"
+    )
+    score: Number | None = Field(None, description="mean score, 0 to 100")
+    score_range: tuple[Number, Number] | None = Field(
+        None, description="lowest and highest mean score of repeated runs"
+    )
 
     model_config = ConfigDict(strict=False)  # YAML has lists where Python has tuples
 
 
-HOW = {"gpus", "nodes", "sharding", "resources"}  # of a recipe: how it is computed, not what
+# Keys of a recipe that say how it is computed. They change no result and rerun nothing.
+EXECUTION_KEYS = {"gpus", "nodes", "sharding", "resources"}
 
 
 class Recipe(Section):
-    """One way to finetune: data, prompt style and the settings of each stage."""
+    """One way to finetune: data set, prompt style and the settings of each stage."""
 
-    dataset: str = Field(description="name of an entry of datasets")
+    dataset: str = Field(description="name of a data set in datasets")
     prompt: str = Field(
         "alpaca",
         min_length=1,
-        description="a file of workflow/prompts, without .yaml, or the path of one's own",
+        description="alpaca, alpaca-ko or phi3 of workflow/prompts, or the path of your own file",
     )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     generation: Generation = Generation()
-    published: Published | None = None
-    # How, not what: these change no result and rerun nothing.
-    gpus: Count = Field(1, description="processes on each node; a GPU each, where there are GPUs")
-    nodes: Count = Field(1, description="machines of a cluster that compute one job")
+    published: Published | None = Field(
+        None, description="published results to show in the report; not inherited by `extends`"
+    )
+    gpus: Count = Field(1, description="processes per node, each on its own GPU if there are GPUs")
+    nodes: Count = Field(1, description="machines per Slurm job")
     sharding: Literal["auto", "none", "full"] = Field(
         "auto",
-        description="full: no GPU holds all weights and all that AdamW remembers of them; none: "
-        "every GPU does; auto: full if one GPU is too small",
+        description="full: split weights and optimizer state over the GPUs; none; auto: if needed",
     )
     resources: RecipeResources = RecipeResources()
 
     @property
     def processes(self) -> int:
-        """In all."""
+        """The number of processes on all nodes, the world size."""
         return self.gpus * self.nodes

@@ -1,6 +1,6 @@
-"""All of config.yaml."""
+"""The whole of config.yaml."""
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from workflow.lib.settings.base import Name, Names, Section
 from workflow.lib.settings.cluster import Limits
@@ -14,23 +14,23 @@ RESERVED_NAMES = {"data", "tokens", "logs", "small-world"}
 
 
 class Compare(Section):
-    """What `snakemake results/scores.csv` runs: every model with every recipe and judge."""
+    """What `snakemake results/scores.csv` runs: every model with every recipe, every judge."""
 
-    models: Names
-    recipes: Names
-    judges: Names
+    models: Names = Field(description="names of models to finetune")
+    recipes: Names = Field(description="names of recipes to finetune each of them with")
+    judges: Names = Field(description="names of judges to score the responses")
 
 
 class Settings(Computing):
-    """All of config.yaml."""
+    """All settings. A file laid over config.yaml holds those it changes."""
 
     compare: Compare
     limits: Limits = Limits()
-    datasets: dict[Name, Dataset]
-    tokenizers: dict[Name, Tokenizer]
-    models: dict[Name, Model]
-    recipes: dict[Name, Recipe]
-    judges: dict[Name, Judge]
+    datasets: dict[Name, Dataset] = Field(description="data sets by name")
+    tokenizers: dict[Name, Tokenizer] = Field(description="tokenizers by name")
+    models: dict[Name, Model] = Field(description="pretrained models by name")
+    recipes: dict[Name, Recipe] = Field(description="ways to finetune, by name")
+    judges: dict[Name, Judge] = Field(description="judges of the responses, by name")
 
     @model_validator(mode="after")
     def names_make_separate_folders(self) -> "Settings":

@@ -1,4 +1,4 @@
-"""Where data sets, tokenizers and checkpoints come from, and what is taken of a data set."""
+"""Where data sets, tokenizers and models come from, and which entries of a data set are used."""
 
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -16,11 +16,11 @@ _FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".parquet": "parquet",
 }
-# What becomes of doubtful entries: named and kept, named and left out, or named and refused.
+# What is done with doubtful entries: list and keep them, list and drop them, or raise an error.
 Action = Literal["report", "drop", "raise"]
 
 
-def _can_be_fetched(place: str) -> str:
+def _path_or_http(place: str) -> str:
     if "://" in place and not place.lower().startswith(("https://", "http://")):
         raise ValueError(
             f"should be a local path, or begin with https:// or http://, not {place!r}"
@@ -28,58 +28,63 @@ def _can_be_fetched(place: str) -> str:
     return place
 
 
-Place = Annotated[str, Field(min_length=1), AfterValidator(_can_be_fetched)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(_path_or_http)]
 
 
 class Source(Section):
-    """Where files come from."""
+    """The address of files."""
 
     url: Place = Field(description="https or http address, or a local path")
     mirrors: list[Place] = Field(
-        [], description="other addresses of the same files, tried in order"
+        [], description="other addresses of the same files, tried in this order if url fails"
     )
 
 
 class File(Source):
-    """Where one file comes from."""
+    """The address of one file."""
 
-    sha256: Sha256 | None = Field(None, description="expected digest of the file")
+    sha256: Sha256 | None = Field(None, description="SHA-256 digest; any other file is refused")
 
 
 def _as_file(value: Any) -> Any:
-    """An address alone stands for a file at it."""
+    """Turn an address alone into a file at that address."""
     return {"url": value} if isinstance(value, str) else value
 
 
-class Files(Section):
-    """A data set that comes split: a file for each."""
+FileOrAddress = Annotated[File, BeforeValidator(_as_file, json_schema_input_type=str | File)]
 
-    train: Annotated[File, BeforeValidator(_as_file)]
-    val: Annotated[File, BeforeValidator(_as_file)]
-    test: Annotated[File, BeforeValidator(_as_file)]
+
+class Files(Section):
+    """The three files of a data set that is already split."""
+
+    train: FileOrAddress = Field(description="address of the training entries")
+    val: FileOrAddress = Field(description="address of the validation entries")
+    test: FileOrAddress = Field(description="address of the test entries")
 
 
 class Fields(Section):
-    """What the file calls the three texts of an entry."""
+    """The names of the file's fields that hold the three texts of an entry."""
 
-    instruction: str = Field("instruction", min_length=1, description="what is asked")
-    input: str | None = Field("input", min_length=1, description="on what; null: no entry has any")
-    output: str = Field("output", min_length=1, description="the wanted answer")
+    instruction: str = Field("instruction", min_length=1, description="field of the instruction")
+    input: str | None = Field(
+        "input", min_length=1, description="field of the input; null: entries have no input"
+    )
+    output: str = Field("output", min_length=1, description="field of the expected response")
 
     @model_validator(mode="after")
-    def are_three_different_ones(self) -> "Fields":
+    def are_different(self) -> "Fields":
         if len({self.instruction, self.input, self.output}) < 3:
             raise ValueError("instruction, input and output need a field of their own each")
         return self
 
 
 class Split(Section):
-    """Shares of a data set (listing 7.3); validation gets what remains."""
+    """The shares of a data set (listing 7.3); validation gets what remains."""
 
-    train: Number = Field(0.85, gt=0, lt=1, description="share of the entries to train on")
-    test: Number = Field(0.10, gt=0, lt=1, description="share of the entries to test on")
+    train: Number = Field(0.85, gt=0, lt=1, description="share of the training entries")
+    test: Number = Field(0.10, gt=0, lt=1, description="share of the test entries")
     shuffle: Seed | None = Field(
-        None, description="seed of the order to split in; null: that of the file, as the chapter"
+        None, description="seed to shuffle by before splitting; null: file order, as the chapter"
     )
 
     @model_validator(mode="after")
@@ -90,44 +95,58 @@ class Split(Section):
 
 
 class Checks(Section):
-    """What becomes of doubtful entries; each is named with its number in any case."""
+    """What is done with doubtful entries; quality.json lists those of each kind by number."""
 
     broken: Literal["drop", "raise"] = Field(
-        "raise", description="lacks a text or has something else in its place, or asks nothing"
+        "raise", description="a text is missing or not text, or the instruction is empty"
     )
-    empty_output: Action = Field("report", description="the wanted answer is empty")
-    end_of_text: Action = Field("report", description="has <|endoftext|> inside, which stays text")
-    duplicates: Action = Field("report", description="all three texts the same; drop keeps one")
+    empty_output: Action = Field("report", description="the expected response is empty")
+    end_of_text: Action = Field(
+        "report", description="a text contains <|endoftext|>, which is read as plain text"
+    )
+    duplicates: Action = Field(
+        "report", description="all three texts are the same; drop keeps the first entry"
+    )
     conflicting_answers: Action = Field(
-        "report", description="asked the same, answered differently; drop keeps the first"
+        "report",
+        description="same instruction and input, different output; drop keeps the first entry",
     )
     leaks: Action = Field(
         "report",
-        description="a test entry is asked in another split too; drop takes it out of the other",
+        description="a test entry's instruction and input are also in another split; "
+        "drop removes them there",
     )
 
 
 class Selection(Section):
-    """What is taken of a data set's files, and how it is split."""
+    """Which entries of a data set's files are used, and how they are split."""
 
     fields: Fields = Fields()
     split: Split = Split()
     limit: Count | None = Field(
-        None, description="most entries to take, of each file, the first of the order; null: all"
+        None, description="use only so many entries of each file, the first ones; null: all"
     )
     checks: Checks = Checks()
 
 
 class Dataset(Selection):
-    """Entries with instruction, input and output (section 7.2): one file, or one for each split."""
+    """Entries of instruction, input and output (section 7.2), in one file or in three."""
 
-    url: Place | None = Field(None, description="address or path of the one file")
-    mirrors: list[Place] = Field([], description="other addresses of it, tried in order")
-    sha256: Sha256 | None = Field(None, description="expected digest of it")
-    files: Files | None = Field(None, description="instead of url: train, val and test")
-    format: Format | None = Field(None, description="null: as the address ends")
+    url: Place | None = Field(None, description="https or http address, or a local path")
+    mirrors: list[Place] = Field(
+        [], description="other addresses of the same file, tried in this order if url fails"
+    )
+    sha256: Sha256 | None = Field(None, description="SHA-256 digest; any other file is refused")
+    files: Files | None = Field(
+        None, description="files of a data set that is already split, instead of url"
+    )
+    format: Format | None = Field(None, description="null: by the ending of the address")
     near: Number = Field(
-        95, ge=80, le=100, description="percent from which on quality.json calls entries alike"
+        95,
+        ge=80,
+        le=100,
+        description="percent of similarity from which quality.json lists entries as near "
+        "duplicates",
     )
 
     @model_validator(mode="after")
@@ -137,7 +156,7 @@ class Dataset(Selection):
         if self.files and (self.mirrors or self.sha256):
             raise ValueError("with files, mirrors and sha256 belong to each of them")
         if self.files and self.split != Split():
-            raise ValueError("files are split already; take `split` or `files` away")
+            raise ValueError("files are split already; remove `split` or `files`")
         for file in self.parts().values():
             if not (self.format or _format_of(file.url)):
                 raise ValueError(
@@ -147,13 +166,13 @@ class Dataset(Selection):
         return self
 
     def parts(self) -> dict[str, File]:
-        """Its files: by split, or one under the empty name."""
+        """Return its files by split, or its one file under the empty name."""
         if self.files:
             return {name: getattr(self.files, name) for name in ("train", "val", "test")}
         return {"": File(url=self.url or "", mirrors=self.mirrors, sha256=self.sha256)}
 
     def raw(self, name: str) -> dict[str, str]:
-        """Where its files are kept as they came, by their names in `parts`.
+        """Return where its downloaded files are kept, by their names in `parts`.
 
         Args:
             name: of the data set.
@@ -166,19 +185,21 @@ class Dataset(Selection):
 
 
 class Tokenizer(Source):
-    """encoder.json and vocab.bpe of a byte-pair encoding, both under the url."""
+    """A byte-pair encoding: encoder.json and vocab.bpe, both under the url."""
 
-    sha256: dict[Literal["encoder.json", "vocab.bpe"], Sha256] = Field({}, description="by file")
+    sha256: dict[Literal["encoder.json", "vocab.bpe"], Sha256] = Field(
+        {}, description="SHA-256 digests by file name"
+    )
 
 
 class Model(Source):
-    """A TensorFlow checkpoint in OpenAI's layout of seven files, all under the url."""
+    """Pretrained weights: the seven files of OpenAI's TensorFlow checkpoint, under the url."""
 
-    tokenizer: str = Field(description="name of an entry of tokenizers")
-    sha256: dict[str, Sha256] = Field({}, description="expected digests by file name")
+    tokenizer: str = Field(description="name of a tokenizer in tokenizers")
+    sha256: dict[str, Sha256] = Field({}, description="SHA-256 digests by file name")
 
 
 def _format_of(url: str) -> Format | None:
-    """What the end of an address says, its query aside."""
+    """Return the format that the ending of an address, without its query, stands for."""
     path = urlsplit(url).path if "://" in url else url
     return _FORMATS.get(PurePosixPath(path).suffix.lower())

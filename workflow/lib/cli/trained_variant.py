@@ -1,4 +1,4 @@
-"""A finished variant, found by its folder: what is needed to talk to it."""
+"""A trained variant: the folder results/MODEL/RECIPE, and what to load from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ from workflow.lib.tokens.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)
-class Variant:
-    """Where a variant's parts are.
+class TrainedVariant:
+    """A folder that holds a finetuned model.
 
     Args:
         folder: results/{model}/{recipe}.
-        record: its training.json.
+        record: the content of its training.json.
     """
 
     folder: Path
@@ -35,29 +35,29 @@ class Variant:
         return load_tokenizer(folder)
 
     def load_model(self) -> GPTModel:
-        """The finetuned model, on the CPU."""
+        """Load the finetuned model, on the CPU."""
         return load_trained_model(self.folder / "model.pth", self.folder / "training.json")
 
     def load_base(self) -> GPTModel:
-        """The model before finetuning, on the CPU."""
+        """Load the model before finetuning, on the CPU."""
         return load_base_model(self._resource(f"gpt2/{self.folder.parent.name}/model.safetensors"))
 
     def _resource(self, name: str) -> Path:
-        """A file of resources/, which stands beside results/."""
+        """Return the path of a file of resources/, the folder beside results/."""
         path = self.folder.parents[2] / "resources" / name
         if not path.is_file():
             raise UserError(f"{path} is missing; run `snakemake {'resources/' + name}` to make it")
         return path
 
 
-def find_variant(folder: Path) -> Variant:
-    """Look whether a folder holds a finished variant.
+def open_variant(folder: Path) -> TrainedVariant:
+    """Check that a folder holds a finetuned model and read what is recorded about it.
 
     Args:
-        folder: results/{model}/{recipe} of this project or of another.
+        folder: results/{model}/{recipe} of this project or of another copy of it.
 
     Raises:
-        UserError: it does not, or an earlier version of this pipeline made it.
+        UserError: a file is missing, or an earlier version of this pipeline made the folder.
     """
     folder = folder.resolve()
     for name in ("model.pth", "training.json"):
@@ -72,4 +72,4 @@ def find_variant(folder: Path) -> Variant:
             f"{folder / 'training.json'} does not name the prompt style and the tokenizer, as "
             "this version's do; finetune again"
         )
-    return Variant(folder, record)
+    return TrainedVariant(folder, record)

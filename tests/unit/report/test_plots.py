@@ -1,13 +1,18 @@
-"""Figure 7.17, and what stands in for it where nothing was trained."""
+"""The plots: figure 7.17 as PNG and SVG, and the axes of the others."""
 
 import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from workflow.lib.report.loss_plot import plot_losses
+from workflow.lib.report.losses import loss_curves
+from workflow.lib.report.plots.losses import draw_losses, plot_losses
+from workflow.lib.report.plots.scores import bin_counts
+from workflow.lib.report.plots.svg import nice_ticks
 from workflow.lib.runtime.errors import UserError
 
 HEADER = "step,epoch,tokens_seen,train_loss,val_loss\n"
@@ -82,3 +87,24 @@ def test_before_finetuning_the_picture_says_so(tmp_path, drawn):
 def test_losses_that_do_not_fit_the_record_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"losses.csv: 0 rows after 2 epochs; .*run again"):
         plot_losses(*write_run(tmp_path, rows=0, epochs=2))
+
+
+@given(st.floats(1e-3, 1e9), st.integers(2, 6))
+def test_ticks_are_round_and_on_the_axis(highest, about):
+    ticks = nice_ticks(highest, about)
+    assert ticks[0] == 0
+    assert ticks[-1] <= highest * (1 + 1e-6)
+    assert about / 3 <= len(ticks) <= about + 2
+    assert nice_ticks(0, about) == [0]
+
+
+@given(st.lists(st.floats(0, 100), max_size=50))
+def test_every_score_lies_in_one_bar(scores):
+    assert sum(bin_counts(scores)) == len(scores)
+
+
+def test_one_evaluation_and_many_epochs_can_be_drawn():
+    row = {"tokens_seen": 50.0, "train_loss": 1.0, "val_loss": 2.0}
+    two = [row, {**row, "tokens_seen": 99.0}]
+    assert '<circle class="val"' in draw_losses(loss_curves([row], 1), 2.0)
+    assert ">20<" in draw_losses(loss_curves(two, 20), 2.0)

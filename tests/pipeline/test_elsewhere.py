@@ -1,0 +1,134 @@
+"""The workflow runs from any folder: with --directory, and as a module of another workflow."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.support.project import ROOT, Outcome, run_command
+
+SPLIT = "results/data/small-world/train.json"
+TOKENS = "results/tokens/small-world/small-world/alpaca/train.npz"
+
+
+def snakemake(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> Outcome:
+    """Run snakemake in a folder that is not the project's."""
+    command = [sys.executable, "-m", "snakemake", "--quiet", "host", "--cores", "1", *arguments]
+    return run_command(command, folder, environment)
+
+
+def test_results_go_to_the_working_folder(tmp_path):
+    """All that the workflow ships is found beside its Snakefile."""
+    run = [f"--snakefile={ROOT / 'Snakefile'}", "--directory=there"]
+    (tmp_path / "there").mkdir()
+    planned = snakemake(tmp_path, *run, "-n", "results/scores.csv")
+    assert planned.code == 0, planned.tail
+    assert len(planned.jobs) == 29
+    done = snakemake(tmp_path, *run, SPLIT, TOKENS)
+    assert done.code == 0, done.tail
+    assert {path.name for path in tmp_path.iterdir()} == {"there"}
+    assert (tmp_path / "there" / SPLIT).exists()
+    assert (tmp_path / "there" / TOKENS).exists()
+    assert "Nothing to be done" in snakemake(tmp_path, *run, SPLIT, TOKENS).text
+
+
+def test_files_of_the_working_folder_come_first(tmp_path):
+    """Its config.yaml, and what local paths in it name."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    config["compare"]["models"] = ["nano-1M"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    own = tmp_path / config["datasets"]["small-world"]["url"]
+    own.parent.mkdir(parents=True)
+    entries = json.loads((ROOT / config["datasets"]["small-world"]["url"]).read_text("utf-8"))
+    own.write_text(json.dumps(entries[:100]))
+    run = f"--snakefile={ROOT / 'Snakefile'}"
+    planned = snakemake(tmp_path, run, "-n", "results/scores.csv").jobs
+    assert {job.split()[1] for job in planned if job.startswith("finetune ")} == {"nano-1M"}
+    done = snakemake(tmp_path, run, SPLIT)
+    assert "100 entries: 85 train" in done.text, done.tail
+
+
+MODULE = """
+module finetuning:
+    snakefile: {snakefile}
+    config: {config}
+
+use rule * from finetuning as ft_*
+"""
+
+
+def test_another_workflow_uses_it_as_a_module(tmp_path):
+    """The config that it gives is laid over config.yaml; a config.yaml of its own is not read."""
+    snakefile = repr(str(ROOT / "Snakefile"))
+    config = {"compare": {"recipes": ["fast"]}, "recipes": {"fast": {"extends": "small-world"}}}
+    (tmp_path / "Snakefile").write_text(MODULE.format(snakefile=snakefile, config=config))
+    (tmp_path / "config.yaml").write_text("samples: [a, b]\n")
+    planned = snakemake(tmp_path, "-n", "results/scores.csv")
+    assert planned.code == 0, planned.tail
+    assert {"ft_finetune pico-650K fast", "ft_report"} <= planned.jobs
+    assert not [job for job in planned.jobs if "small-world-untuned" in job]
+    done = snakemake(tmp_path, TOKENS)
+    assert done.code == 0, done.tail
+    assert "ft_tokenize small-world small-world alpaca train" in done.jobs
+    assert (tmp_path / TOKENS).exists()
+
+
+def test_a_mistake_in_the_config_of_a_module_is_one_line(tmp_path):
+    snakefile = repr(str(ROOT / "Snakefile"))
+    config = {"compare": {"models": ["pico-650"]}}
+    (tmp_path / "Snakefile").write_text(MODULE.format(snakefile=snakefile, config=config))
+    outcome = snakemake(tmp_path, "-n")
+    assert outcome.code != 0
+    [line] = outcome.errors()
+    assert "compare.models.0: models has no 'pico-650'; did you mean pico-650K?" in line
+
+
+DEPLOYED = """
+configfile: "config/config.yaml"
+
+module finetuning:
+    snakefile:
+        github("someone/finetuning", path="workflow/Snakefile", tag="v1")
+    config:
+        config
+
+use rule * from finetuning
+"""
+
+
+def test_it_runs_from_a_repository_as_snakedeploy_sets_it_up(tmp_path):
+    """The Snakefile that `snakedeploy deploy-workflow` writes, with config/ as it copies it.
+
+    Snakemake clones the repository; git is told to take a local one for it.
+    """
+    repository, deployed = tmp_path / "repository", tmp_path / "deployed"
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("workflow", "config", "envs"):
+        shutil.copytree(ROOT / name, repository / name, ignore=ignored)
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, repository)
+    for command in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "all"],
+        ["tag", "v1"],
+    ):
+        subprocess.run(["git", *command], cwd=repository, check=True)
+    (deployed / "workflow").mkdir(parents=True)
+    (deployed / "workflow/Snakefile").write_text(DEPLOYED)
+    shutil.copytree(ROOT / "config", deployed / "config")
+    environment = {
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{repository}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/someone/finetuning",
+    }
+    planned = snakemake(deployed, "-n", environment=environment)
+    assert planned.code == 0, planned.tail
+    assert len(planned.jobs) == 30  # with `all`
+    done = snakemake(deployed, TOKENS, environment=environment)
+    assert done.code == 0, done.tail
+    assert (deployed / TOKENS).exists()

@@ -1,0 +1,160 @@
+"""The responses worth reading first: each variant's best and worst, and the most disputed."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import stdev
+from typing import Any
+
+from workflow.lib.report.comparison import by_test_set
+from workflow.lib.report.format import points
+from workflow.lib.report.variants import Variant
+
+SHOWN = 3  # responses per list
+_NUMBER_ALONE = re.compile(r"\s*[-+]?\d+(\.\d+)?\s*")
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """The verdict of one judge on one response.
+
+    Args:
+        score: as text; the status where there is no score.
+        share: 0 to 1, for the color, or None without a score.
+        replies: texts of the judge that hold more than a number.
+    """
+
+    judge: str
+    score: str
+    share: float | None
+    replies: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response to one test entry with all judgments of it.
+
+    Args:
+        number: of the test entry, from 0.
+    """
+
+    variant: Variant
+    number: int
+    judgments: Sequence[Judgment]
+
+    @property
+    def entry(self) -> Any:
+        """The test entry with its "model_response"."""
+        return self.variant.entries[self.number]
+
+    @property
+    def exact(self) -> bool:
+        """Whether it equals the reference."""
+        return self.variant.exact(self.number)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Best and worst responses of one variant by one judge."""
+
+    variant: Variant
+    judge: str
+    best: Sequence[Response]
+    worst: Sequence[Response]
+
+
+@dataclass(frozen=True)
+class Dispute:
+    """Responses to one entry whose scores are far apart, and between whom."""
+
+    why: str
+    responses: Sequence[Response]
+
+
+def judged_response(variant: Variant, number: int) -> Response:
+    """Return the response to one test entry with the judgments of all judges."""
+    return Response(
+        variant, number, [_judgment(variant, number, judge) for judge in variant.judged]
+    )
+
+
+def galleries(variants: Sequence[Variant], judge: str) -> list[Gallery]:
+    """Pick the best and worst responses of every variant; ties go to the longer reference."""
+    found = []
+    for variant in variants:
+        scores = variant.judged[judge].scores
+        length = {number: len(variant.entries[number]["output"]) for number in scores}
+        best = sorted(scores, key=lambda n: (-scores[n], -length[n], n))[:SHOWN]
+        worst = sorted(scores.keys() - set(best), key=lambda n: (scores[n], -length[n], n))[:SHOWN]
+        picked = ([judged_response(variant, number) for number in half] for half in (best, worst))
+        found.append(Gallery(variant, judge, *picked))
+    return found
+
+
+def disputes(variants: Sequence[Variant], judges: Sequence[str]) -> list[Dispute]:
+    """Pick where judges differ most, or else one judge's repeats, or else variants."""
+    if len(judges) > 1:
+        return _largest(variants, _between_judges, "The judges are {} points apart")
+    repeated = _largest(
+        variants, _between_repeats, f"{judges[0]} spreads {{}} points over its repeats"
+    )
+    return repeated or _between_variants(variants, judges[0])
+
+
+def _judgment(variant: Variant, number: int, judge: str) -> Judgment:
+    judging = variant.judged[judge]
+    verdicts = judging.verdicts.get(number, [])
+    replies = [v.reply for v in verdicts if v.reply and not _NUMBER_ALONE.fullmatch(v.reply)]
+    replies = list(dict.fromkeys(replies))
+    if number not in judging.scores:
+        status = verdicts[0].status if verdicts else "not judged"
+        return Judgment(judge, status, None, replies)
+    score = judging.scores[number]
+    return Judgment(judge, f"{score:.0f}", score / 100, replies)
+
+
+def _largest(
+    variants: Sequence[Variant], distance: Callable[[Variant, int], float], why: str
+) -> list[Dispute]:
+    """Return the responses with the largest distances above zero."""
+    found = [(distance(v, n), v, n) for v in variants for n in range(len(v.entries))]
+    found = sorted((row for row in found if row[0] > 0), key=lambda row: -row[0])[:SHOWN]
+    return [
+        Dispute(why.format(points(apart, 0)), [judged_response(variant, number)])
+        for apart, variant, number in found
+    ]
+
+
+def _between_judges(variant: Variant, number: int) -> float:
+    scores = [j.scores[number] for j in variant.judged.values() if number in j.scores]
+    return max(scores) - min(scores) if scores else 0
+
+
+def _between_repeats(variant: Variant, number: int) -> float:
+    [judging] = variant.judged.values()
+    scores = [v.score for v in judging.verdicts.get(number, []) if v.score is not None]
+    return stdev(scores) if len(scores) > 1 else 0
+
+
+def _between_variants(variants: Sequence[Variant], judge: str) -> list[Dispute]:
+    """Return the entries on which the scores of finetuned variants differ most."""
+    found = []
+    for group in by_test_set([variant for variant in variants if variant.finetuned]):
+        for number in range(len(group[0].entries)):
+            scored = [
+                (variant.judged[judge].scores[number], variant)
+                for variant in group
+                if number in variant.judged[judge].scores
+            ]
+            if scored:
+                scored.sort(key=lambda row: -row[0])
+                (high, best), (low, worst) = scored[0], scored[-1]
+                found.append((high - low, best, worst, number))
+    found = sorted((row for row in found if row[0] > 0), key=lambda row: -row[0])[:SHOWN]
+    return [
+        Dispute(
+            f"Two variants are {points(apart, 0)} points apart",
+            [judged_response(best, number), judged_response(worst, number)],
+        )
+        for apart, best, worst, number in found
+    ]

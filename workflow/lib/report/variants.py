@@ -1,0 +1,115 @@
+"""The compared variants as the pipeline left them: CSV and JSON files, each read once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from workflow.lib.judge.scores import Verdict, by_entry, entry_scores, read_scores
+from workflow.lib.report.losses import read_losses
+from workflow.lib.runtime.files import read_csv, read_json
+
+
+@dataclass(frozen=True)
+class Judging:
+    """The verdicts of one judge on one variant.
+
+    Args:
+        verdicts: by number of the test entry, one for each repeat.
+        summary: the row of summary.csv, as text.
+        usage: content of usage.json.
+    """
+
+    verdicts: Mapping[int, Sequence[Verdict]]
+    summary: Mapping[str, str]
+    usage: Mapping[str, Any]
+
+    @cached_property
+    def scores(self) -> dict[int, float]:
+        """Score of every entry that has one, 0 to 100."""
+        return entry_scores(self.verdicts)
+
+    def number(self, column: str) -> float | None:
+        """Return a number of the summary, None where it is blank."""
+        return float(self.summary[column]) if self.summary[column] else None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model with one recipe, and everything the page shows of it.
+
+    Args:
+        name: its name on the page.
+        dataset: name of its data set in config.yaml.
+        entries: the test entries with "model_response", in order.
+        losses: rows of losses.csv as numbers.
+        samples: the model's responses to one validation entry, before and after each epoch.
+        training: content of training.json.
+        judged: by name of the judge.
+    """
+
+    name: str
+    model: str
+    recipe: str
+    dataset: str
+    entries: Sequence[Mapping[str, str]]
+    losses: Sequence[Mapping[str, float]]
+    samples: Sequence[Mapping[str, Any]]
+    training: Mapping[str, Any]
+    judged: Mapping[str, Judging]
+
+    @property
+    def finetuned(self) -> bool:
+        """Whether the recipe trains at all; `epochs: 0` is the model before finetuning."""
+        return self.training["training"]["epochs"] > 0
+
+    @cached_property
+    def test_set(self) -> tuple[tuple[str, str, str], ...]:
+        """Test entries without responses: variants are comparable by entry if these are equal."""
+        return tuple((e["instruction"], e["input"], e["output"]) for e in self.entries)
+
+    def exact(self, entry: int) -> bool:
+        """Tell whether the response equals the reference up to surrounding white space."""
+        return (
+            self.entries[entry]["model_response"].strip() == self.entries[entry]["output"].strip()
+        )
+
+
+def read_variants(
+    folders: Sequence[Path], judges: Sequence[str], datasets: Mapping[str, str], summary: Path
+) -> list[Variant]:
+    """Read the files of the compared variants.
+
+    Args:
+        folders: results/{model}/{recipe}, in the order to show.
+        judges: names of the judges whose scores to read.
+        datasets: name of the data set, by recipe.
+        summary: summary.csv of the same comparison.
+    """
+    rows = {(r["model"], r["recipe"], r["judge"]): r for r in read_csv(summary)}
+    several_recipes = len({folder.name for folder in folders}) > 1
+    variants = []
+    for folder in folders:
+        model, recipe = folder.parts[-2:]
+        variants.append(
+            Variant(
+                name=f"{model} / {recipe}" if several_recipes else model,
+                model=model,
+                recipe=recipe,
+                dataset=datasets[recipe],
+                entries=read_json(folder / "responses.json"),
+                losses=read_losses(folder / "losses.csv"),
+                samples=read_json(folder / "samples.json"),
+                training=read_json(folder / "training.json"),
+                judged={
+                    judge: Judging(
+                        verdicts=by_entry(read_scores(folder / judge / "scores.csv")),
+                        summary=rows[model, recipe, judge],
+                        usage=read_json(folder / judge / "usage.json"),
+                    )
+                    for judge in judges
+                },
+            )
+        )
+    return variants

@@ -1,0 +1,3 @@
+"""The version of this project, for everything that shows it."""
+
+VERSION = "0.2.0"
