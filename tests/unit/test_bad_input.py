@@ -349,7 +349,7 @@ CHECKPOINTS = [
     ("hparams.json", {**HPARAMS, "n_layer": -1}, ["hparams.json: n_layer"]),
     ("hparams.json", {**HPARAMS, "n_ctx": "256"}, ["hparams.json: n_ctx"]),
     ("hparams.json", {**HPARAMS, "n_layer": 5}, ["does not match hparams.json", "h4", "missing"]),
-    ("model.ckpt.index", b"junk", ["model.ckpt: damaged or truncated", "delete", "anew"]),
+    ("model.ckpt.index", b"junk", ["model.ckpt: damaged or truncated", "delete", "again"]),
     ("model.ckpt.data-00000-of-00001", b"junk", ["model.ckpt: damaged or truncated"]),
 ]
 

@@ -49,7 +49,7 @@ def read_list(path: Path) -> list[Any]:
     return content
 
 
-def fault_of(entry: Any, called: Mapping[str, str] | None = None) -> str | None:
+def fault_of(entry: Any, called: Mapping[Text, str | None] | None = None) -> str | None:
     """Return why a value is not an entry, as the end of a sentence about it; None if it is one.
 
     Args:

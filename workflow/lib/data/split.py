@@ -10,6 +10,7 @@ from typing import Any
 from workflow.lib.data.entries import (
     TEXTS,
     Entry,
+    Text,
     empty_outputs,
     fault_of,
     first_few,
@@ -158,7 +159,7 @@ def _to_entries(
     files: Mapping[str, Path], records: Mapping[str, Records], fields: Fields, checker: Checker
 ) -> dict[int, Entry]:
     """Turn rows into entries, by number; the check `broken` decides about those that are none."""
-    called = {text: getattr(fields, text) for text in TEXTS}
+    called: dict[Text, str | None] = {text: getattr(fields, text) for text in TEXTS}
     for name, read in records.items():
         _check_fields(files[name], read.rows, called, checker.key)
     rows = [_renamed(row, called) for read in records.values() for row in read.rows]
@@ -174,7 +175,7 @@ def _to_entries(
 
 
 def _check_fields(
-    path: Path, rows: Sequence[Any], called: Mapping[str, str | None], key: str
+    path: Path, rows: Sequence[Any], called: Mapping[Text, str | None], key: str
 ) -> None:
     """Raise if no entry has a field: a mistake in the settings, not in the data."""
     present = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
@@ -190,7 +191,7 @@ def _check_fields(
         )
 
 
-def _renamed(row: Any, called: Mapping[str, str | None]) -> Any:
+def _renamed(row: Any, called: Mapping[Text, str | None]) -> Any:
     """Return a row with its three texts under our names, and with all its further fields."""
     if not isinstance(row, dict):
         return row
