@@ -107,9 +107,9 @@ def test_a_new_variant_runs_its_own_jobs(project):
 
 
 def test_nothing_reruns_for_what_changes_no_result(project):
-    """A comment, a log path, threads, resources, timeouts, retries, concurrency, the device.
+    """A comment, the version, a log path, threads, resources, timeouts, retries, concurrency.
 
-    And how many processes.
+    And the device, and how many processes.
     """
     project.edit(
         "workflow/lib/training/finetune.py", "def finetune(", "# A comment.\ndef finetune("
@@ -120,6 +120,7 @@ def test_nothing_reruns_for_what_changes_no_result(project):
         '"""Finetune some base model',
     )
     project.edit("workflow/scripts/finetune.py", "with rule_log", "# A comment.\nwith rule_log")
+    project.edit("workflow/lib/runtime/version.py", 'VERSION = "', 'VERSION = "9.')
     project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")
     project.edit("workflow/rules/finetune.smk", "gpu=gpus_of,", "gpu=2,\n        disk_mb=900,")
     project.edit("workflow/rules/finetune.smk", "threads: cores_of", "threads: 2")

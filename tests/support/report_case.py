@@ -15,6 +15,10 @@ HOSTILE = (
 KOREAN = "식사는 요리사에 의해 매일 요리됩니다."
 KINDS = ("opposites", "spelling", "plurals")
 RECIPES = ("plain-untuned", "plain")
+JUDGES = {
+    "overlap": "reference-overlap score, not an LLM's judgement",
+    "strict": "the judgement of llama3, a language model",
+}
 
 
 def write_run(
@@ -67,7 +71,7 @@ def write_run(
     )
     return {
         "folders": folders,
-        "judges": ["overlap", "strict"],
+        "judges": JUDGES,
         "settings": _settings(models),
         "qualities": {"words": quality},
         "summary": folder / "summary.csv",

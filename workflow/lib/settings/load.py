@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_yaml
 from workflow.lib.runtime.names import suggest
+from workflow.lib.settings.judges import settings_class
 from workflow.lib.settings.recipe import EXECUTION_KEYS
 from workflow.lib.settings.root import Settings
 
@@ -38,7 +39,7 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
     try:
         settings = Settings.model_validate(config)
     except ValidationError as error:
-        mistakes += [_explain(detail, written) for detail in error.errors()]
+        mistakes += [_explain(detail, config, written) for detail in error.errors()]
     mistakes = list(dict.fromkeys([*mistakes, *_unknown_names(config, written)]))
     if mistakes or settings is None:
         lines = [f"  {mistake}" for mistake in mistakes]
@@ -169,29 +170,24 @@ def _unknown_names(config: Mapping[str, Any], recipes: Any) -> list[str]:
     ]
 
 
-def _explain(detail: Mapping[str, Any], recipes: Any) -> str:
+def _explain(detail: Mapping[str, Any], config: Mapping[str, Any], recipes: Any) -> str:
     """One mistake found by pydantic, in one line.
 
     Args:
         detail: what pydantic says of it.
+        config: what was checked.
         recipes: as written, to name the one that an inherited mistake stands in.
     """
     location = detail["loc"] or ("config",)
-    if location[0] == "judges":
-        location = location[:2] + location[3:]  # without pydantic's name for the backend
     if location[0] == "recipes" and len(location) > 1:
         location = ("recipes", _written_in(location[1:], recipes), *location[2:])
     path = ".".join(str(part) for part in location if part != "[key]")
     if detail["type"] == "extra_forbidden":
-        return f"{path}: unknown key{suggest(str(location[-1]), _keys_at(location[:-1]))}"
+        return f"{path}: unknown key{suggest(str(location[-1]), _keys_at(location[:-1], config))}"
     if detail["type"] == "missing":
         return f"{path}: required, but not there"
     if detail["type"] == "string_pattern_mismatch" and "[key]" in location:
         return f"{path}: names start with a letter or digit and hold only those and . _ -"
-    if detail["type"] == "union_tag_not_found":
-        return f"{path}.backend: required, but not there"
-    if detail["type"] == "union_tag_invalid":
-        return f"{path}.backend: should be one of {detail['ctx']['expected_tags']}"
     if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
         return f"{path}: should be a section of keys, not {detail['input']!r}"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
@@ -216,9 +212,12 @@ def _written_in(location: tuple[Any, ...], recipes: Any) -> Any:
     return name
 
 
-def _keys_at(location: Iterable[Any]) -> Iterable[str]:
+def _keys_at(location: tuple[Any, ...], config: Mapping[str, Any]) -> Iterable[str]:
     """The keys that the section at this place in the file has."""
     candidates: list[Any] = [Settings]
+    if location[:1] == ("judges",) and len(location) > 1:
+        candidates = [settings_class(config["judges"][location[1]]["backend"])]
+        location = location[2:]
     for part in location:
         candidates = [inner for outer in candidates for inner in _inside(outer, part)]
     return {key for section in candidates for key in getattr(section, "model_fields", {})}
