@@ -16,7 +16,8 @@ from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.files import check_folder, sha256_of
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import compared, load_settings
+from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.root import compared
 from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 

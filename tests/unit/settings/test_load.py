@@ -7,7 +7,8 @@ from snakemake.utils import update_config
 from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import compared, load_settings
+from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.root import compared
 
 
 @pytest.fixture

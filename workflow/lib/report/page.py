@@ -128,7 +128,7 @@ def _lead(variants: Sequence[Variant]) -> str:
     subject = "One variant" if len(variants) == 1 else f"{len(variants)} variants, each"
     return (
         f"{subject} tested on {sizes} held-out instructions. "
-        "An answer scores from 0 to 100 beside a reference."
+        "Answers are scored from 0 to 100 against a reference."
     )
 
 
