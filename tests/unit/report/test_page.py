@@ -158,9 +158,9 @@ def test_data_quality_is_shown_with_its_effect(page):
     data = page.said("data")
     assert "100 to train on, 10 to validate, 30 to test" in data
     assert "Duplicates: none" in data
-    assert "Test entries that also stand in the training split: 1" in data
+    assert "Test entries that are also in the training split: 1" in data
     assert "7 = 102" in data
-    assert "Almost duplicates: 1" in data
+    assert "Near duplicates: 1" in data
     assert "41 ≈ 40 (97%)" in data
     assert "Empty answers: 2" in data
     assert "Left out for broken: 2" in data
