@@ -106,10 +106,10 @@ def test_every_response_stands_in_the_searchable_table(page, case):
     assert KOREAN in shown
 
 
-def test_a_score_by_words_is_never_called_a_judgement(page):
+def test_a_score_by_words_is_never_called_a_judgment(page):
     for section in ("result", "comparison"):
         assert f"<small>{JUDGES['overlap']}" in page.part(section).replace("&#39;", "'")
-    assert "the judgement of llama3, a language model" in page.text
+    assert "the judgment of llama3, a language model" in page.text
 
 
 def test_a_mean_comes_with_its_interval_and_counts(page):
