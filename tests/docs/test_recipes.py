@@ -1,0 +1,96 @@
+"""The recipes of CONTRIBUTING.md, followed literally, all five in one copy of the project.
+
+Steps are recognized by the sentence before a code block: create a file, append to one, or add lines
+after others. `make check` itself is what follows here, part by part: format, lint, types, the tests
+that keep the house, and those that the recipes create.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.pages import Block, blocks
+from tests.support.paths import ROOT
+
+STEPS = blocks(ROOT / "CONTRIBUTING.md")
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory) -> Path:
+    """A copy of the project after all steps."""
+    folder = tmp_path_factory.mktemp("recipes") / "project"
+    made = shutil.ignore_patterns(".git", ".venv", "results", ".snakemake", "__pycache__")
+    shutil.copytree(ROOT, folder, ignore=made)
+    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    follow(folder)
+    return folder
+
+
+def follow(folder: Path) -> None:
+    """Do what the recipes say."""
+    after: tuple[Path, str] | None = None
+    for step in STEPS:
+        if step.file:
+            path = folder / step.file
+            assert not path.exists(), f"{step.file} is there already"
+            assert path.parent.is_dir(), f"{step.file}: no such folder"
+            path.write_text(step.body, "utf-8")
+        elif found := re.search(r"[Aa]ppend to `([^`]+)`:$", step.lead):
+            path = folder / found[1]
+            path.write_text(path.read_text("utf-8") + step.body, "utf-8")
+        elif found := re.search(r"[Ii]n `([^`]+)`, after$", step.lead):
+            after = folder / found[1], step.body
+        elif step.lead == "add":
+            assert after, f"add what after what? {step.body!r}"
+            path, lines = after
+            text = path.read_text("utf-8")
+            assert text.count(lines) == 1, f"{path}: {text.count(lines)} times {lines!r}"
+            path.write_text(text.replace(lines, lines + step.body), "utf-8")
+            after = None
+        elif step.language == "bash" and "workflow schema >" in step.body:
+            [line] = [line for line in step.body.splitlines() if "schema" in line]
+            done = run(folder, line)
+            assert done.returncode == 0, done.stdout
+        else:
+            assert step.language in ("bash", "text") or is_config(step), step
+
+
+def is_config(step: Block) -> bool:
+    """Return whether a block is a config of the reader, which test_commands.py reads."""
+    return step.language == "yaml" and re.match(r"# \S+\.yaml\n", step.body) is not None
+
+
+def run(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        line, shell=True, cwd=folder, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def test_there_are_five_recipes(followed):
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    recipes = text.partition("## Recipes")[2].partition("\n## ")[0].split("\n### ")[1:]
+    assert len(recipes) == 5
+    assert all("make check" in recipe for recipe in recipes)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "ruff format --check .",
+        "ruff check .",
+        "snakefmt --check Snakefile workflow/rules",
+        "mypy",
+        "python -m pytest -n 0 {tests}",
+        "python -m pytest -n 0 tests/house tests/unit/settings tests/unit/judge/test_plugins.py",
+        "snakemake -n results/nano-1M/small-world/words.csv",
+    ],
+)
+def test_the_project_stays_sound(followed, check):
+    created = " ".join(s.file for s in STEPS if s.file and s.file.startswith("tests/"))
+    done = run(followed, f".venv/bin/{check.format(tests=created)}")
+    assert done.returncode == 0, done.stdout[-4000:]
