@@ -5,7 +5,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
+TESTS = Path(__file__).parent
 pytest.register_assert_rewrite("tests.support")
 
 # The models of the tests are so small that a second thread only costs time.
@@ -30,6 +32,45 @@ def pytest_addoption(parser):
         default=4,
         help="how many variants tests/cluster compares by way of Slurm: 4, or a larger even number",
     )
+
+
+# The folders whose tests take longest come first, so that short ones fill the gaps at the end.
+FOLDERS = ("cluster", "real", "pipeline", "docs", "unit", "house")
+# What makes a test slow, so that `make check` leaves it out, besides the mark itself: these folders
+# start snakemake, and this fixture is for finetuning.
+SLOW_FOLDERS = ("cluster", "real", "pipeline")
+SLOW_FIXTURES = {"files"}
+# Files whose tests share nothing of their own are handed out test by test, others as a whole.
+ONE_BY_ONE = (
+    "tests/pipeline/test_bad_input.py",
+    "tests/pipeline/test_cluster_ready.py",
+    "tests/pipeline/test_errors.py",
+    "tests/pipeline/test_processes.py",
+    "tests/pipeline/test_reruns.py",
+    "tests/unit/parallel/test_launch.py",
+    "tests/unit/training/test_checkpoint.py",
+)
+
+
+class Scheduling(LoadScopeScheduling):
+    """What the workers of pytest-xdist are given next."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return nodeid if file in ONE_BY_ONE else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    folders = {item: item.path.relative_to(TESTS).parts[0] for item in items}
+    for item, folder in folders.items():
+        if folder in SLOW_FOLDERS or SLOW_FIXTURES & {*item.fixturenames}:
+            item.add_marker("slow")
+    items.sort(key=lambda item: FOLDERS.index(folders[item]))
 
 
 @pytest.fixture(scope="session")

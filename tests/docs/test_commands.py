@@ -29,6 +29,8 @@ import yaml
 from tests.support.pages import PAGES, blocks
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 LANGUAGES = {"bash", "console", "yaml", "python", "snakefile", "text", "error"}
 

@@ -16,6 +16,8 @@ import pytest
 from tests.support.pages import Block, blocks
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 STEPS = blocks(ROOT / "CONTRIBUTING.md")
 
 
