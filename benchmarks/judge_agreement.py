@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
-from workflow.lib.judge.backends.overlap import LABEL, overlap_score
+from workflow.lib.judge.backends.overlap import Overlap, overlap_score
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json
 
@@ -111,7 +111,7 @@ def _main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     folder = Path(sys.argv[1])
-    print(f"overlap: {LABEL}\n")
+    print(f"overlap: {Overlap(backend='overlap').label}\n")
     print(
         f"{'against GPT-4':24}  {'n':>3}  {'Pearson':>7}  {'Spearman':>8}  {'mean abs. error':>15}"
     )

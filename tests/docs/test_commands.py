@@ -13,6 +13,7 @@ A command that cannot be run here is checked in the way that CHECKS has for its 
 is not known there fails.
 """
 
+import json
 import re
 import shlex
 import shutil
@@ -291,3 +292,27 @@ def test_every_command_of(program, project):
     found = of_kind(program)
     assert found, f"the documentation has no {program} any more: take it out of CHECKS"
     CHECKS[program](project, found)
+
+
+RECORDS = {
+    "losses.csv": "results/nano-1M/small-world/losses.csv",
+    "scores.csv": "results/nano-1M/small-world/overlap/scores.csv",
+    "summary.csv": "results/summary.csv",
+    "training.json": "results/nano-1M/small-world/training.json",
+    "usage.json": "results/nano-1M/small-world/overlap/usage.json",
+    "quality.json": "results/data/small-world/quality.json",
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_column_and_key_is_described(name, project):
+    """And nothing else, in the order of the file where that is a table."""
+    text = (ROOT / "docs/results.md").read_text("utf-8")
+    section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    described = [key for row in rows for key in re.findall(r"`([^`]+)`", row)]
+    content = (project / RECORDS[name]).read_text("utf-8")
+    if name.endswith(".csv"):
+        assert described == content.partition("\n")[0].split(",")
+    else:
+        assert sorted(described) == sorted(json.loads(content))

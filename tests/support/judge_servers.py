@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.judge.judge import Names, judge_responses
-from workflow.lib.settings.judges import Judge
+from workflow.lib.settings.judges import JudgeSettings
 
 ENTRIES = [
     {"instruction": f"Count to {n}.", "input": "", "output": f"{n}", "model_response": f"No. {n}"}
@@ -109,7 +109,7 @@ class JudgeServer(ThreadingHTTPServer):
 
 
 def judge_entries(
-    folder: Path, judge: Judge, entries: Sequence[dict[str, str]] = ENTRIES
+    folder: Path, judge: JudgeSettings, entries: Sequence[dict[str, str]] = ENTRIES
 ) -> list[dict[str, str]]:
     """Judge entries as the rule does, with all its files in one folder; the rows of the table."""
     (folder / "responses.json").write_text(json.dumps(entries), "utf-8")

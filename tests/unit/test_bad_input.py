@@ -21,6 +21,9 @@ from safetensors.numpy import save_file
 from tests.support.paths import NANO, ROOT
 from workflow.lib.data.download.fetch import fetch_file
 from workflow.lib.data.split import split_dataset
+from workflow.lib.judge.backends.ollama import Ollama
+from workflow.lib.judge.backends.openai import OpenAI
+from workflow.lib.judge.backends.overlap import Overlap
 from workflow.lib.judge.judge import judge_responses
 from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
@@ -29,7 +32,7 @@ from workflow.lib.model.weights import load_base_model
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.log import rule_log
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.judges import Ollama, OpenAI, Overlap, Transport
+from workflow.lib.settings.judges import Transport
 from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.dataset import load_tokens
@@ -142,7 +145,7 @@ CONFIG = [
     ("models.data", {"url": "x", "tokenizer": "gpt2"}, ["keeps these names for itself: data"]),
     ("models.mine", {"tokenizer": "gpt2"}, ["models.mine.url: required, but not there"]),
     ("tokenizers.mine", {"url": "x", "sha256": {"vocab": "0" * 64}}, ["tokenizers.mine.sha256"]),
-    ("judges.mine", {"backend": "olama"}, ["judges.mine.backend: should be one of", "'ollama'"]),
+    ("judges.mine", {"backend": "olama"}, ["judges.mine.backend: unknown backend 'olama'; did you mean ollama?"]),
     (
         "judges.mine",
         {"backend": "ollama", "model": "m", "url": "localhost:11434"},

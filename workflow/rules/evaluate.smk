@@ -49,7 +49,7 @@ rule check_judge:
         PIPELINE_ENV
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
-        code=code_digest("workflow/scripts/check_judge.py"),
+        code=lambda wildcards: judge_code("workflow/scripts/check_judge.py", wildcards),
     script:
         "../scripts/check_judge.py"
 
@@ -77,6 +77,6 @@ rule judge:
         judge_slots=judge_slots_of,
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
-        code=code_digest("workflow/scripts/judge_responses.py"),
+        code=lambda wildcards: judge_code("workflow/scripts/judge_responses.py", wildcards),
     script:
         "../scripts/judge_responses.py"

@@ -50,6 +50,7 @@ rule report:
         PIPELINE_ENV
     params:
         settings=COMPARED,
+        judges={name: SETTINGS.judges[name].label for name in SETTINGS.compare.judges},
         templates={path.name: sha256_of(path) for path in (HOME / "workflow/report").glob("*.j2")},
         code=code_digest("workflow/scripts/write_report.py"),
     script:

@@ -21,10 +21,11 @@ from tests.support.judge_servers import (
     openai_server,
     running,
 )
+from workflow.lib.judge.backends.ollama import Ollama
 from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import Ollama, Transport
+from workflow.lib.settings.judges import Transport
 
 FAST = {"backoff": 0.01, "timeout": 5.0, "first_timeout": 5.0}
 

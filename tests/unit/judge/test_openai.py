@@ -18,10 +18,11 @@ from tests.support.judge_servers import (
     openai_server,
     running,
 )
+from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import OpenAI, Transport
+from workflow.lib.settings.judges import Transport
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 

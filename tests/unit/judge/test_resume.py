@@ -15,8 +15,9 @@ from tests.support.judge_servers import Reply, judge_entries, ollama_server, run
 from tests.support.paths import ROOT
 from workflow.lib.judge import judge as judge_module
 from workflow.lib.judge import parse
+from workflow.lib.judge.backends.ollama import Ollama
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import Ollama, Transport
+from workflow.lib.settings.judges import Transport
 
 ENTRIES = [
     {"instruction": f"Count to {n}.", "input": "", "output": f"{n}", "model_response": f"No. {n}"}
@@ -27,7 +28,8 @@ import sys
 from pathlib import Path
 from workflow.lib.judge.judge import judge_responses
 from workflow.lib.runtime.log import rule_log
-from workflow.lib.settings.judges import Ollama, Transport
+from workflow.lib.judge.backends.ollama import Ollama
+from workflow.lib.settings.judges import Transport
 
 folder, url, log = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 with rule_log(folder / log):

@@ -7,7 +7,8 @@ from snakemake.utils import update_config
 from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import compared, load_settings
+from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.root import compared
 
 
 @pytest.fixture
@@ -142,7 +143,11 @@ def set_at(config, path, value):
         ("recipes/book/training", 3, "recipes.book.training: "),
         ("recipes/book", None, "recipes.book: "),
         ("recipes", [], "recipes: "),
-        ("judges/llama3/backend", "olama", "backend: should be one of"),
+        (
+            "judges/llama3/backend",
+            "olama",
+            "backend: unknown backend 'olama'; did you mean ollama?",
+        ),
         ("judges/x", {"model": "m"}, "judges.x.backend: required, but not there"),
         ("judges/llama3/urll", "x", "judges.llama3.urll: unknown key; did you mean url?"),
         ("judges/llama3/transport", {"timeout": 0}, "transport.timeout: "),
