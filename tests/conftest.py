@@ -1,17 +1,23 @@
 """Options and fixtures of all tests."""
 
 import os
+import pickle
 import signal
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+if TYPE_CHECKING:
+    from tests.support.project import Outcome, Project
+
 TESTS = Path(__file__).parent
-pytest.register_assert_rewrite("tests.support")
 
 # The models of the tests are so small that a second thread only costs time.
 os.environ["OMP_NUM_THREADS"] = "1"
+pytest.register_assert_rewrite("tests.support")
 
 # A program started in the background is deaf to control-C, and so is what it starts. Here what the
 # tests start must hear it.
@@ -82,3 +88,21 @@ def real_data(request) -> Path:
     if not folder.is_dir():
         pytest.fail(f"--real-data {folder}: no such folder")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def default_run(tmp_path_factory) -> "tuple[Project, Outcome]":
+    """A copy of the project in which `make scores` has run, and its outcome; not to be changed."""
+    # Not above: quick tests need no torch.
+    from tests.support.project import Project, copy_project, run_command
+    from tests.support.shared import made_once
+
+    def make(folder: Path) -> None:
+        copy_project(folder / "project")
+        command = [sys.executable, "-m", "snakemake", "--cores", "all", "results/scores.csv"]
+        outcome = run_command(command, folder / "project", {"NO_COLOR": "1", "COLUMNS": "100"})
+        assert outcome.code == 0, outcome.tail
+        (folder / "outcome").write_bytes(pickle.dumps(outcome))
+
+    folder = made_once(tmp_path_factory, "default-run", make)
+    return Project(folder / "project"), pickle.loads((folder / "outcome").read_bytes())

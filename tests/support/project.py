@@ -138,6 +138,18 @@ class Project:
         self.path("overlay.yaml").write_text(yaml.safe_dump(overlay, allow_unicode=True), "utf-8")
 
 
+def copy_project(folder: Path) -> None:
+    """Copy the whole project, without what runs and tools make, and link its .venv."""
+
+    def made(where: str, names: list[str]) -> set[str]:
+        here = {".git", ".venv", "results", "resources"} if Path(where) == ROOT else set()
+        tools = shutil.ignore_patterns(".snakemake", "__pycache__", ".*_cache", ".hypothesis")
+        return here | tools(where, names)
+
+    shutil.copytree(ROOT, folder, ignore=made)
+    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+
+
 def one_error(outcome: Outcome) -> str:
     """Return the single line about what went wrong; fail on a traceback of ours."""
     assert outcome.code != 0, outcome.tail

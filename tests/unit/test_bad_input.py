@@ -145,7 +145,11 @@ CONFIG = [
     ("models.data", {"url": "x", "tokenizer": "gpt2"}, ["keeps these names for itself: data"]),
     ("models.mine", {"tokenizer": "gpt2"}, ["models.mine.url: required, but not there"]),
     ("tokenizers.mine", {"url": "x", "sha256": {"vocab": "0" * 64}}, ["tokenizers.mine.sha256"]),
-    ("judges.mine", {"backend": "olama"}, ["judges.mine.backend: unknown backend 'olama'; did you mean ollama?"]),
+    (
+        "judges.mine",
+        {"backend": "olama"},
+        ["judges.mine.backend: unknown backend 'olama'; did you mean ollama?"],
+    ),
     (
         "judges.mine",
         {"backend": "ollama", "model": "m", "url": "localhost:11434"},
