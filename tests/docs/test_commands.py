@@ -176,7 +176,8 @@ def check_snakemake(project: Path, found: list[Command]) -> None:
         targets = [word for word in words if word.startswith("results/")]
         config = words[words.index("--configfile") + 1] if "--configfile" in words else None
         line = " ".join("TARGETS" if word in targets[:1] else word for word in words)
-        plans[command.page if config else None, config, line] += targets
+        own = config and not (ROOT / config).is_file()
+        plans[command.page if own else None, config, line] += targets
     for (page, config, line), targets in plans.items():
         for name, text in configs(page).items() if page else ():
             (project / name).write_text(text, "utf-8")

@@ -83,7 +83,8 @@ def test_there_are_five_recipes(followed):
         "python -m pytest -n 0 {tests}",
         "python -m pytest -n 0 tests/house",
         "python -m pytest -n 0 tests/unit/settings tests/unit/report/test_page.py",
-        "snakemake -n results/nano-1M/small-world/words.csv",
+        "snakemake -n results/scores.csv results/nano-1M/small-world/words.csv "
+        "--configfile rouge.yaml",
     ],
 )
 def test_the_project_stays_sound(followed, check):

@@ -16,6 +16,8 @@ from tests.support.paths import ROOT
         ["ruff", "format", "--check", "."],
         ["snakefmt", "--check", "Snakefile", "workflow"],
         ["snakemake", "--lint"],
+        ["snakemake", "--lint", "--snakefile", "workflow/small_world/Snakefile"],
+        ["mypy"],
     ],
     ids=" ".join,
 )

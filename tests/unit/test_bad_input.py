@@ -101,7 +101,7 @@ CONFIG = [
     (
         "datasets.mine",
         {"files": {"train": "a.csv", "test": "b.csv"}},
-        ["datasets.mine.files.val: required, but not there"],
+        ["datasets.mine.files.val: required, but missing"],
     ),
     (
         "datasets.mine",
@@ -143,7 +143,7 @@ CONFIG = [
     ("datasets.mine", {"url": "a.csv", "fields": {"answer": "a"}}, ["mine.fields.answer: unknown"]),
     ("models.mine", {"url": "x", "tokenizer": "gtp2"}, ["models.mine.tokenizer", "mean gpt2?"]),
     ("models.data", {"url": "x", "tokenizer": "gpt2"}, ["keeps these names for itself: data"]),
-    ("models.mine", {"tokenizer": "gpt2"}, ["models.mine.url: required, but not there"]),
+    ("models.mine", {"tokenizer": "gpt2"}, ["models.mine.url: required, but missing"]),
     ("tokenizers.mine", {"url": "x", "sha256": {"vocab": "0" * 64}}, ["tokenizers.mine.sha256"]),
     (
         "judges.mine",
@@ -165,7 +165,7 @@ CONFIG = [
         {"backend": "ollama", "model": "m", "repeats": 2, "options": {"seed": "x"}},
         ["judges.mine: repeats need a whole number as options.seed"],
     ),
-    ("judges.mine", {"backend": "ollama"}, ["judges.mine.model: required, but not there"]),
+    ("judges.mine", {"backend": "ollama"}, ["judges.mine.model: required, but missing"]),
     ("device", "gpu", ["device: should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'"]),
     ("precision", "fp16", ["precision: should be", "not 'fp16'"]),
 ]
@@ -303,7 +303,7 @@ def test_a_prompt_style_that_is_not_there(capfd, name, said):
 
 QUESTION = "`{prompt}` `{output}` `{model_response}`"
 JUDGE_PROMPTS = [
-    ({"template": QUESTION}, ["entry: required, but not there"]),
+    ({"template": QUESTION}, ["entry: required, but missing"]),
     ({"entry": "alpacca", "template": QUESTION}, ["entry: unknown prompt style 'alpacca'", "alpaca"]),
     ({"entry": "alpaca", "template": "`{prompt}`"}, ["template: should have {prompt}, {output}"]),
     ({"entry": "alpaca", "template": "{prompt} `{output}` `{model_response}`"}, ["backticks"]),

@@ -35,8 +35,8 @@ rule generate:
         "../scripts/generate_responses.py"
 
 
-# The first of all jobs wherever a judge with a server will be needed, so that an hour of training
-# never ends before a server that is not there. Temporary, so that the next judging checks again.
+# Runs before all other jobs, so that no hour of training ends at a missing judge server. Its output is
+# temporary, so that the next judging checks again.
 rule check_judge:
     output:
         temp("results/{model}/{recipe}/{judge}/ready.json"),

@@ -1,4 +1,4 @@
-# From scores to what a person reads.
+# From scores to the summary and the report.
 
 
 rule summary:
@@ -57,7 +57,7 @@ rule report:
         "../scripts/write_report.py"
 
 
-# Made last, so that asking for the scores alone brings the report too.
+# Made last, so that asking for the scores makes the report too.
 rule scores:
     input:
         tables=of_judged("scores.csv"),

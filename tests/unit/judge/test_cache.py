@@ -1,4 +1,4 @@
-"""The cache of answers: nothing that was answered is lost, whatever stopped the job."""
+"""The cache of replies: no reply is lost, whatever stopped the job."""
 
 import errno
 import json
@@ -24,7 +24,7 @@ def filled(path: Path, *keys: str) -> bytes:
     return path.read_bytes()
 
 
-def test_an_answer_is_on_the_disk_at_once_and_comes_back(tmp_path: Path) -> None:
+def test_a_reply_is_on_the_disk_at_once_and_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "new" / "answers.jsonl"
     assert filled(path, "one").endswith(b"\n")
     again = ReplyCache(path)
@@ -54,7 +54,7 @@ def test_cut_off_anywhere_the_whole_lines_are_kept_and_the_file_can_grow(tmp_pat
     assert ReplyCache(path).get("four") == REPLY
 
 
-def test_a_damaged_line_costs_no_other_answer(tmp_path: Path, caplog) -> None:
+def test_a_damaged_line_costs_no_other_reply(tmp_path: Path, caplog) -> None:
     caplog.set_level(logging.INFO, "pipeline")
     path = tmp_path / "answers.jsonl"
     for damage in (b'{"some": "thing"}\n', b"\0\0\0\n", b"5\n", b"\n", b'{"key": "\xff"}\n'):
@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert cache.get("two") is None
 
 
-def test_answers_from_many_threads_do_not_mix(tmp_path: Path) -> None:
+def test_replies_from_many_threads_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     cache = ReplyCache(path)
     long = replace(REPLY, text="x" * 20_000)
@@ -114,7 +114,7 @@ REQUEST = {
 ARGUMENTS = {"backend": "ollama", "address": "u", "digest": "d", "request": REQUEST, "repeat": 0}
 
 
-def test_all_that_changes_an_answer_changes_its_key() -> None:
+def test_all_that_changes_a_reply_changes_its_key() -> None:
     variants = [
         ARGUMENTS,
         {**ARGUMENTS, "backend": "openai"},
@@ -129,7 +129,24 @@ def test_all_that_changes_an_answer_changes_its_key() -> None:
     assert len({request_key(**variant) for variant in variants}) == len(variants)
 
 
-def test_the_order_of_options_is_nothing_that_changes_an_answer() -> None:
+def test_the_order_of_options_is_nothing_that_changes_a_reply() -> None:
     turned = json.loads(json.dumps(REQUEST))
     turned["options"] = dict(reversed(turned["options"].items()))
     assert request_key(**{**ARGUMENTS, "request": turned}) == request_key(**ARGUMENTS)
+
+
+def test_keys_and_lines_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
+    """Version 0.1.0 wrote them: what was asked then is not asked again."""
+    assert request_key(**ARGUMENTS) == (
+        "e90bcd4afa4fd79a438ac59bde2425ab7e5b9728cedbf1faa1dc4665229b5dfb"
+    )
+    path = tmp_path / "answers.jsonl"
+    line = (
+        '{"key": "one", "reply": "Score: 4", "question_tokens": 50, "answer_tokens": 8, '
+        '"seconds": 0.009, "digest": "365c", "server": "0.6.5"}\n'
+    )
+    path.write_text(line)
+    assert ReplyCache(path).get("one") == Reply("Score: 4", 50, 8, 0.009, "365c", "0.6.5")
+    path.unlink()
+    ReplyCache(path).add("one", Reply("Score: 4", 50, 8, 0.009, "365c", "0.6.5"))
+    assert path.read_text() == line

@@ -203,9 +203,9 @@ def test_retry_after_is_honoured(server, tmp_path: Path) -> None:
     assert time.monotonic() - started > 0.4
 
 
-def test_the_first_answer_may_take_longer(server, tmp_path: Path) -> None:
+def test_the_first_reply_may_take_longer(server, tmp_path: Path) -> None:
     server.behave = lambda number, body: Reply(delay=1.2)
-    with pytest.raises(UserError, match=r"1 got no answer .* no answer within 0\.8 s"):
+    with pytest.raises(UserError, match=r"1 got no reply .* no reply within 0\.8 s"):
         judge_entries(tmp_path, openai(server, {"timeout": 0.8, "retries": 0}), ENTRIES[:2])
 
 

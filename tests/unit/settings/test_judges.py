@@ -40,7 +40,7 @@ def mistakes(judge: dict[str, Any]) -> str:
             {"backend": "gpt"},
             "judges.mine.backend: unknown backend 'gpt'; there are: ollama, openai, overlap",
         ),
-        ({"backend": "ollama"}, "judges.mine.model: required, but not there"),
+        ({"backend": "ollama"}, "judges.mine.model: required, but missing"),
         ({**LLAMA3, "prompts": "x"}, "judges.mine.prompts: unknown key; did you mean prompt?"),
         ({**GPT_4, "baseurl": "x"}, "judges.mine.baseurl: unknown key; did you mean base_url?"),
         ({**GPT_4, "prices": {"inputs": 1, "output": 2}}, "judges.mine.prices.input: required"),

@@ -103,6 +103,7 @@ def test_a_part_of_a_config_is_valid(schema, config):
         ({"recipes": {"mine": {"extends": 5}}}, "recipes.mine.extends"),
         ({"recipes": {"mine": {"training": {"epocs": 2}}}}, "recipes.mine.training"),
         ({"recipes": {"defaults": {"training": {"epocs": 2}}}}, "recipes.defaults.training"),
+        ({"recipes": {"defaults": {"extends": "book"}}}, "recipes.defaults"),
         ({"recipes": {"x": {"training": {"epochs": "two"}}}}, "recipes.x.training.epochs"),
         ({"recipes": {"x": {"training": {"epochs": 1.5}}}}, "recipes.x.training.epochs"),
         ({"recipes": {"x": {"training": {"learning_rate": "fast"}}}}, "recipes.x.training."),

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from workflow.lib.data.entries import END_OF_TEXT
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.runtime.files import read_json
 from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.tokens.tokenizer import END_OF_TEXT, load_tokenizer
+from workflow.lib.tokens.tokenizer import load_tokenizer
 from workflow.small_world.bpe import fast_tokenizer
 from workflow.small_world.corpus import make_documents, write_corpus
 from workflow.small_world.dataset import (

@@ -182,13 +182,13 @@ def _refuse_gaps(
         left = counts.pop(NOT_SENT, 0)
         reasons = counts.most_common(3) + [(NOT_SENT, left)] * (left > 0)
         faults.append(
-            f"{len(failed)} got no answer (max_failed {judge.max_failed}): "
+            f"{len(failed)} got no reply (max_failed {judge.max_failed}): "
             + ", ".join(f"{count} x {reason}" for reason, count in reasons)
             + "; run again to ask only for what is missing"
         )
     if len(unparsed) > judge.max_unparsed * answered:
         faults.append(
-            f"{len(unparsed)} answers hold no readable score (max_unparsed {judge.max_unparsed:g}),"
+            f"{len(unparsed)} replies hold no readable score (max_unparsed {judge.max_unparsed:g}),"
             f" the first, about entry {unparsed[0].entry}: {unparsed[0].reply[:80]!r}; "
             "change the prompt, or allow more"
         )
@@ -197,7 +197,7 @@ def _refuse_gaps(
         without = failed | {verdict.entry for verdict in unparsed}
         raise UserError(
             f"judge {name}: {len(without)} of {len(entries)} entries have no score: "
-            f"{'; '.join(faults)}; all answers are kept in {cache}"
+            f"{'; '.join(faults)}; all replies are kept in {cache}"
         )
 
 
@@ -236,8 +236,8 @@ def _log_scores(verdicts: Sequence[Verdict]) -> None:
     counts = Counter(verdict.status for verdict in verdicts)
     for status, meaning in (
         ("empty", "empty responses, scored 0"),
-        ("unparsed", "answers without a readable score, left out"),
-        ("failed", "questions without an answer, left out"),
+        ("unparsed", "replies without a readable score, left out"),
+        ("failed", "requests without a reply, left out"),
     ):
         if counts[status]:
             log.info("%d %s", counts[status], meaning)

@@ -42,7 +42,7 @@ class JudgePrompt(Section):
 
     entry: str = Field(description="prompt style that renders instruction and input")
     template: str = Field(description="the question, every placeholder between backticks")
-    format: dict[str, Any] | None = Field(None, description="JSON schema of the answer")
+    format: dict[str, Any] | None = Field(None, description="JSON schema of the reply")
     scale: Scale = Scale()
 
     @model_validator(mode="after")
@@ -58,8 +58,8 @@ class JudgePrompt(Section):
             before, after = self.template[: match.start()], self.template[match.end() :]
             if not (before.rstrip().endswith("`") and after.lstrip().startswith("`")):
                 raise ValueError(
-                    f"template: {match[0]} should stand between backticks, which part an answer "
-                    "from the question to the judge"
+                    f"template: {match[0]} should stand between backticks, which separate a "
+                    "response from the question to the judge"
                 )
         return self
 
@@ -71,7 +71,7 @@ class JudgePrompt(Section):
     def question(self, entry: Mapping[str, str]) -> str:
         """Return the question about one response (listing 7.11).
 
-        All placeholders are filled in one pass, so braces in an answer stay what they are.
+        All placeholders are filled in one pass, so braces in a response stay what they are.
         Inside the texts, backticks, which delimit them, become apostrophes, and the marks that
         delimit the turns of a chat are broken up; other texts keep every byte.
 
@@ -120,7 +120,7 @@ def _explain(detail: Mapping[str, Any]) -> str:
     """Return one of pydantic's mistakes in words."""
     path = ".".join(str(part) for part in detail["loc"])
     messages = {
-        "missing": "required, but not there",
+        "missing": "required, but missing",
         "extra_forbidden": "unknown key",
         "model_type": "should be a section of keys",
     }

@@ -10,7 +10,7 @@ from tenacity.wait import wait_exponential, wait_random
 from workflow.lib.judge.backend import NoReplyError
 from workflow.lib.settings.judges import Transport
 
-NOT_SENT = "not asked any more"
+NOT_SENT = "not sent"
 
 Result = TypeVar("Result")
 

@@ -20,13 +20,21 @@ def complete_recipes(written: Any) -> tuple[Any, list[str]]:
     """
     if not isinstance(written, dict):
         return written, []
-    mistakes: list[str] = []
+    defaults = written.get(DEFAULTS) or {}
+    if not isinstance(defaults, dict):
+        mistake = f"recipes.{DEFAULTS}: should be a section of keys, not {defaults!r}"
+        return complete_recipes({**written, DEFAULTS: {}})[0], [mistake]
+    mistakes = [
+        f"recipes.{DEFAULTS}.{key}: is for single recipes; the defaults cannot have it"
+        for key in ("extends", "published")
+        if key in defaults
+    ]
     complete: dict[Any, Any] = {}
     for name, recipe in written.items():
         if name == DEFAULTS:
             continue
         names = _ancestors(name, written, mistakes)
-        layers = [written.get(DEFAULTS) or {}, *(written[each] for each in reversed(names))]
+        layers = [defaults, *(written[each] for each in reversed(names))]
         if not all(isinstance(layer, dict) for layer in layers):
             complete[name] = recipe
             continue

@@ -55,15 +55,16 @@ def explain(detail: Mapping[str, Any], config: Mapping[str, Any], written_recipe
     if kind == "extra_forbidden":
         return f"{path}: unknown key{suggest(str(location[-1]), _keys_at(location[:-1], config))}"
     if kind == "missing":
-        return f"{path}: required, but not there"
+        return f"{path}: required, but missing"
     if kind == "string_pattern_mismatch" and "[key]" in location:
         return f"{path}: names start with a letter or digit and hold only those and . _ -"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"{path}: should be a section of keys, not {found!r}"
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if kind == "value_error":
+    message = detail["msg"].removeprefix("Value error, ")
+    if kind == "value_error" or " should " not in message:
         return f"{path}: {message}"
-    return f"{path}: should be {message[0].lower()}{message[1:]}, not {found!r}"
+    expected = message.partition(" should ")[2].partition(" after validation")[0]
+    return f"{path}: should {expected}, not {found!r}"
 
 
 def _keys_at(location: tuple[Any, ...], config: Mapping[str, Any]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from workflow.lib.settings.base import Name, Names, Section
 from workflow.lib.settings.cluster import Limits
@@ -34,11 +34,13 @@ class Settings(Computing):
     recipes: dict[Name, Recipe] = Field(description="ways to finetune, by name")
     judges: dict[Name, Judge] = Field(description="judges of the responses, by name")
 
-    @model_validator(mode="after")
-    def names_make_separate_folders(self) -> "Settings":
-        if taken := RESERVED_NAMES & set(self.models):
-            raise ValueError(f"results/ keeps these names for itself: {', '.join(sorted(taken))}")
-        return self
+    @field_validator("models")
+    @classmethod
+    def names_make_separate_folders(cls, models: dict[str, Model]) -> dict[str, Model]:
+        if taken := RESERVED_NAMES & models.keys():
+            names = ", ".join(sorted(taken))
+            raise ValueError(f"results/ keeps these names for itself: {names}; rename the model")
+        return models
 
 
 def compared(settings: Settings) -> dict[str, Any]:

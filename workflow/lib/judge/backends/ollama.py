@@ -119,9 +119,9 @@ class OllamaBackend(ServerBackend[Ollama]):
                 thoughts += last.message.thinking or ""
                 # The client's own timeout is for a single part: a trickle would go on for ever.
                 if time.monotonic() - started > timeout:
-                    raise NoReplyError(f"no whole answer within {timeout:g} s", again=True)
+                    raise NoReplyError(f"no complete reply within {timeout:g} s", again=True)
         if last is None or not last.done:
-            raise NoReplyError("the connection ended in the middle of an answer", again=True)
+            raise NoReplyError("the connection ended in the middle of a reply", again=True)
         if flaw := self._flaw(last, text, thoughts):
             raise NoReplyError(flaw)
         return Reply(
@@ -144,7 +144,7 @@ class OllamaBackend(ServerBackend[Ollama]):
             )
         if last.done_reason == "length":
             return (
-                f"the answer was cut off after {sent} + {received} tokens; raise options.num_ctx "
+                f"the reply was cut off after {sent} + {received} tokens; raise options.num_ctx "
                 "or options.num_predict"
             )
         if thoughts and not text.strip():
@@ -246,12 +246,12 @@ class OllamaBackend(ServerBackend[Ollama]):
                 f"{self.address} cannot be reached", again=True, hopeless=True
             ) from error
         except httpx.TimeoutException as error:
-            raise NoReplyError(f"no answer within {timeout:g} s", again=True) from error
+            raise NoReplyError(f"no reply within {timeout:g} s", again=True) from error
         except httpx.TransportError as error:
             raise NoReplyError(f"the connection was dropped: {error}", again=True) from error
         except (ValueError, AttributeError) as error:  # half a line, or no JSON at all
             raise NoReplyError(
-                f"{self.address} does not speak as Ollama does: {' '.join(str(error).split())}",
+                f"{self.address} does not speak Ollama's protocol: {' '.join(str(error).split())}",
                 again=True,
             ) from error
 

@@ -117,7 +117,7 @@ class OpenAIBackend(ServerBackend[OpenAI]):
             retry_after = error.response.headers.get("retry-after")
             raise refusal(error.status_code, self._hide(error.message), retry_after) from None
         except openai.APITimeoutError:
-            raise NoReplyError(f"no answer within {timeout:g} s", again=True) from None
+            raise NoReplyError(f"no reply within {timeout:g} s", again=True) from None
         except openai.APIConnectionError as error:
             raise NoReplyError(
                 self._hide(f"connection failed: {error.__cause__ or error}"),
@@ -125,9 +125,7 @@ class OpenAIBackend(ServerBackend[OpenAI]):
                 hopeless=_never_connected(error),
             ) from None
         except (openai.OpenAIError, json.JSONDecodeError, AttributeError) as error:
-            raise NoReplyError(
-                self._hide(f"does not speak as OpenAI's servers do: {error}")
-            ) from None
+            raise NoReplyError(self._hide(f"does not speak OpenAI's protocol: {error}")) from None
 
     def _hide(self, text: str) -> str:
         """Return the text without the key, should a server repeat it."""
@@ -156,12 +154,12 @@ def _text(completion: "ChatCompletion") -> str:
     choices = getattr(completion, "choices", None)
     if not choices:  # proxies report failures this way under status 200
         reason = getattr(completion, "error", None) or "no choices in it"
-        raise NoReplyError(f"an answer without content: {reason}", again=True)
+        raise NoReplyError(f"a reply without content: {reason}", again=True)
     choice, message = choices[0], choices[0].message
     if choice.finish_reason == "length":
-        raise NoReplyError("the answer was cut off; raise options.max_tokens")
+        raise NoReplyError("the reply was cut off; raise options.max_tokens")
     if choice.finish_reason == "content_filter":
-        raise NoReplyError("the server's content filter withheld the answer")
+        raise NoReplyError("the server's content filter withheld the reply")
     text = message.content or message.refusal or ""
     if not text.strip() and getattr(message, "reasoning_content", None):
         raise NoReplyError("the model thought but gave no answer; raise options.max_tokens")
