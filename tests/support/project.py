@@ -89,7 +89,7 @@ class Project:
         return project
 
     def copy(self, folder: Path) -> "Project":
-        """The same project elsewhere, times and results included."""
+        """Copy the project, times and results included."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
@@ -118,7 +118,7 @@ class Project:
         return run_command(self.command(*arguments), self.folder, environment)
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line of `run`."""
+        """Return the command line of `run`."""
         return [
             sys.executable, "-m", "snakemake", "--quiet", "host", "--cores", "1",
             *(arguments or ("results/scores.csv",)),

@@ -375,7 +375,7 @@ def test_a_server_that_is_busy_is_asked_again(server, target, store, status):
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_retry_after_is_honoured(server, target, store, as_date):
+def test_retry_after_is_honored(server, target, store, as_date):
     value = formatdate(time.time() + 1.5, usegmt=True) if as_date else "1"
     server.faults[NAME] = Fault(statuses=[503], headers={"Retry-After": value})
     started = time.monotonic()
