@@ -75,7 +75,7 @@ class Chat:
         command, _, rest = line.partition(" ")
         if not line.startswith("/"):
             if line:
-                self.answer({"instruction": line, "input": self.input})
+                self.answer({"instruction": line, "input": self.input, "output": ""})
                 self.input = ""
         elif command == "/quit":
             return False
