@@ -1,9 +1,9 @@
-"""What a job costs by way of Slurm, and what the controller is asked.
+"""Overhead of a job on Slurm.
 
 python -m benchmarks.cluster [--rounds 3]
 
-As root, with Debian's slurm-wlm and munge: starts a cluster of one node as tests/cluster does, and
-generates the responses of one tiny model again and again, here and as a job.
+Needs root, Debian's slurm-wlm and munge: starts a cluster of one node as tests/cluster does, then
+generates the responses of one tiny model repeatedly, locally and as a job.
 """
 
 import subprocess
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _round(cluster: Cluster, project: Project) -> dict[str, float]:
-    """Seconds of the same job in each way."""
+    """Return the seconds of the same job, started in each way."""
     began = time.perf_counter()
     job = cluster.ask("sbatch", "--parsable", "--output=/dev/null", "--wrap=true")
     while cluster.state(job) != "COMPLETED":
@@ -57,8 +57,8 @@ def _round(cluster: Cluster, project: Project) -> dict[str, float]:
     minutes, ran = map(int, elapsed.split(":")[-2:])
     return {
         "an empty job, from sbatch to its end": empty,
-        "a run of snakemake with one job, here": here,
-        "the same by way of Slurm": there,
+        "a run of snakemake with one local job": here,
+        "the same on Slurm": there,
         "of that, the job on its node": 60 * minutes + ran,
     }
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: GPT-2's small shape, entries to work on, and fair timing."""
+"""Shared parts of the benchmarks: GPT-2 small, entries, and fair timing."""
 
 import argparse
 import platform
@@ -25,7 +25,12 @@ GPT2_SMALL = {"context_length": 1024, "emb_dim": 768, "n_heads": 12, "n_layers":
 
 
 def arguments(description: str | None, **options: Any) -> argparse.Namespace:
-    """Options of a benchmark: the data, the threads, and numbers of its own with their defaults."""
+    """Parse the options of a benchmark.
+
+    Args:
+        description: docstring of the benchmark.
+        options: its own options with their defaults, besides --data and --threads.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,7 +48,11 @@ def arguments(description: str | None, **options: Any) -> argparse.Namespace:
 
 
 def load_entries(data: Path | None) -> tuple[list[dict], tiktoken.Encoding]:
-    """Entries to work on and their tokenizer."""
+    """Return the entries to work on and their tokenizer.
+
+    Args:
+        data: folder as for --data; None for the small world.
+    """
     if data is None:
         entries = SMALL_WORLD / "instruction-data.json"
         return read_entries(entries), load_tokenizer(SMALL_WORLD / "nano-1M")
@@ -51,7 +60,7 @@ def load_entries(data: Path | None) -> tuple[list[dict], tiktoken.Encoding]:
 
 
 def sequences_of(entries: list[dict], tokenizer: tiktoken.Encoding) -> list[list[int]]:
-    """Token ids of whole entries in the chapter's style."""
+    """Return the token ids of whole entries in the chapter's prompt style."""
     style = load_style("alpaca")
     return [tokenizer.encode_ordinary(style.prompt(e) + style.completion(e)) for e in entries]
 
@@ -59,10 +68,11 @@ def sequences_of(entries: list[dict], tokenizer: tiktoken.Encoding) -> list[list
 def shuffled_batches(
     entries: list[dict], tokenizer: tiktoken.Encoding, count: int, collate: Callable
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """So many batches of 8 entries each, in an order that is always the same.
+    """Return batches of 8 entries each, in a fixed random order.
 
     Args:
-        collate: makes inputs and targets of sequences and the end-of-text token.
+        count: number of batches.
+        collate: function of sequences and the end-of-text token that returns inputs and targets.
     """
     sequences = sequences_of(entries, tokenizer)
     order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(123)).tolist()
@@ -73,7 +83,7 @@ def shuffled_batches(
 
 
 def random_gpt2_small(vocab_size: int) -> GPTModel:
-    """GPT-2 small with random weights: speed does not depend on what they are."""
+    """Return GPT-2 small with random weights, on which the speed does not depend."""
     torch.manual_seed(123)
     return GPTModel(GPTConfig(vocab_size=max(vocab_size, 50257), **GPT2_SMALL))
 
@@ -81,11 +91,11 @@ def random_gpt2_small(vocab_size: int) -> GPTModel:
 def medians(
     actions: Mapping[str, Callable[[int], object]], rounds: int, warm_up: int = 1
 ) -> dict[str, float]:
-    """Median seconds of actions that take turns, so that a change of the machine meets them all.
+    """Return the median seconds of actions, which take turns so that noise affects them alike.
 
     Args:
-        actions: by name; each is given the number of the round.
-        warm_up: rounds before the timed ones, for what is slow only at first.
+        actions: by name; each gets the number of the round.
+        warm_up: number of rounds before the timed ones.
     """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(warm_up + rounds):
@@ -102,19 +112,19 @@ MATMUL_FLOPS = 10 * 2 * 2048**3
 
 
 def matmul(_: int) -> None:
-    """Ten of the machine's own matrix products, float32, to measure its rate by."""
+    """Compute ten float32 matrix products, MATMUL_FLOPS in all."""
     for _ in range(10):
         _FACTOR @ _FACTOR
 
 
 def matmul_onednn(_: int) -> None:
-    """The same by oneDNN, which the engine uses for large products on x86."""
+    """Compute the same by oneDNN, which the pipeline uses for large products on x86."""
     for _ in range(10):
         product(_FACTOR, _FACTOR)
 
 
 def machine() -> str:
-    """The processor and what computes on it, for the head of a table."""
+    """Return a line that names processor, threads and torch version."""
     name = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -2,8 +2,8 @@
 
 python -m benchmarks.distributed [--data FOLDER] [--rounds 5] [--layers 12]
 
-The ways take turns on the same batches of 8, in two processes that stay; whoever has no part in a
-way sleeps. The matrix products say what the machine itself gives to two processes at once.
+The cases take turns on the same batches of 8, in two processes; a process without a part in a case
+waits. The matrix products show how much two processes at once slow each other down.
 """
 
 import tempfile
@@ -49,7 +49,7 @@ def main() -> None:
 def _process(
     rank: int, folder: str, config: GPTConfig, batches: list[tuple[Tensor, Tensor]], rounds: int
 ) -> None:
-    """One of the two."""
+    """Run one of the two processes."""
     store = dist.FileStore(str(Path(folder) / "store"), 2)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
     together = _training(config, batches, World(rank, 2))
@@ -88,7 +88,7 @@ def _process(
 def _training(
     config: GPTConfig, batches: list[tuple[Tensor, Tensor]], world: World
 ) -> Callable[[int], None]:
-    """Steps of a training on random weights."""
+    """Return a function that trains a model of random weights by one step."""
     torch.manual_seed(123)
     model, training = GPTModel(config), Training()
     speed_up(model, CPU)

@@ -1,8 +1,8 @@
-"""Greedy responses of GPT-2 small: the textbook loop and the engine.
+"""Greedy responses of GPT-2 small: the textbook loop and the pipeline.
 
 python -m benchmarks.generate [--data FOLDER] [--new-tokens 128] [--rounds 3] [--threads N]
 
-The engine answers the 110 prompts of the chapter's test split, all of them up to the last token:
+The pipeline answers the 110 prompts of the chapter's test split, all of them up to the last token:
 random weights do not end a response. The textbook, which would take hours for that, is timed token
 by token at eleven lengths from the start to the end of a response of the median prompt.
 """
@@ -25,7 +25,7 @@ from workflow.lib.fast.cpu_kernels import speed_up
 from workflow.lib.generation.generate import generate
 from workflow.lib.tokens.prompt_style import load_style
 
-NEVER = -1  # an end-of-text that no model writes
+NEVER = -1  # an end-of-text token that no model generates
 
 
 def main() -> None:
@@ -43,14 +43,14 @@ def main() -> None:
     )
     text = torch.tensor([(sample * 100)[: len(sample) + chosen.new_tokens]])
     lengths = range(len(sample), text.shape[1] + 1, max(1, chosen.new_tokens // 10))
-    engine, textbook, rates = [], [], []
+    pipeline, textbook, rates = [], [], []
     for _ in range(chosen.rounds):
         rates.append(MATMUL_FLOPS / seconds_of(lambda: matmul(0)))
         textbook.append(
             mean(seconds_of(lambda n=n: next_token(model, text[:, :n])) for n in lengths)
         )
         took = seconds_of(lambda: list(generate(model, prompts, chosen.new_tokens, NEVER)))
-        engine.append(len(prompts) * chosen.new_tokens / took)
+        pipeline.append(len(prompts) * chosen.new_tokens / took)
     blocks = sum(p.numel() for p in model.trf_blocks.parameters() if p.ndim == 2)
     shared = next(n for n, tokens in enumerate(zip(*prompts, strict=False)) if len({*tokens}) > 1)
     read = sum(map(len, prompts)) - shared * (len(prompts) - 1)  # positions of the prompts
@@ -58,17 +58,16 @@ def main() -> None:
     flops = 2 * (blocks * (read + written) + model.out_head.weight.numel() * written)
     print(machine())
     print(f"{len(prompts)} prompts, {chosen.new_tokens} new tokens each")
-    print(f"textbook {1 / median(textbook):8.2f} tokens a second")
-    print(
-        f"engine   {median(engine):8.1f} tokens a second, {median(engine) * median(textbook):.0f} x"
-    )
-    rate = flops / written * median(engine)
+    print(f"textbook {1 / median(textbook):8.2f} tokens per second")
+    print(f"pipeline {median(pipeline):8.1f} tokens per second, ", end="")
+    print(f"{median(pipeline) * median(textbook):.0f} x")
+    rate = flops / written * median(pipeline)
     print(f"its matrix products: {rate / 1e9:.0f} GFLOP/s of {median(rates) / 1e9:.0f}")
 
 
 @torch.no_grad()
 def next_token(model, tokens):
-    """What the textbook loop does for every token."""
+    """Compute one token as the textbook loop does."""
     return int(logits_of(model, tokens)[0, -1].argmax())
 
 

@@ -1,4 +1,4 @@
-"""How far the overlap judge and an LLM agree with GPT-4 on published scores.
+"""Agreement of the overlap judge and of an LLM with GPT-4 on published scores.
 
 python -m benchmarks.judge_agreement FOLDER
 
@@ -6,7 +6,7 @@ FOLDER holds, as published with the chapter's code (ch07/03_model-evaluation):
     eval-example-data.json             entries with "model 1 response", "model 2 response", ...
     gpt4-model-1-response.json         GPT-4's scores of "model 1 response", in entry order
     llama3-8b-model-1-response.json    those of Llama 3 8B, or of any other judge
-Every response that GPT-4 has scored is used, every other file of scores is a judge beside it.
+Every response that GPT-4 has scored is used; every other file of scores is a judge.
 """
 
 import sys
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
-from workflow.lib.judge.backends.overlap import LABEL, overlap_score
+from workflow.lib.judge.backends.overlap import Overlap, overlap_score
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json
 
@@ -27,12 +27,12 @@ REFERENCE = "gpt4"
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two judges of the same responses agree.
+    """Agreement of two judges on the same responses.
 
     Args:
         judge: the one compared with GPT-4.
-        responses: how many both have scored.
-        pearson, spearman: correlations; nan if one of them gave all the same score.
+        responses: number of responses that both have scored.
+        pearson, spearman: correlations; nan if all scores of a judge are equal.
         mean_absolute_error: in points of 100.
     """
 
@@ -48,7 +48,7 @@ def measure(folder: Path, *, exact: bool = True) -> list[Agreement]:
 
     Args:
         folder: laid out as the module says.
-        exact: whether responses equal to the reference count; every judge finds those.
+        exact: whether to include responses equal to the reference, which every judge recognizes.
 
     Returns:
         the overlap judge first, then the others by name.
@@ -82,7 +82,7 @@ def measure(folder: Path, *, exact: bool = True) -> list[Agreement]:
 def _scored_by_gpt4(
     folder: Path, entries: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, list[float]]]:
-    """Each model with a response in the entries and GPT-4's scores of it."""
+    """Yield each model with a response in the entries, and GPT-4's scores of it."""
     paths = sorted(folder.glob(f"{REFERENCE}-model-*-response.json"))
     if not paths:
         raise UserError(f"{folder}: no {REFERENCE}-model-*-response.json to compare with")
@@ -111,7 +111,7 @@ def _main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     folder = Path(sys.argv[1])
-    print(f"overlap: {LABEL}\n")
+    print(f"overlap: {Overlap(backend='overlap').label}\n")
     print(
         f"{'against GPT-4':24}  {'n':>3}  {'Pearson':>7}  {'Spearman':>8}  {'mean abs. error':>15}"
     )

@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def write_random_weights(path: Path, config: GPTConfig) -> None:
-    """Weights as `convert_checkpoint` stores them, written one by one: never all in memory."""
+    """Write weights as `convert_checkpoint` does, one by one to save memory."""
     with torch.device("meta"):
         state = GPTModel(config).state_dict()
     del state["out_head.weight"]

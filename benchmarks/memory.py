@@ -1,9 +1,9 @@
-"""Peak memory of finetuning and generating, beside what workflow/lib/cluster/estimate.py asks for.
+"""Peak memory of finetuning and generating, compared with workflow/lib/cluster/estimate.py.
 
 python -m benchmarks.memory [--sizes nano,124M] [--threads N]
 
-Real jobs with random weights, each in a process of its own; entries have no beginning in common, so
-that nothing is computed only once for several of them.
+Real jobs with random weights, each in its own process; the entries share no prefix, so that nothing
+is computed once for several of them.
 """
 
 import json
@@ -39,7 +39,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Case:
-    """One job: of which rule and size, and what its memory depends on."""
+    """One job: its rule, and the sizes that its memory depends on."""
 
     rule: str
     size: str
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def measure(case: Case) -> list[int]:
-    """Bytes at the peak of a real job, and bytes that would be asked for."""
+    """Return the peak memory of a real job and the estimate, in bytes."""
     shape, recipe, style = SIZES[case.size], case.recipe, load_style("alpaca")
     config = {**asdict(shape), "n_heads": HEADS[case.size]}
     tokenizer = _tokenizer(shape.vocab_size)
@@ -114,7 +114,7 @@ def measure(case: Case) -> list[int]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = {n: folder / n for n in ("model.safetensors", "model.pth", "entries.json")}
-        subprocess.run(  # in a process of its own, so that it does not count
+        subprocess.run(  # in its own process, so that its memory does not count
             [sys.executable, "-c", _MAKE_WEIGHTS, json.dumps(config), case.rule, str(folder)],
             cwd=ROOT, check=True,
         )  # fmt: skip
@@ -168,7 +168,7 @@ else:
 
 
 def _tokenizer(vocab_size: int) -> tiktoken.Encoding:
-    """Every byte a token, and as many others, never met, as the model has."""
+    """Return a tokenizer with a token per byte, filled up to the vocabulary with unused tokens."""
     tokens = [bytes([number]) for number in range(256)]
     tokens += [f"token {number}".encode() for number in range(256, vocab_size - 1)]
     return tiktoken.Encoding(

@@ -2,7 +2,7 @@
 
 python -m benchmarks.pipeline [--rounds 3]
 
-Runs in a copy of the repository, from nothing, on all cores as `make scores` does.
+Runs in a fresh copy of the repository, on all cores as `make scores` does.
 """
 
 import json
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _made_by_runs(folder: str, names: list[str]) -> set[str]:
-    """What a fresh checkout does not have."""
+    """Return the names to leave out of the copy."""
     made = {".git", ".snakemake", ".venv", "resources", "results"}
     return made & set(names) if Path(folder) == ROOT else {"__pycache__"} & set(names)
 
@@ -52,7 +52,7 @@ def _seconds(project: Path) -> float:
 
 
 def _seconds_by_rule(project: Path) -> dict[str, float]:
-    """From Snakemake's records: one an output, so several tell of the same job."""
+    """Sum up Snakemake's records, of which a job has one for each output."""
     jobs: dict[int, tuple[str, float]] = {}
     for path in (project / ".snakemake/metadata").rglob("*"):
         if path.is_file():

@@ -1,9 +1,9 @@
-"""How tokenizing and planning grow with their work.
+"""Time of tokenizing and planning as their input grows.
 
 python -m benchmarks.scale [--data FOLDER] [--rounds 3]
 
 Tokenizes as many entries as Stanford Alpaca has, and a tenth of them; the entries are those of the
-data, made as long as Alpaca's are on average. Plans (`snakemake --dry-run`) 200 variants, and 20.
+data, extended to the mean length of Alpaca's. Plans (`snakemake --dry-run`) 200 variants, and 20.
 """
 
 import json
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _alpaca_sized(entries: list[dict], count: int) -> list[dict]:
-    """Entries whose texts have Alpaca's mean length, outputs joined to reach it."""
+    """Return entries of Alpaca's mean length, made by joining outputs."""
     draw = random.Random(123)
     output = mean(len(entry["output"]) for entry in entries)
     others = mean(sum(map(len, entry.values())) for entry in entries) - output
@@ -78,7 +78,7 @@ def _alpaca_sized(entries: list[dict], count: int) -> list[dict]:
 
 
 def _timed(command: list) -> tuple[float, str]:
-    """Seconds of a command in the repository and the last line it printed."""
+    """Run a command in the repository and return its seconds and the last line of its output."""
     began = time.perf_counter()
     done = subprocess.run(
         list(map(str, command)), cwd=ROOT, check=True, capture_output=True, text=True

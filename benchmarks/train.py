@@ -1,9 +1,9 @@
-"""A step of finetuning GPT-2 small: the textbook loop and the engine, taking turns.
+"""A step of finetuning GPT-2 small: the textbook loop and the pipeline, taking turns.
 
 python -m benchmarks.train [--data FOLDER] [--rounds 5] [--threads N]
 
 Both get the same batches of 8 and the same evaluations; the textbook is tests/support/oracle.py.
-Each has a process of its own, as it would have if it ran alone.
+Each has its own process, as if it ran alone.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def main() -> None:
     entries, tokenizer = load_entries(chosen.data)
     batches = shuffled_batches(entries, tokenizer, chosen.rounds + WARM_UP, collate_textbook)
     sides = {}
-    for name, prepare in (("textbook", _textbook), ("engine", _engine)):
+    for name, prepare in (("textbook", _textbook), ("pipeline", _pipeline)):
         prepared = prepare, (batches, tokenizer.n_vocab, chosen.threads)
         sides[name] = ProcessPoolExecutor(1, get_context("spawn"), *prepared)
 
@@ -52,11 +52,11 @@ def main() -> None:
     seconds = medians(
         {
             "textbook step": of("textbook", "step"),
-            "engine step": of("engine", "step"),
+            "pipeline step": of("pipeline", "step"),
             "textbook batch evaluated": of("textbook", "evaluate"),
-            "engine batch evaluated": of("engine", "evaluate"),
-            "MKL": of("engine", "MKL"),
-            "oneDNN": of("engine", "oneDNN"),
+            "pipeline batch evaluated": of("pipeline", "evaluate"),
+            "MKL": of("pipeline", "MKL"),
+            "oneDNN": of("pipeline", "oneDNN"),
         },
         chosen.rounds,
         WARM_UP,
@@ -67,7 +67,7 @@ def main() -> None:
     share = 2 * evaluation.batches / evaluation.every  # batches evaluated for every step
     whole = {
         kind: seconds[f"{kind} step"] + share * seconds[f"{kind} batch evaluated"]
-        for kind in ("textbook", "engine")
+        for kind in ("textbook", "pipeline")
     }
     packed = [pack(*batch) for batch in batches[WARM_UP:]]
     padded = sum(inputs.numel() for inputs, _ in batches[WARM_UP:])
@@ -76,20 +76,20 @@ def main() -> None:
     print(machine())
     print(f"positions of a batch: {padded / chosen.rounds:.0f} padded, ", end="")
     print(f"{distinct / chosen.rounds:.0f} distinct ({padded / distinct:.2f} x fewer)")
-    print(f"{'seconds':28}{'textbook':>10}{'engine':>10}{'ratio':>8}")
+    print(f"{'seconds':28}{'textbook':>10}{'pipeline':>10}{'ratio':>8}")
     for label, times in (
-        ("a step", [seconds["textbook step"], seconds["engine step"]]),
-        ("a batch evaluated", [seconds[f"{k} batch evaluated"] for k in ("textbook", "engine")]),
-        ("a step with its evaluations", [whole["textbook"], whole["engine"]]),
+        ("a step", [seconds["textbook step"], seconds["pipeline step"]]),
+        ("a batch evaluated", [seconds[f"{k} batch evaluated"] for k in ("textbook", "pipeline")]),
+        ("a step with its evaluations", [whole["textbook"], whole["pipeline"]]),
     ):
         print(f"{label:28}{times[0]:10.2f}{times[1]:10.2f}{times[0] / times[1]:8.2f}")
     rates = {library: MATMUL_FLOPS / seconds[library] for library in ("MKL", "oneDNN")}
     shown = ", ".join(f"{rate / 1e9:.0f} by {library}" for library, rate in rates.items())
     print(f"matrix products of 2048 x 2048, GFLOP/s: {shown}; of the positions computed:")
     for label, done, took in (
-        ("a step", 3 * flops, seconds["engine step"]),
-        ("a batch evaluated", flops, seconds["engine batch evaluated"]),
-        ("a step with its evaluations", (3 + share) * flops, whole["engine"]),
+        ("a step", 3 * flops, seconds["pipeline step"]),
+        ("a batch evaluated", flops, seconds["pipeline batch evaluated"]),
+        ("a step with its evaluations", (3 + share) * flops, whole["pipeline"]),
     ):
         reached = ", ".join(f"{done / took / rate:.0%} of {name}'s" for name, rate in rates.items())
         print(f"{label:28}{done / took / 1e9:10.0f} GFLOP/s, {reached}")
@@ -104,7 +104,7 @@ def _act(name: str, number: int) -> None:
 
 
 def _textbook(batches: Batches, vocab_size: int, threads: int) -> None:
-    """The chapter's loop in a process that nothing else was done to."""
+    """Prepare the chapter's loop in a fresh process."""
     torch.set_num_threads(threads)
     model, training = random_gpt2_small(vocab_size), Training()
     optimizer = torch.optim.AdamW(
@@ -123,8 +123,8 @@ def _textbook(batches: Batches, vocab_size: int, threads: int) -> None:
     _ACTIONS.update(step=step, evaluate=torch.no_grad()(loss))
 
 
-def _engine(batches: Batches, vocab_size: int, threads: int) -> None:
-    """The pipeline's, and the machine's own matrix products."""
+def _pipeline(batches: Batches, vocab_size: int, threads: int) -> None:
+    """Prepare the pipeline's step, and plain matrix products for comparison."""
     prepare_device(Computing(device="cpu", threads=threads))
     model, training = random_gpt2_small(vocab_size), Training()
     speed_up(model, torch.device("cpu"))
@@ -144,7 +144,7 @@ def _engine(batches: Batches, vocab_size: int, threads: int) -> None:
 
 
 def matrix_flops(model: GPTModel, batch: PackedBatch) -> float:
-    """Of the matrix products of a forward pass; attention, 1% of it at this length, left out."""
+    """Return the FLOPs of a forward pass without attention, 1% of it at this length."""
     weights = sum(p.numel() for p in model.trf_blocks.parameters() if p.ndim == 2)
     return 2 * (len(batch.token_ids) * weights + len(batch.targets) * model.out_head.weight.numel())
 

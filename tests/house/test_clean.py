@@ -14,8 +14,9 @@ from tests.support.paths import ROOT
     [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
-        ["snakefmt", "--check", "Snakefile", "workflow/rules"],
+        ["snakefmt", "--check", "Snakefile", "workflow"],
         ["snakemake", "--lint"],
+        ["snakemake", "--lint", "--snakefile", "workflow/small_world/Snakefile"],
         ["mypy"],
     ],
     ids=" ".join,

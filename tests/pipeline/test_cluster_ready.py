@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -108,3 +109,24 @@ def test_resources_rerun_nothing(project):
         limits={"mem_mb": 10_000},
     )
     assert "Nothing to be done" in project.run().text
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_submitted_job_records_what_its_outputs_were_made_from(project, known):
+    """As Snakemake starts it on a node; a Snakemake that may differ inside is left as it is."""
+    if not known:
+        project.edit("workflow/rules/cluster.smk", 'KNOWN_VERSIONS = ("9.27.",)',
+                     'KNOWN_VERSIONS = ("0.1.",)')  # fmt: skip
+    target = "results/data/few/train.json"
+    project.path(target).unlink()
+    shutil.rmtree(project.path(".snakemake/metadata"))
+    outcome = project.run(target, "--mode", "remote", "--nolock")
+    assert outcome.code == 0, outcome.tail
+    warnings = [line for line in outcome.text.splitlines() if line.startswith("warning: ")]
+    if known:
+        assert list(project.path(".snakemake/metadata").iterdir())
+        assert not warnings
+    else:
+        assert not list(project.path(".snakemake/metadata").iterdir())
+        assert len(warnings) == 1
+        assert "is none of 0.1.x, so jobs do not record their outputs" in warnings[0]

@@ -1,9 +1,15 @@
 """What a change makes run again, and only that: the table of reruns, row by row."""
 
+import json
 import os
+import re
+import signal
+import subprocess
+import time
 
 import pytest
 
+from tests.support.project import Project
 from workflow.lib.tokens.prompt_style import prompt_folder
 
 AFTER_JUDGES = {"summary", "report", "scores"}
@@ -106,20 +112,8 @@ def test_a_new_variant_runs_its_own_jobs(project):
     }
 
 
-def test_nothing_reruns_for_what_changes_no_result(project):
-    """A comment, a log path, threads, resources, timeouts, retries, concurrency, the device.
-
-    And how many processes.
-    """
-    project.edit(
-        "workflow/lib/training/finetune.py", "def finetune(", "# A comment.\ndef finetune("
-    )
-    project.edit(
-        "workflow/lib/training/finetune.py",
-        '"""Finetune a base model',
-        '"""Finetune some base model',
-    )
-    project.edit("workflow/scripts/finetune.py", "with rule_log", "# A comment.\nwith rule_log")
+def test_nothing_reruns_for_settings_that_change_no_result(project):
+    """Log paths, threads, resources, timeouts, retries, concurrency, device, processes."""
     project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")
     project.edit("workflow/rules/finetune.smk", "gpu=gpus_of,", "gpu=2,\n        disk_mb=900,")
     project.edit("workflow/rules/finetune.smk", "threads: cores_of", "threads: 2")
@@ -134,6 +128,73 @@ def test_nothing_reruns_for_what_changes_no_result(project):
     outcome = project.run()
     assert outcome.code == 0, outcome.tail
     assert "Nothing to be done" in outcome.text, outcome.jobs
+
+
+def rewrite(project: Project, pattern: str, replacement: str, folder: str = "") -> None:
+    """Replace a regular expression in every Python file and rule of a folder of workflow/."""
+    changed = 0
+    for path in sorted(project.path(f"workflow/{folder}").rglob("*")):
+        if path.suffix in (".py", ".smk"):
+            text = path.read_text("utf-8")
+            edited = re.sub(pattern, replacement, text, flags=re.MULTILINE)
+            path.write_text(edited, "utf-8")
+            changed += text != edited
+    assert changed, f"nothing in workflow/{folder} matches {pattern}"
+
+
+def edit_what_changes_no_result(project: Project) -> None:
+    """Edit every text that is only read, all code that is left out, and move modules."""
+    rewrite(project, r"\Z", "# A comment.\n")
+    rewrite(project, r'^( *)"""(?=[A-Z])', r'\1"""Reworded. ')  # docstrings
+    rewrite(project, r'\b(log\.\w+\(\s*)"', r'\1"reworded ')
+    rewrite(project, r'\b(raise \w+Error\(\s*f?)"', r'\1"reworded ')
+    for package in ("runtime", "cli", "cluster"):
+        rewrite(project, r"\Z", "\nCHANGED = True\n", f"lib/{package}")
+    rewrite(project, '^VERSION = "', 'VERSION = "9.', "lib/runtime")
+    rewrite(project, r"^START_MINUTES = \d+", "START_MINUTES = 99", "lib/cluster")
+    rewrite(project, r"\bMB = 10\*\*6", "MB = 10**5", "lib/cluster")
+    for old, new in (("tokens/collate", "fast/a_collate"), ("report/summary", "data/summary")):
+        project.path(f"workflow/lib/{old}.py").rename(project.path(f"workflow/lib/{new}.py"))
+        rewrite(project, rf"\bworkflow\.lib\.{old.replace('/', '.')}\b",
+                f"workflow.lib.{new.replace('/', '.')}")  # fmt: skip
+
+
+def test_nothing_reruns_for_code_that_changes_no_result(project):
+    edit_what_changes_no_result(project)
+    outcome = project.run()
+    assert outcome.code == 0, outcome.tail
+    assert "Nothing to be done" in outcome.text, outcome.jobs
+
+
+def test_a_half_finished_training_goes_on_after_such_an_edit(project):
+    """It is killed, all that changes no result is edited, and it goes on from its checkpoint."""
+    project.change(
+        recipes__long={"extends": "quick", "training": {"epochs": 20}}, checkpoint_every=2
+    )
+    target, folder = "results/tiny-a/long/losses.csv", project.path("results/tiny-a/long")
+    run = subprocess.Popen(
+        project.command(target),
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint.pt").exists():
+        assert time.monotonic() < deadline, "finetuning did not start"
+        assert run.poll() is None, "finetuning ended before it was killed"
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert not (folder / "losses.csv").exists()
+
+    edit_what_changes_no_result(project)
+    assert project.run("--unlock", target).code == 0
+    outcome = project.run(target)
+    assert outcome.code == 0, outcome.tail
+    assert outcome.jobs == {"finetune tiny-a long"}
+    assert "Resumed after" in outcome.text
+    assert json.loads((folder / "training.json").read_text())["resumed_at"][0] >= 1
 
 
 def test_touching_files_reruns_nothing(project):
@@ -152,30 +213,22 @@ def test_touching_files_reruns_nothing(project):
 
 
 @pytest.mark.parametrize(
-    ("module", "old", "new", "jobs"),
+    ("module", "jobs"),
     [
+        ("fast/packing.py", FROM_FINETUNE | JUDGED),  # the loss
         (
-            "plots.py",
-            "def plot_losses(",
-            "_UNUSED = 1\n\n\ndef plot_losses(",
+            "judge/backends/overlap.py",
+            {"judge tiny-a quick overlap", "judge tiny-b quick overlap"} | AFTER_JUDGES,
+        ),
+        (
+            "report/plots/losses.py",
             {"plot_losses tiny-a quick", "plot_losses tiny-b quick", "report", "scores"},
-        ),
-        (
-            "judge/overlap.py",
-            "def overlap_score(",
-            "_UNUSED = 1\n\n\ndef overlap_score(",
-            JUDGED,
-        ),
-        (
-            "generate.py",
-            "def write_responses(",
-            "_UNUSED = 1\n\n\ndef write_responses(",
-            FROM_FINETUNE | JUDGED,  # finetuning writes samples with it
         ),
     ],
 )
-def test_a_changed_function_reruns_the_rules_that_import_it(project, module, old, new, jobs):
-    project.edit(f"workflow/lib/{module}", old, new)
+def test_a_changed_module_reruns_the_rules_that_import_it(project, module, jobs):
+    path = project.path(f"workflow/lib/{module}")
+    path.write_text(path.read_text("utf-8") + "\n_UNUSED = 1\n", "utf-8")
     assert project.run("-n", "results/scores.csv").jobs == jobs
 
 

@@ -7,7 +7,7 @@ from tests.support.project import Project
 def test_the_small_world_is_made_from_nothing(tmp_path):
     project = Project.create(tmp_path / "project", {})
     project.edit("workflow/small_world/Snakefile", '"tokens": 4_000_000', '"tokens": 20_000')
-    outcome = project.run("small_world", "--snakefile", "workflow/small_world/Snakefile")
+    outcome = project.run("all", "--snakefile", "workflow/small_world/Snakefile")
     assert outcome.code == 0, outcome.tail
     made = project.path("results/small-world")
     shipped = [path.relative_to(SMALL_WORLD) for path in SMALL_WORLD.rglob("*") if path.is_file()]

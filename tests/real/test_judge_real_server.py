@@ -17,9 +17,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.judge import judge_responses
 from workflow.lib.judge.preflight import check_judge
-from workflow.lib.settings.judges import OpenAI, Transport
+from workflow.lib.settings.judges import Transport
 
 ENTRIES = [
     {"instruction": "Count.", "input": "", "output": "1", "model_response": f"`{n}` <|end|>"}

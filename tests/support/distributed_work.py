@@ -38,7 +38,7 @@ def arrive(world, folder):
 
 
 def add(world, device, folder):
-    """All is well."""
+    """Add up the ranks, from 1, and say the sum."""
     total = world.all_reduce(torch.tensor([float(world.rank + 1)]))
     log.info("the sum is %d, says %d, on %s", int(total), world.rank, device.type)
     found = world.gather((world.rank, torch.get_num_threads(), os.getpid()))
@@ -81,7 +81,7 @@ def mute(world, device, folder):
 
 
 def hung(world, device, folder):
-    """The others wait in the midst of a computation."""
+    """Hang while the others wait in the midst of a computation."""
     arrive(world, folder)
     if world.rank == 1:
         time.sleep(3600)
@@ -89,7 +89,7 @@ def hung(world, device, folder):
 
 
 def hung_results(world, device, folder):
-    """The others have nothing left to do but to wait for the results of one."""
+    """Hang while the others wait for the results of this one."""
     arrive(world, folder)
     if world.rank == 1:
         time.sleep(3600)

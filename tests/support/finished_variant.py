@@ -1,4 +1,4 @@
-"""A project's folder with one finished variant of random weights, for what reads such a folder."""
+"""The folder of a project with one finished variant of random weights."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ ENTRIES = [
 
 
 def make_project(folder: Path, style: str = "alpaca") -> Path:
-    """Write what the pipeline leaves of model `tiny` and recipe `quick`; returns its folder."""
+    """Write the files of model `tiny` with recipe `quick` and return the variant's folder."""
     tokenizer = folder / "resources/tokenizers/words"
     tokenizer.mkdir(parents=True)
     for name in ("encoder.json", "vocab.bpe"):

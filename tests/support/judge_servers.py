@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.judge.judge import Names, judge_responses
-from workflow.lib.settings.judges import Judge
+from workflow.lib.settings.judges import JudgeSettings
 
 ENTRIES = [
     {"instruction": f"Count to {n}.", "input": "", "output": f"{n}", "model_response": f"No. {n}"}
@@ -109,7 +109,7 @@ class JudgeServer(ThreadingHTTPServer):
 
 
 def judge_entries(
-    folder: Path, judge: Judge, entries: Sequence[dict[str, str]] = ENTRIES
+    folder: Path, judge: JudgeSettings, entries: Sequence[dict[str, str]] = ENTRIES
 ) -> list[dict[str, str]]:
     """Judge entries as the rule does, with all its files in one folder; the rows of the table."""
     (folder / "responses.json").write_text(json.dumps(entries), "utf-8")
@@ -144,7 +144,7 @@ def running(server: JudgeServer) -> Iterator[JudgeServer]:
 
 
 def ollama_server(*models: str, port: int = 0) -> JudgeServer:
-    """A server of these models; llama3:latest if none is given.
+    """Return a server of these models; llama3:latest if none is given.
 
     Args:
         port: where to listen; 0 for any free one.
@@ -153,7 +153,7 @@ def ollama_server(*models: str, port: int = 0) -> JudgeServer:
 
 
 def openai_server(*models: str, key: str | None = None) -> JudgeServer:
-    """A server of these models; gpt-4 if none is given.
+    """Return a server of these models; gpt-4 if none is given.
 
     Args:
         key: the one that it accepts; without it, any or none.
@@ -275,7 +275,7 @@ class _OllamaHandler(_Handler):
 
 
 def _listing(model: str, digest: str) -> dict[str, Any]:
-    """A model as /api/tags lists it."""
+    """Describe a model as /api/tags does."""
     return {
         "name": model,
         "model": model,
@@ -294,7 +294,7 @@ def _listing(model: str, digest: str) -> dict[str, Any]:
 
 
 def _chat(model: str, reply: Reply) -> Iterator[str]:
-    """The lines of a streamed answer; without escapes, so that letters take several bytes."""
+    """Yield the lines of a streamed answer; without escapes, so that letters take several bytes."""
 
     def line(message: dict[str, Any], **rest: Any) -> str:
         head = {"model": model, "created_at": "2024-05-20T10:00:00.5Z"}

@@ -1,4 +1,4 @@
-"""A small finished run, written as the pipeline writes it, for the tests of the report."""
+"""The files of a small finished comparison, as the pipeline writes them."""
 
 import csv
 import json
@@ -15,15 +15,19 @@ HOSTILE = (
 KOREAN = "식사는 요리사에 의해 매일 요리됩니다."
 KINDS = ("opposites", "spelling", "plurals")
 RECIPES = ("plain-untuned", "plain")
+JUDGES = {
+    "overlap": "reference-overlap score, not an LLM's judgment",
+    "strict": "the judgment of llama3, a language model",
+}
 
 
 def write_run(
     folder: Path, models: tuple[str, ...] = ("tiny", "small"), entries: int = 30
 ) -> dict[str, Any]:
-    """Write models x (untuned, tuned), but without the second untuned, judged by two judges.
+    """Write the first model before and after finetuning and the others after, with two judges.
 
     Returns:
-        the arguments of write_report, all but the output.
+        all arguments of write_report but the output.
     """
     folders, tables = [], []
     for rank, model in enumerate(models):
@@ -67,7 +71,7 @@ def write_run(
     )
     return {
         "folders": folders,
-        "judges": ["overlap", "strict"],
+        "judges": JUDGES,
         "settings": _settings(models),
         "qualities": {"words": quality},
         "summary": folder / "summary.csv",
@@ -75,7 +79,7 @@ def write_run(
 
 
 def write_scores(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """A scores.csv with what a test does not say filled in."""
+    """Write a scores.csv; columns that a row leaves out have default values."""
     path.parent.mkdir(parents=True, exist_ok=True)
     usual = {
         "model": "tiny",
@@ -97,7 +101,7 @@ def write_scores(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def write_usage(path: Path, **changes: Any) -> Path:
-    """A usage.json as the overlap judge leaves it, or with changes."""
+    """Write a usage.json like that of the overlap judge, with changes."""
     usage = {"backend": "overlap", "digests": [], "servers": [], "answers": 0, "question_tokens": 0}
     usage |= {"answer_tokens": 0, "seconds": 0.0, "cost": None}
     _write_json(path, usage | changes)
@@ -105,7 +109,7 @@ def write_usage(path: Path, **changes: Any) -> Path:
 
 
 def _answer(number: int, recipe: str, rank: int) -> dict[str, str]:
-    """A test entry with a response: echoes before finetuning, better of larger models after."""
+    """Return a test entry with a response: before finetuning an echo, after it by rank."""
     entry = {
         "instruction": f"Question number {number}?",
         "input": f"word{number}" if number % 2 else "",
@@ -159,7 +163,7 @@ def _write_variant(variant: Path, answers: list[dict[str, str]]) -> None:
 
 
 def _write_scores(variant: Path, judge: str, answers: list[dict[str, str]], rank: int) -> Path:
-    """Overlap scores once and without words, strict asks twice, gives reasons and misses some."""
+    """Write the scores: overlap once and without a reply, strict twice, with reasons and a gap."""
     rows = []
     for number, answer in enumerate(answers):
         exact = answer["model_response"] == answer["output"]
@@ -193,7 +197,7 @@ def _write_scores(variant: Path, judge: str, answers: list[dict[str, str]], rank
 
 
 def _settings(models: tuple[str, ...]) -> dict[str, Any]:
-    """The part of config.yaml that such a run would have, complete enough to run it again."""
+    """Return the part of config.yaml that such a comparison would have, ready to run again."""
     published = {
         "model": models[-1],
         "judge": "strict",

@@ -21,6 +21,9 @@ from safetensors.numpy import save_file
 from tests.support.paths import NANO, ROOT
 from workflow.lib.data.download.fetch import fetch_file
 from workflow.lib.data.split import split_dataset
+from workflow.lib.judge.backends.ollama import Ollama
+from workflow.lib.judge.backends.openai import OpenAI
+from workflow.lib.judge.backends.overlap import Overlap
 from workflow.lib.judge.judge import judge_responses
 from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
@@ -29,7 +32,7 @@ from workflow.lib.model.weights import load_base_model
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.log import rule_log
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.judges import Ollama, OpenAI, Overlap, Transport
+from workflow.lib.settings.judges import Transport
 from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.dataset import load_tokens
@@ -98,7 +101,7 @@ CONFIG = [
     (
         "datasets.mine",
         {"files": {"train": "a.csv", "test": "b.csv"}},
-        ["datasets.mine.files.val: required, but not there"],
+        ["datasets.mine.files.val: required, but missing"],
     ),
     (
         "datasets.mine",
@@ -140,9 +143,13 @@ CONFIG = [
     ("datasets.mine", {"url": "a.csv", "fields": {"answer": "a"}}, ["mine.fields.answer: unknown"]),
     ("models.mine", {"url": "x", "tokenizer": "gtp2"}, ["models.mine.tokenizer", "mean gpt2?"]),
     ("models.data", {"url": "x", "tokenizer": "gpt2"}, ["keeps these names for itself: data"]),
-    ("models.mine", {"tokenizer": "gpt2"}, ["models.mine.url: required, but not there"]),
+    ("models.mine", {"tokenizer": "gpt2"}, ["models.mine.url: required, but missing"]),
     ("tokenizers.mine", {"url": "x", "sha256": {"vocab": "0" * 64}}, ["tokenizers.mine.sha256"]),
-    ("judges.mine", {"backend": "olama"}, ["judges.mine.backend: should be one of", "'ollama'"]),
+    (
+        "judges.mine",
+        {"backend": "olama"},
+        ["judges.mine.backend: unknown backend 'olama'; did you mean ollama?"],
+    ),
     (
         "judges.mine",
         {"backend": "ollama", "model": "m", "url": "localhost:11434"},
@@ -158,7 +165,7 @@ CONFIG = [
         {"backend": "ollama", "model": "m", "repeats": 2, "options": {"seed": "x"}},
         ["judges.mine: repeats need a whole number as options.seed"],
     ),
-    ("judges.mine", {"backend": "ollama"}, ["judges.mine.model: required, but not there"]),
+    ("judges.mine", {"backend": "ollama"}, ["judges.mine.model: required, but missing"]),
     ("device", "gpu", ["device: should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'"]),
     ("precision", "fp16", ["precision: should be", "not 'fp16'"]),
 ]
@@ -223,7 +230,7 @@ DATA = [
     ("jsonl", lines(*MANY, entry(50, output="")), {"checks": {"empty_output": "raise"}}, ["empty output: entry 40 (line 41)"]),
     ("jsonl", lines(*MANY, entry(1, output="x")), {"checks": {"conflicting_answers": "raise"}}, ["conflicting answers: entry 1 (line 2) = entry 40 (line 41)"]),
     ("jsonl", lines(*[entry(1)] * 40), {"checks": {"duplicates": "drop"}}, ["1 entries", "leave nothing to train and test"]),
-    ("csv", b"instruction;output\na;b\n", {}, ["data.csv: cells are parted by ';'", "commas"]),
+    ("csv", b"instruction;output\na;b\n", {}, ["data.csv: cells are separated by ';'", "commas"]),
     ("csv", b"instruction,output,output\na,b,c\n", {}, ["data.csv: line 1 names 'output' more than"]),
     ("csv", b"question,answer\na,b\n", {}, ["no entry has 'instruction'; there are: question, answer"]),
     ("csv", b'instruction,output\n"a"b,c\n', {}, ["data.csv: not CSV (line 2 on:", "doubled"]),
@@ -269,7 +276,7 @@ STYLES = [
     ({**GOOD_STYLE, "input": "{input} {input}"}, ["with {input} in it, once, not {input}, {input}"]),
     ({**GOOD_STYLE, "input": "{input!x}"}, ["input: should be text with {input} in it, once"]),
     ({**GOOD_STYLE, "input": "{input:d}"}, ["input: should be text with {input} in it, once"]),
-    ({**GOOD_STYLE, "response": "}{output}"}, ["response: ", "a brace itself is written {{ or }}"]),
+    ({**GOOD_STYLE, "response": "}{output}"}, ["response: ", "write {{ or }} for a literal brace"]),
     ({**GOOD_STYLE, "instruction": 3}, ["instruction: should be text with {instruction} in it"]),
 ]  # fmt: skip
 
@@ -296,7 +303,7 @@ def test_a_prompt_style_that_is_not_there(capfd, name, said):
 
 QUESTION = "`{prompt}` `{output}` `{model_response}`"
 JUDGE_PROMPTS = [
-    ({"template": QUESTION}, ["entry: required, but not there"]),
+    ({"template": QUESTION}, ["entry: required, but missing"]),
     ({"entry": "alpacca", "template": QUESTION}, ["entry: unknown prompt style 'alpacca'", "alpaca"]),
     ({"entry": "alpaca", "template": "`{prompt}`"}, ["template: should have {prompt}, {output}"]),
     ({"entry": "alpaca", "template": "{prompt} `{output}` `{model_response}`"}, ["backticks"]),
@@ -349,7 +356,7 @@ CHECKPOINTS = [
     ("hparams.json", {**HPARAMS, "n_layer": -1}, ["hparams.json: n_layer"]),
     ("hparams.json", {**HPARAMS, "n_ctx": "256"}, ["hparams.json: n_ctx"]),
     ("hparams.json", {**HPARAMS, "n_layer": 5}, ["does not match hparams.json", "h4", "missing"]),
-    ("model.ckpt.index", b"junk", ["model.ckpt: damaged or truncated", "delete", "anew"]),
+    ("model.ckpt.index", b"junk", ["model.ckpt: damaged or truncated", "delete", "again"]),
     ("model.ckpt.data-00000-of-00001", b"junk", ["model.ckpt: damaged or truncated"]),
 ]
 

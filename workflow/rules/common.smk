@@ -16,7 +16,8 @@ from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.files import check_folder, sha256_of
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import compared, load_settings
+from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.root import compared
 from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
@@ -71,20 +72,26 @@ def style_of(name):
 
 
 def identity_of(name):
-    """What a judge's scores depend on."""
+    """Return what a judge's scores depend on, as params."""
     return or_exit(judge_identity, defined("judge", name))
 
 
 def check_of(wildcards):
-    """What a judge with a server must have passed."""
-    if defined("judge", wildcards.judge).backend == "overlap":
-        return []
-    return f"results/{wildcards.model}/{wildcards.recipe}/{wildcards.judge}/ready.json"
+    """Return the file that says that a judge's server is ready; none without a server."""
+    if defined("judge", wildcards.judge).needs_server:
+        return f"results/{wildcards.model}/{wildcards.recipe}/{wildcards.judge}/ready.json"
+    return []
+
+
+def judge_code(script, wildcards):
+    """Return the digest of a script and of its judge's backend, which it imports by name."""
+    backend = defined("judge", wildcards.judge).backend
+    return code_digest(script, f"workflow/lib/judge/backends/{backend}.py")
 
 
 def judge_slots_of(wildcards):
-    """A judging with a server takes one of `judge_slots`, which the profile says how many are."""
-    return int(defined("judge", wildcards.judge).backend != "overlap")
+    """Return how many `judge_slots` of the profile a judging takes: one with a server, else none."""
+    return int(defined("judge", wildcards.judge).needs_server)
 
 
 def cores_of(wildcards):
@@ -186,7 +193,8 @@ def print_outcome():
     )
     made = scores.exists() and scores.stat().st_mtime >= BEGAN
     if made and summary.exists() and report.exists():
-        print("", *outcome_lines(summary, report), sep="\n", file=sys.stderr)
+        notes = {name: judge.note for name, judge in SETTINGS.judges.items()}
+        print("", *outcome_lines(summary, report, notes), sep="\n", file=sys.stderr)
 
 
 wildcard_constraints:

@@ -1,4 +1,4 @@
-# From an address to token ids (sections 7.2 and 7.3).
+# From a data set's address to token ids (sections 7.2 and 7.3).
 
 RAW = "resources/datasets/{dataset}.{format}"
 RAW_SPLIT = "resources/datasets/{dataset}/{split}.{format}"
@@ -27,7 +27,7 @@ rule download_dataset:
         "../scripts/download_dataset.py"
 
 
-# The same for a data set that comes as three files.
+# The same for a data set of three files.
 use rule download_dataset as download_split with:
     input:
         lambda wildcards: local_files(

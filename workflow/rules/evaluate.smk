@@ -35,8 +35,8 @@ rule generate:
         "../scripts/generate_responses.py"
 
 
-# The first of all jobs wherever a judge with a server will be needed, so that an hour of training
-# never ends before a server that is not there. Temporary, so that the next judging checks again.
+# Runs before all other jobs, so that no hour of training ends at a missing judge server. Its output is
+# temporary, so that the next judging checks again.
 rule check_judge:
     output:
         temp("results/{model}/{recipe}/{judge}/ready.json"),
@@ -49,7 +49,7 @@ rule check_judge:
         PIPELINE_ENV
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
-        code=code_digest("workflow/scripts/check_judge.py"),
+        code=lambda wildcards: judge_code("workflow/scripts/check_judge.py", wildcards),
     script:
         "../scripts/check_judge.py"
 
@@ -77,6 +77,6 @@ rule judge:
         judge_slots=judge_slots_of,
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
-        code=code_digest("workflow/scripts/judge_responses.py"),
+        code=lambda wildcards: judge_code("workflow/scripts/judge_responses.py", wildcards),
     script:
         "../scripts/judge_responses.py"

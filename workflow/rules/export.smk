@@ -1,4 +1,4 @@
-# From a finished variant to files that other programs read. Made on request, for example
+# From a finished variant to files for other programs, on request:
 #
 #     snakemake --cores 1 results/gpt2-medium-355M/book/hf/model.safetensors
 #     snakemake --cores 1 results/gpt2-medium-355M/book/gpt2-medium355M-sft.pth

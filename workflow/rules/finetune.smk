@@ -1,8 +1,8 @@
 # From weights and tokens to a model that follows instructions (section 7.6).
 
 
-# A run that is killed leaves checkpoint.pt beside its outputs, which Snakemake does not know of and
-# so does not delete, and goes on from there (workflow/lib/training/checkpoint.py).
+# A killed run resumes from checkpoint.pt beside its outputs (workflow/lib/training/checkpoint.py). It
+# is no declared output, because Snakemake deletes those when a job fails.
 rule finetune:
     input:
         weights="resources/gpt2/{model}/model.safetensors",
@@ -39,7 +39,7 @@ rule finetune:
         "../scripts/finetune.py"
 
 
-# The same with the adapters as a file of their own; model.pth has them merged into the weights.
+# The same with the adapters in a separate file; model.pth has them merged into the weights.
 use rule finetune as finetune_lora with:
     output:
         **rules.finetune.output,

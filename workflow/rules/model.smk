@@ -1,4 +1,4 @@
-# From OpenAI's checkpoint to weights that everything else reads (section 7.5).
+# From OpenAI's checkpoint to weights that the other rules read (section 7.5).
 
 
 rule download_gpt2:

@@ -1,4 +1,4 @@
-# From scores to what a person reads.
+# From scores to the summary and the report.
 
 
 rule summary:
@@ -50,13 +50,14 @@ rule report:
         PIPELINE_ENV
     params:
         settings=COMPARED,
+        judges={name: SETTINGS.judges[name].label for name in SETTINGS.compare.judges},
         templates={path.name: sha256_of(path) for path in (HOME / "workflow/report").glob("*.j2")},
         code=code_digest("workflow/scripts/write_report.py"),
     script:
         "../scripts/write_report.py"
 
 
-# Made last, so that asking for the scores alone brings the report too.
+# Made last, so that asking for the scores makes the report too.
 rule scores:
     input:
         tables=of_judged("scores.csv"),

@@ -6,11 +6,10 @@ from workflow.lib.report.page import write_report
 from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
-    settings = snakemake.params.settings
     write_report(
         [Path(path).parent for path in snakemake.input.trainings],
-        settings["compare"]["judges"],
-        settings,
+        snakemake.params.judges,
+        snakemake.params.settings,
         {Path(path).parent.name: Path(path) for path in snakemake.input.qualities},
         Path(snakemake.input.summary),
         Path(snakemake.output[0]),

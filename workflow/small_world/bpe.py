@@ -1,22 +1,22 @@
-"""Train the small world's tokenizer, saved as OpenAI saved GPT-2's: encoder.json, vocab.bpe."""
+"""The small world's tokenizer: trained here, saved in GPT-2's files encoder.json and vocab.bpe."""
 
 import json
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from workflow.lib.data.entries import END_OF_TEXT
 from workflow.lib.runtime.files import read_json
 from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.tokens.tokenizer import END_OF_TEXT
 from workflow.small_world.corpus import read_documents
 from workflow.small_world.dataset import SPLIT_SIZES
 
-# Documents are alike enough that more of them do not change the merges that matter.
+# The documents are so alike that more of them would not change the merges that matter.
 TRAINING_DOCUMENTS = 20_000
 
 
 def train_tokenizer(corpus: Path, dataset: Path, folder: Path, vocab_size: int) -> None:
-    """Train a byte-level BPE with GPT-2's pre-tokenisation and write its two files.
+    """Train a byte-level BPE with GPT-2's pre-tokenization and write its two files.
 
     Args:
         corpus: the pretraining text.
@@ -39,7 +39,6 @@ def train_tokenizer(corpus: Path, dataset: Path, folder: Path, vocab_size: int) 
 
     symbols = _byte_symbols() + [left + right for left, right in merges] + [END_OF_TEXT]
     encoder = {symbol: token_id for token_id, symbol in enumerate(symbols)}
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "encoder.json").write_text(json.dumps(encoder), encoding="utf-8")
     lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
@@ -47,15 +46,11 @@ def train_tokenizer(corpus: Path, dataset: Path, folder: Path, vocab_size: int) 
 
 
 def fast_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of an encoder.json and vocab.bpe that encodes a whole corpus in seconds.
+    """Load a tokenizer that encodes a whole corpus in seconds, <|endoftext|> as one token.
 
     Args:
-        folder: holds the two files.
-
-    Returns:
-        A tokenizer that takes <|endoftext|> for what it is.
+        folder: holds encoder.json and vocab.bpe.
     """
-    folder = Path(folder)
     model = models.BPE.from_file(str(folder / "encoder.json"), str(folder / "vocab.bpe"))
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -64,19 +59,19 @@ def fast_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _prompt_texts(dataset: Path) -> list[str]:
-    """The training entries as prompts, so that the words of a prompt become tokens too."""
+    """Return the training entries as prompts, so that the prompt style's words become tokens."""
     style = load_style("alpaca")
     entries = read_json(dataset)[: SPLIT_SIZES["train"]]
     return [style.prompt(entry) + style.completion(entry) for entry in entries]
 
 
 def _distinct_merges(merges: list[list[str]]) -> list[tuple[str, str]]:
-    """Keep the first of the merges that make the same token: a token has one rank."""
+    """Keep the first of several merges that make the same token, because a token has one rank."""
     first = {left + right: (left, right) for left, right in reversed(merges)}
     return [pair for pair in map(tuple, merges) if first[pair[0] + pair[1]] == pair]
 
 
 def _byte_symbols() -> list[str]:
-    """GPT-2's 256 byte symbols in its order: printable bytes as themselves, then the others."""
+    """Return GPT-2's 256 byte symbols in its order: printable bytes first, as themselves."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     return [chr(byte) for byte in printable] + [chr(256 + n) for n in range(256 - len(printable))]

@@ -1,20 +1,20 @@
-"""The pretraining text: the facts of the small world, stated but never asked for.
+"""The pretraining text: statements of the small world's facts, without any instruction.
 
-Two sorts of documents. Loose ones state a few unrelated facts. Binding ones first name one to four
-things and then say something about each in that order, which is what makes a model answer about
-the thing it was asked about.
+A document has two kinds of parts. A loose part states a few unrelated facts. A binding part first
+names one to four things and then states a fact about each, in that order: from it a model learns to
+answer about the thing that was named.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from workflow.lib.data.entries import END_OF_TEXT
 from workflow.lib.runtime.files import read_json
-from workflow.lib.tokens.tokenizer import END_OF_TEXT
 from workflow.small_world.dataset import sentences_to_rewrite
 from workflow.small_world.facts import (
     Fact,
-    capitalised,
+    capitalized,
     fill,
     random_rewriting,
     remembered_facts,
@@ -23,29 +23,29 @@ from workflow.small_world.facts import (
 
 
 def write_corpus(path: Path, dataset: Path, documents: int, seed: int) -> None:
-    """Write the corpus, every document ended by <|endoftext|> and a newline.
+    """Write the corpus, with <|endoftext|> and a newline after each document.
 
     Args:
         path: the text file to write.
-        dataset: the data set, whose sentences are left out, so that rewriting them has to be
-            understood and cannot be remembered.
+        dataset: the data set. The sentences to rewrite in it are left out, so that a model cannot
+            know their answers by heart.
         documents: how many; one has about 100 tokens.
         seed: fixes every choice.
     """
     left_out = sentences_to_rewrite(read_json(dataset))
-    with Path(path).open("w", encoding="utf-8", newline="\n") as file:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         for document in make_documents(documents, seed, left_out):
             file.write(document + END_OF_TEXT + "\n")
 
 
 def read_documents(path: Path) -> list[str]:
-    """The documents of a corpus file, without their ends."""
-    text = Path(path).read_text(encoding="utf-8")
+    """Read the documents of a corpus file, without <|endoftext|>."""
+    text = path.read_text(encoding="utf-8")
     return text.split(END_OF_TEXT + "\n")[:-1]
 
 
 def make_documents(count: int, seed: int, left_out: set[str]) -> Iterator[str]:
-    """Make documents one by one.
+    """Yield documents.
 
     Args:
         count: how many.
@@ -64,7 +64,7 @@ def make_documents(count: int, seed: int, left_out: set[str]) -> Iterator[str]:
 
 
 def _facts(random: Random, count: int, left_out: set[str], kind: str | None = None) -> list[Fact]:
-    """Different facts, of one kind if it is given and of any kind otherwise."""
+    """Draw different facts, all of one kind if it is given."""
     facts: dict[str, Fact] = {}
     while len(facts) < count:
         of_kind = kind or random.choice(list(wordings()))
@@ -82,7 +82,7 @@ def _statement(fact: Fact, random: Random) -> str:
 
 
 def _binding_part(random: Random, left_out: set[str]) -> str:
-    """Name one to four things, then speak of each in the order in which they were named."""
+    """Return a text that names one to four things, then states a fact about each in that order."""
     count = random.randint(1, 4)
     mixed = random.random() < 0.3
     if mixed:
@@ -96,7 +96,7 @@ def _binding_part(random: Random, left_out: set[str]) -> str:
         title = wordings()[kind].title
     separator = random.choice(("\n", "\n\n"))
     header = _header(title, [fact.key for fact in facts], separator, random)
-    # Without a statement around it, what a sentence should become is only known from the title.
+    # Without statements, only the title says what becomes of a sentence.
     if mixed or random.random() < 0.5:
         body = random.choice((" ", "\n")).join(_statement(fact, random) for fact in facts)
     else:
@@ -108,11 +108,11 @@ def _header(title: str, keys: list[str], separator: str, random: Random) -> str:
     quoted = [f"'{key}'" if " " not in key else f'"{key}"' for key in keys]
     style = random.randrange(6)
     if style == 0:
-        return f"{capitalised(title)}: {_listed(quoted)}"
+        return f"{capitalized(title)}: {_listed(quoted)}"
     if style == 1:
         return f"This is about {title}, {_listed(keys)}"
     if style == 2:
-        return f"{capitalised(title)}{separator}" + separator.join(keys)
+        return f"{capitalized(title)}{separator}" + separator.join(keys)
     if style == 3:
         return "\n".join(keys)
     if style == 4:
@@ -133,5 +133,5 @@ def _answers(facts: list[Fact], random: Random) -> str:
 
 
 def _listed(items: list[str]) -> str:
-    """The items with commas, and before the last one `and`."""
+    """Join items with commas, and the last one with `and`."""
     return " and ".join(filter(None, (", ".join(items[:-1]), items[-1])))

@@ -28,14 +28,14 @@ def write_dataset(path: Path, seed: int) -> None:
 
 
 def make_dataset(seed: int) -> list[dict[str, str]]:
-    """Ask about 1,100 different facts, each once, every kind about as often in every split.
+    """Return entries about 1,100 different facts, all kinds about equally often in each split.
 
     Args:
         seed: as in `write_dataset`.
 
     Returns:
-        Entries with instruction, input, output and kind. No fact is asked about twice, so the
-        answers of the test and validation entries stand nowhere in the training entries.
+        Entries with instruction, input, output and kind. Each fact is asked about once, so the
+        training entries hold no answer of a test or validation entry.
     """
     random = Random(seed)
     kinds = list(wordings())
@@ -46,7 +46,7 @@ def make_dataset(seed: int) -> list[dict[str, str]]:
         tasks = list(wordings()[kind].tasks)
         facts = iter(_different_facts(kind, sum(wanted.values()), random))
         for split, count in wanted.items():
-            # Every wording of a kind is used about equally often within a split.
+            # Within a split every wording of a kind is used about equally often.
             offset = random.randrange(len(tasks))
             for number in range(count):
                 task = tasks[(offset + number) % len(tasks)]
@@ -57,13 +57,12 @@ def make_dataset(seed: int) -> list[dict[str, str]]:
 
 
 def sentences_to_rewrite(entries: list[dict[str, str]]) -> set[str]:
-    """The sentences to be rewritten that the data set holds, for the corpus to leave out.
+    """Return the sentences to rewrite in a data set, which the corpus leaves out.
+
+    They are the inputs of its rewriting entries, or quoted in their instructions.
 
     Args:
-        entries: what `make_dataset` returned.
-
-    Returns:
-        The sentences inside the rewriting entries' inputs, or quoted in their instructions.
+        entries: as `make_dataset` returns them.
     """
     kinds = rewriting_kinds()
     return {
@@ -74,7 +73,7 @@ def sentences_to_rewrite(entries: list[dict[str, str]]) -> set[str]:
 
 
 def _counts_by_kind(kinds: list[str]) -> dict[str, dict[str, int]]:
-    """Share each split's size among the kinds, the leftovers to different kinds."""
+    """Divide each split's size among the kinds; remainders go to different kinds."""
     counts: dict[str, dict[str, int]] = {kind: {} for kind in kinds}
     start = 0
     for split, size in SPLIT_SIZES.items():
@@ -97,7 +96,7 @@ def _different_facts(kind: str, count: int, random: Random) -> list[Fact]:
 
 
 def _entry(task: dict[str, str], fact: Fact, random: Random) -> dict[str, str]:
-    # One filling of the three texts together keeps the person of a sentence the same in all.
+    # The three texts are filled in together, so that they name the same person.
     joined = "\0".join((task["instruction"], task.get("input", ""), task["output"]))
     instruction, entry_input, output = fill(joined, fact, random).split("\0")
     return {

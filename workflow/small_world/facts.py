@@ -1,13 +1,14 @@
-"""The facts of the small world and how they are put into words.
+"""The facts of the small world, and the wordings that state them and ask for them.
 
-Twelve kinds are facts to remember (`words.yaml`), three are rewritings of sentences over a closed
-vocabulary. `kinds.yaml` holds the wordings of both.
+Twelve kinds of facts have to be remembered (`words.yaml`); three kinds rewrite sentences of a
+closed vocabulary. `kinds.yaml` holds the wordings of all.
 """
 
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import yaml
 
@@ -31,7 +32,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Wording:
-    """How one kind is spoken about: statements of the corpus and tasks of the data set."""
+    """The wordings of one kind: statements for the corpus and tasks for the data set."""
 
     title: str
     statements: tuple[str, ...]
@@ -40,7 +41,7 @@ class Wording:
 
 @cache
 def wordings() -> dict[str, Wording]:
-    """The wordings of every kind, in the order of `kinds.yaml`."""
+    """Return the wordings of every kind, in the order of `kinds.yaml`."""
     kinds = yaml.safe_load((HERE / "kinds.yaml").read_text(encoding="utf-8"))
     return {
         kind: Wording(entry["title"], tuple(entry["statements"]), tuple(entry["tasks"]))
@@ -50,7 +51,7 @@ def wordings() -> dict[str, Wording]:
 
 @cache
 def remembered_facts() -> dict[str, tuple[Fact, ...]]:
-    """The facts that have to be known by heart, by kind."""
+    """Return the facts that have to be remembered, by kind."""
     return {
         kind: tuple(Fact(kind, key, value) for key, value in facts.items())
         for kind, facts in _words().items()
@@ -59,16 +60,15 @@ def remembered_facts() -> dict[str, tuple[Fact, ...]]:
 
 
 def rewriting_kinds() -> list[str]:
-    """The kinds whose facts are made from sentences instead of remembered."""
+    """Return the kinds whose facts are rewritten sentences."""
     return [kind for kind in wordings() if kind not in remembered_facts()]
 
 
 def random_rewriting(kind: str, random: Random) -> Fact:
-    """A sentence of the closed vocabulary, and what it becomes.
+    """Draw a sentence of the closed vocabulary, with its rewriting as the value.
 
     Args:
         kind: `passive`, `question` or `negation`.
-        random: where the choices come from.
 
     Returns:
         A fact whose key is an active statement, such as "The girl paints the fence."
@@ -77,13 +77,13 @@ def random_rewriting(kind: str, random: Random) -> Fact:
     person, verb, thing = (random.choice(sentences[part]) for part in ("people", "verbs", "things"))
     past = random.random() < 0.5
     active = _past(verb) if past else _third_person(verb)
-    key = f"{capitalised(person)} {active} the {thing}."
+    key = f"{capitalized(person)} {active} the {thing}."
     if kind == "passive":
         value = f"The {thing} {'was' if past else 'is'} {_past(verb)} by {person}."
     elif kind == "question":
         value = f"{'Did' if past else 'Does'} {person} {verb} the {thing}?"
     else:
-        value = f"{capitalised(person)} {'did' if past else 'does'} not {verb} the {thing}."
+        value = f"{capitalized(person)} {'did' if past else 'does'} not {verb} the {thing}."
     return Fact(kind, key, value)
 
 
@@ -100,25 +100,25 @@ def fill(template: str, fact: Fact, random: Random) -> str:
         key=fact.key,
         value=fact.value,
         a_key=with_article(fact.key),
-        A_key=capitalised(with_article(fact.key)),
+        A_key=capitalized(with_article(fact.key)),
         a_value=with_article(fact.value),
         who=who,
-        Who=capitalised(who),
+        Who=capitalized(who),
     )
 
 
 def with_article(noun: str) -> str:
-    """The noun after a or an, by its first letter ("uniform" and "hour" do not occur here)."""
+    """Return a noun after a or an, by its first letter: no noun here is like uniform or hour."""
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def capitalised(text: str) -> str:
-    """The text with its first letter as a capital and the rest as it was."""
+def capitalized(text: str) -> str:
+    """Return a text with its first letter in upper case and the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 
 @cache
-def _words() -> dict:
+def _words() -> dict[str, Any]:
     return yaml.safe_load((HERE / "words.yaml").read_text(encoding="utf-8"))
 
 

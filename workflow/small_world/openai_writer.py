@@ -1,4 +1,4 @@
-"""OpenAI's TensorFlow checkpoints of GPT-2."""
+"""A model saved as a TensorFlow checkpoint in OpenAI's layout."""
 
 import json
 from pathlib import Path
@@ -12,27 +12,26 @@ from workflow.lib.model.openai_checkpoint import import_tensorflow
 def write_tf_checkpoint(folder: Path, model: GPTModel, dtype: str = "float16") -> None:
     """Save a model as OpenAI saved GPT-2: checkpoint, model.ckpt.*, hparams.json.
 
-    The output head is not written: the layout has none, its reader copies the token embedding.
+    The layout has no output head: its reader copies the token embedding.
 
     Args:
         folder: made if it does not exist.
         model: the model whose weights are written.
-        dtype: NumPy name of the type of the stored numbers.
+        dtype: NumPy name of the stored type.
     """
     tf = import_tensorflow()
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         fed = {}
         for name, array in _openai_arrays(model).items():
-            # Fed in: as a constant of the graph, the array would be stored in .meta once more.
+            # Fed in, because .meta would hold a copy of an array that is a constant of the graph.
             value = tf.compat.v1.placeholder(dtype, array.shape)
             tf.compat.v1.get_variable(name, initializer=value, use_resource=False)
             fed[value] = array.astype(dtype)
         session.run(tf.compat.v1.global_variables_initializer(), fed)
         saver = tf.compat.v1.train.Saver()
         saver.save(session, str(folder / "model.ckpt"), write_meta_graph=True)
-    # The path that TensorFlow notes is the one it wrote to; the folder may be moved.
+    # TensorFlow writes the folder's path into this file; without it the folder can be moved.
     (folder / "checkpoint").write_text(
         'model_checkpoint_path: "model.ckpt"\nall_model_checkpoint_paths: "model.ckpt"\n',
         encoding="utf-8",
@@ -49,7 +48,7 @@ def write_tf_checkpoint(folder: Path, model: GPTModel, dtype: str = "float16") -
 
 
 def _openai_arrays(model: GPTModel) -> dict[str, np.ndarray]:
-    """OpenAI's variable names and their arrays; a matrix there is (1, in, out), here (out, in)."""
+    """Return arrays by OpenAI's variable names, with matrices as (1, in, out), not (out, in)."""
     weights = {name: tensor.float().cpu().numpy() for name, tensor in model.state_dict().items()}
     arrays = {"model/wte": weights["tok_emb.weight"], "model/wpe": weights["pos_emb.weight"]}
     for layer in range(model.config.n_layers):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +13,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from workflow.lib.data.entries import END_OF_TEXT
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.model.weights import write_tensors
 from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log
-from workflow.lib.tokens.tokenizer import END_OF_TEXT
 from workflow.small_world.bpe import fast_tokenizer
 from workflow.small_world.corpus import read_documents
 from workflow.small_world.probes import binding, recall
@@ -24,14 +25,14 @@ from workflow.small_world.probes import binding, recall
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How long and how fast a base model learns.
+    """Settings of a pretraining.
 
     Args:
-        tokens: tokens seen in all.
-        batch_size: windows of one context length in a step.
-        matrix_learning_rate: peak rate of Muon, for the matrices of the blocks.
-        other_learning_rate: peak rate of AdamW, for embeddings, norms and biases.
-        seed: of the weights and the order of the windows.
+        tokens: number of tokens seen.
+        batch_size: windows a step, each as long as the context.
+        matrix_learning_rate: peak learning rate of Muon, for the matrices of the blocks.
+        other_learning_rate: peak learning rate of AdamW, for embeddings, norms and biases.
+        seed: of the initial weights and the order of the windows.
     """
 
     tokens: int
@@ -44,20 +45,19 @@ class Pretraining:
 def pretrain_base_model(
     corpus: Path,
     tokenizer_folder: Path,
-    shape: dict[str, int],
+    shape: dict[str, Any],
     settings: Pretraining,
     weights: Path,
     probes: Path,
 ) -> None:
-    """Pretrain one base model, look at what it knows, and save both.
+    """Pretrain one base model, measure what it knows, and save both.
 
     Args:
         corpus: the pretraining text.
         tokenizer_folder: holds encoder.json and vocab.bpe.
-        shape: the fields of GPTConfig but for vocab_size.
-        settings: how long and how fast.
-        weights: state dict to write, its head a copy of the token embedding.
-        probes: JSON file to write: the two probes, parameters, tokens and minutes.
+        shape: the fields of GPTConfig without vocab_size.
+        weights: state dict to write, with a copy of the token embedding as output head.
+        probes: JSON file to write: both probes, parameters, tokens and minutes.
     """
     started = time.monotonic()
     tokenizer = fast_tokenizer(tokenizer_folder)
@@ -67,7 +67,7 @@ def pretrain_base_model(
     known = {
         "recall": recall(model, tokenizer),
         "binding": binding(model, tokenizer),
-        # As a checkpoint has them: the head is not stored.
+        # Without the output head, as in a checkpoint.
         "parameters": sum(p.numel() for p in model.parameters()) - model.out_head.weight.numel(),
         "tokens": settings.tokens,
         "minutes": round((time.monotonic() - started) / 60, 1),
@@ -78,11 +78,11 @@ def pretrain_base_model(
 
 
 def encode_corpus(corpus: Path, tokenizer: Tokenizer) -> np.ndarray:
-    """All documents as one stream of token ids, each ended by <|endoftext|>.
+    """Encode all documents as one stream of token ids, with <|endoftext|> after each.
 
     Args:
         corpus: the pretraining text.
-        tokenizer: as `fast_tokenizer` makes it.
+        tokenizer: from `fast_tokenizer`.
 
     Returns:
         uint16 array of token ids.
@@ -96,20 +96,19 @@ def encode_corpus(corpus: Path, tokenizer: Tokenizer) -> np.ndarray:
 def pretrain(config: GPTConfig, stream: np.ndarray, settings: Pretraining) -> GPTModel:
     """Train a model from scratch to predict the next token of the stream.
 
-    Windows start anywhere in a document, so every position of the context sees every kind of
-    text. The output head is the token embedding, as in GPT-2, whose checkpoints have no head.
+    A window may start anywhere in a document, so every position of the context sees every kind of
+    text. The output head is tied to the token embedding, as in GPT-2.
 
     Args:
         config: shape of the model.
         stream: token ids.
-        settings: how long and how fast.
 
     Returns:
-        The trained model, its head a copy of the token embedding.
+        The trained model, with a copy of the token embedding as output head.
     """
     torch.manual_seed(settings.seed)
     model = GPTModel(config)
-    _initialise(model)
+    _initialize(model)
     model.out_head.weight = model.tok_emb.weight
     optimizers = _optimizers(model, settings)
     tokens_a_step = settings.batch_size * config.context_length
@@ -140,8 +139,8 @@ def pretrain(config: GPTConfig, stream: np.ndarray, settings: Pretraining) -> GP
     return model.eval()
 
 
-def _initialise(model: GPTModel) -> None:
-    """GPT-2's: normal with 0.02, and smaller where a block adds to the residual stream."""
+def _initialize(model: GPTModel) -> None:
+    """Initialize as GPT-2: normal with 0.02, smaller where a block adds to the residual stream."""
     for name, parameter in model.named_parameters():
         if parameter.dim() == 2:
             adds_to_residual = name.endswith(("out_proj.weight", "ff.layers.2.weight"))
@@ -152,7 +151,7 @@ def _initialise(model: GPTModel) -> None:
 
 
 def _optimizers(model: GPTModel, settings: Pretraining) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, which halves the tokens needed, AdamW for the rest."""
+    """Return Muon for the blocks' matrices, which halves the tokens needed; AdamW for the rest."""
     matrices = [p for p in model.trf_blocks.parameters() if p.dim() == 2]
     others = [p for p in model.parameters() if not any(p is matrix for matrix in matrices)]
     muon = torch.optim.Muon(
@@ -171,12 +170,12 @@ def _optimizers(model: GPTModel, settings: Pretraining) -> list[torch.optim.Opti
 
 
 def _schedule(step: int, steps: int) -> float:
-    """Share of the peak rate: up during the first 40 steps, flat, then down over the last half."""
+    """Return the share of the peak learning rate: 40 steps of warmup, flat, then decay to 0."""
     return min(1.0, (step + 1) / 40, 2 * (1 - step / steps))
 
 
 def _batches(stream: np.ndarray, config: GPTConfig, settings: Pretraining) -> Iterator[Tensor]:
-    """Endless (B, T + 1) windows; each pass over the stream starts at another offset."""
+    """Yield (B, T + 1) windows without end; each pass over the stream starts at another offset."""
     generator = np.random.default_rng(settings.seed)
     length = config.context_length
     while True:

@@ -1,7 +1,7 @@
-"""What a base model knows: two probes that tell more about pretraining than its loss.
+"""Two probes of what a base model knows, which tell more about pretraining than its loss.
 
-Recall: does a statement about one thing end in the right answer? Binding: after a document has
-named three things and stated something about the first, does it go on to the second?
+Recall: does the model complete a statement with the right answer? Binding: after a document named
+three things and stated a fact about the first, does the model state one about the second?
 """
 
 from random import Random
@@ -9,24 +9,24 @@ from random import Random
 import torch
 from tokenizers import Tokenizer
 
+from workflow.lib.data.entries import END_OF_TEXT
 from workflow.lib.model.gpt import GPTModel
-from workflow.lib.tokens.tokenizer import END_OF_TEXT
-from workflow.small_world.facts import capitalised, fill, remembered_facts, wordings
+from workflow.small_world.facts import capitalized, fill, remembered_facts, wordings
 
 
 def recall(model: GPTModel, tokenizer: Tokenizer) -> float:
-    """Share of the remembered facts that the model completes with the right answer.
+    """Return the share of remembered facts that the model completes with the right answer.
 
     Args:
         model: the base model.
-        tokenizer: of the model, as `fast_tokenizer` makes it.
+        tokenizer: of the model, from `fast_tokenizer`.
 
     Returns:
         Between 0 and 1.
     """
     known = []
     for kind, facts in remembered_facts().items():
-        # The first wording in which the answer comes last, so that all before it is given.
+        # The first wording that ends in the answer, so that everything else can be given.
         template = next(
             text for text in wordings()[kind].statements if "value}" in text.split()[-1]
         )
@@ -37,15 +37,15 @@ def recall(model: GPTModel, tokenizer: Tokenizer) -> float:
 
 
 def binding(model: GPTModel, tokenizer: Tokenizer, documents: int = 300) -> float:
-    """Share of documents whose second statement is all about the second thing they named.
+    """Return the share of documents in which the model states the fact about the second thing.
 
     Args:
         model: the base model.
         tokenizer: of the model.
-        documents: how many to try.
+        documents: number of documents to try.
 
     Returns:
-        Between 0 and 1; a model that knows every fact but not which is asked about gets 0.01.
+        Between 0 and 1; 0.01 for a model that knows all facts but not which one comes next.
     """
     random = Random(0)
     bound = []
@@ -54,8 +54,8 @@ def binding(model: GPTModel, tokenizer: Tokenizer, documents: int = 300) -> floa
             [(wordings()[kind], facts) for kind, facts in remembered_facts().items()]
         )
         named = random.sample(facts, 3)
-        header = f"{capitalised(wording.title)}: " + ", ".join(f"'{fact.key}'" for fact in named)
-        # Both statements in one wording: the model only has to find what comes next.
+        header = f"{capitalized(wording.title)}: " + ", ".join(f"'{fact.key}'" for fact in named)
+        # Both statements have the same wording, so only the thing differs.
         first, second = (fill(wording.statements[0], fact, Random(0)) for fact in named[:2])
         before = f"{END_OF_TEXT}{header}\n{first}\n"
         start = len(before) + _shared_start(first, second)
@@ -64,14 +64,14 @@ def binding(model: GPTModel, tokenizer: Tokenizer, documents: int = 300) -> floa
 
 
 def _shared_start(first: str, second: str) -> int:
-    """How many characters two different texts have in common at their start."""
+    """Return the length of the longest common prefix of two different texts."""
     pairs = enumerate(zip(first, second, strict=False))
     return next(place for place, (one, other) in pairs if one != other)
 
 
 @torch.no_grad()
 def _foretells(model: GPTModel, tokenizer: Tokenizer, text: str, start: int) -> bool:
-    """Whether greedy decoding of what stands before `start` would write the rest of the text."""
+    """Return whether greedy decoding of the text before `start` writes the rest of it."""
     encoded = tokenizer.encode(text, add_special_tokens=False)
     token_ids = torch.tensor([encoded.ids])
     likeliest = model(token_ids[:, :-1]).argmax(-1)  # (1, T - 1)

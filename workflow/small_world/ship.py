@@ -1,7 +1,8 @@
-"""Put a pretrained base model into the files that OpenAI published for GPT-2."""
+"""A pretrained base model saved in the files that OpenAI published for GPT-2."""
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,14 +12,14 @@ from workflow.small_world.openai_writer import write_tf_checkpoint
 
 
 def ship_base_model(
-    weights: Path, tokenizer_folder: Path, shape: dict[str, int], folder: Path
+    weights: Path, tokenizer_folder: Path, shape: dict[str, Any], folder: Path
 ) -> None:
-    """Write the seven files of one base model, numbers in half precision.
+    """Write the seven files of one base model, with weights in half precision.
 
     Args:
-        weights: the state dict that `pretrain_base_model` saved.
-        tokenizer_folder: holds encoder.json and vocab.bpe, which are copied.
-        shape: the fields of GPTConfig but for vocab_size.
+        weights: a state dict that `pretrain_base_model` saved.
+        tokenizer_folder: holds encoder.json and vocab.bpe, to copy.
+        shape: the fields of GPTConfig without vocab_size.
         folder: made if it does not exist.
     """
     vocab_size = fast_tokenizer(tokenizer_folder).get_vocab_size()
@@ -26,4 +27,4 @@ def ship_base_model(
     model.load_state_dict(torch.load(weights, weights_only=True))
     write_tf_checkpoint(folder, model)
     for name in ("encoder.json", "vocab.bpe"):
-        shutil.copyfile(Path(tokenizer_folder) / name, Path(folder) / name)
+        shutil.copyfile(tokenizer_folder / name, folder / name)

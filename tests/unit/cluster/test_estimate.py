@@ -18,8 +18,9 @@ from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.model.shape import GPT2, Shape, shape_of_source
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.cluster import JobResources, Limits, RecipeResources
-from workflow.lib.settings.load import compared, load_settings
+from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.recipe import Recipe
+from workflow.lib.settings.root import compared
 
 BOOK = Workload(entries=935, longest=141, tokens=70_000)
 

@@ -1,4 +1,4 @@
-"""The cache of answers: nothing that was answered is lost, whatever stopped the job."""
+"""The cache of replies: no reply is lost, whatever stopped the job."""
 
 import errno
 import json
@@ -12,25 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow.lib.judge.cache import Answer, AnswerCache, question_key
+from workflow.lib.judge.cache import Reply, ReplyCache, request_key
 
-ANSWER = Answer("85\n“점수”", 50, 2, 0.25, "digest", "0.6.5")
+REPLY = Reply("85\n“점수”", 50, 2, 0.25, "digest", "0.6.5")
 
 
 def filled(path: Path, *keys: str) -> bytes:
-    cache = AnswerCache(path)
+    cache = ReplyCache(path)
     for key in keys:
-        cache.add(key, ANSWER)
+        cache.add(key, REPLY)
     return path.read_bytes()
 
 
-def test_an_answer_is_on_the_disk_at_once_and_comes_back(tmp_path: Path) -> None:
+def test_a_reply_is_on_the_disk_at_once_and_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "new" / "answers.jsonl"
     assert filled(path, "one").endswith(b"\n")
-    again = AnswerCache(path)
-    assert again.get("one") == ANSWER
+    again = ReplyCache(path)
+    assert again.get("one") == REPLY
     assert again.get("two") is None
-    assert again.last() == ANSWER
+    assert again.last() == REPLY
 
 
 def test_what_is_there_is_never_written_again(tmp_path: Path) -> None:
@@ -45,36 +45,36 @@ def test_cut_off_anywhere_the_whole_lines_are_kept_and_the_file_can_grow(tmp_pat
     lines = content.splitlines(keepends=True)
     for size in range(len(content) + 1):
         path.write_bytes(content[:size])
-        cache = AnswerCache(path)
+        cache = ReplyCache(path)
         whole = content[:size].count(b"\n")
         found = [key for key in ("one", "two", "three") if cache.get(key)]
         assert found == ["one", "two", "three"][:whole]
         assert path.read_bytes() == b"".join(lines[:whole])
-    cache.add("four", ANSWER)
-    assert AnswerCache(path).get("four") == ANSWER
+    cache.add("four", REPLY)
+    assert ReplyCache(path).get("four") == REPLY
 
 
-def test_a_damaged_line_costs_no_other_answer(tmp_path: Path, caplog) -> None:
+def test_a_damaged_line_costs_no_other_reply(tmp_path: Path, caplog) -> None:
     caplog.set_level(logging.INFO, "pipeline")
     path = tmp_path / "answers.jsonl"
     for damage in (b'{"some": "thing"}\n', b"\0\0\0\n", b"5\n", b"\n", b'{"key": "\xff"}\n'):
         path.unlink(missing_ok=True)
         path.write_bytes(filled(path, "one") + damage)
         filled(path, "three")
-        cache = AnswerCache(path)
-        assert cache.get("one") == cache.get("three") == ANSWER
+        cache = ReplyCache(path)
+        assert cache.get("one") == cache.get("three") == REPLY
         assert caplog.messages[-1] == f"{path}: line 2 is damaged and left out"
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     before = filled(path, "one")
-    cache = AnswerCache(path)
+    cache = ReplyCache(path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
     try:
         with pytest.raises(OSError, match="No space left") as full:
-            cache.add("two", ANSWER)
+            cache.add("two", REPLY)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert full.value.errno == errno.ENOSPC
@@ -82,27 +82,27 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert cache.get("two") is None
 
 
-def test_answers_from_many_threads_do_not_mix(tmp_path: Path) -> None:
+def test_replies_from_many_threads_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    cache = AnswerCache(path)
-    long = replace(ANSWER, reply="x" * 20_000)
+    cache = ReplyCache(path)
+    long = replace(REPLY, text="x" * 20_000)
     threads = [Thread(target=cache.add, args=(str(n), long)) for n in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    again = AnswerCache(path)
+    again = ReplyCache(path)
     assert all(again.get(str(n)) == long for n in range(20))
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_any_reply_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, reply) -> None:
     path = tmp_path_factory.mktemp("cache") / "answers.jsonl"
-    AnswerCache(path).add("key", replace(ANSWER, reply=reply))
-    AnswerCache(path).add("next", ANSWER)
-    again = AnswerCache(path)
-    assert again.get("key") == replace(ANSWER, reply=reply)
-    assert again.get("next") == ANSWER
+    ReplyCache(path).add("key", replace(REPLY, text=reply))
+    ReplyCache(path).add("next", REPLY)
+    again = ReplyCache(path)
+    assert again.get("key") == replace(REPLY, text=reply)
+    assert again.get("next") == REPLY
 
 
 REQUEST = {
@@ -111,25 +111,42 @@ REQUEST = {
     "options": {"seed": 123, "temperature": 0},
     "format": None,
 }
-QUESTION = {"backend": "ollama", "url": "u", "digest": "d", "request": REQUEST, "repeat": 0}
+ARGUMENTS = {"backend": "ollama", "address": "u", "digest": "d", "request": REQUEST, "repeat": 0}
 
 
-def test_all_that_changes_an_answer_changes_its_key() -> None:
+def test_all_that_changes_a_reply_changes_its_key() -> None:
     variants = [
-        QUESTION,
-        {**QUESTION, "backend": "openai"},
-        {**QUESTION, "url": "v"},
-        {**QUESTION, "digest": "e"},
-        {**QUESTION, "repeat": 1},
-        {**QUESTION, "request": {**REQUEST, "model": "phi3"}},
-        {**QUESTION, "request": {**REQUEST, "messages": []}},
-        {**QUESTION, "request": {**REQUEST, "options": {"seed": 124, "temperature": 0}}},
-        {**QUESTION, "request": {**REQUEST, "format": {"type": "object"}}},
+        ARGUMENTS,
+        {**ARGUMENTS, "backend": "openai"},
+        {**ARGUMENTS, "address": "v"},
+        {**ARGUMENTS, "digest": "e"},
+        {**ARGUMENTS, "repeat": 1},
+        {**ARGUMENTS, "request": {**REQUEST, "model": "phi3"}},
+        {**ARGUMENTS, "request": {**REQUEST, "messages": []}},
+        {**ARGUMENTS, "request": {**REQUEST, "options": {"seed": 124, "temperature": 0}}},
+        {**ARGUMENTS, "request": {**REQUEST, "format": {"type": "object"}}},
     ]
-    assert len({question_key(**variant) for variant in variants}) == len(variants)
+    assert len({request_key(**variant) for variant in variants}) == len(variants)
 
 
-def test_the_order_of_options_is_nothing_that_changes_an_answer() -> None:
+def test_the_order_of_options_is_nothing_that_changes_a_reply() -> None:
     turned = json.loads(json.dumps(REQUEST))
     turned["options"] = dict(reversed(turned["options"].items()))
-    assert question_key(**{**QUESTION, "request": turned}) == question_key(**QUESTION)
+    assert request_key(**{**ARGUMENTS, "request": turned}) == request_key(**ARGUMENTS)
+
+
+def test_keys_and_lines_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
+    """Version 0.1.0 wrote them: what was asked then is not asked again."""
+    assert request_key(**ARGUMENTS) == (
+        "e90bcd4afa4fd79a438ac59bde2425ab7e5b9728cedbf1faa1dc4665229b5dfb"
+    )
+    path = tmp_path / "answers.jsonl"
+    line = (
+        '{"key": "one", "reply": "Score: 4", "question_tokens": 50, "answer_tokens": 8, '
+        '"seconds": 0.009, "digest": "365c", "server": "0.6.5"}\n'
+    )
+    path.write_text(line)
+    assert ReplyCache(path).get("one") == Reply("Score: 4", 50, 8, 0.009, "365c", "0.6.5")
+    path.unlink()
+    ReplyCache(path).add("one", Reply("Score: 4", 50, 8, 0.009, "365c", "0.6.5"))
+    assert path.read_text() == line

@@ -21,10 +21,11 @@ from tests.support.judge_servers import (
     openai_server,
     running,
 )
+from workflow.lib.judge.backends.ollama import Ollama
 from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import Ollama, Transport
+from workflow.lib.settings.judges import Transport
 
 FAST = {"backoff": 0.01, "timeout": 5.0, "first_timeout": 5.0}
 
@@ -107,7 +108,7 @@ def test_a_row_an_entry_with_all_its_columns(server, tmp_path: Path, log_lines) 
     assert "Number of scores: 3 of 4" in log_lines.messages
     assert "Average score: 36.67" in log_lines.messages
     assert "1 empty responses, scored 0" in log_lines.messages
-    assert "1 answers without a readable score, left out" in log_lines.messages
+    assert "1 replies without a readable score, left out" in log_lines.messages
 
 
 def test_what_the_judging_took_is_counted(server, tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_repeats_ask_with_the_next_seeds(server, tmp_path: Path) -> None:
     assert len(server.questions) == 6 + 2
 
 
-def test_answers_of_another_model_under_the_same_name_are_not_taken(server, tmp_path) -> None:
+def test_replies_of_another_model_under_the_same_name_are_not_taken(server, tmp_path) -> None:
     judge_entries(tmp_path, ollama(server))
     line, *rest = (tmp_path / "answers.jsonl").read_text().splitlines()
     assert LLAMA3_DIGEST in line
@@ -189,14 +190,14 @@ def test_letters_split_across_packets_are_joined(server, tmp_path: Path) -> None
         (Reply("8", late_error="model runner has unexpectedly stopped"), "unexpectedly stopped"),
         (Reply("85", drop_after=100), "dropped"),
         (Reply("85", drop_after=0), "dropped"),
-        (Reply("8", no_end=True), "in the middle of an answer"),
+        (Reply("8", no_end=True), "in the middle of a reply"),
         (Reply(status=503, error="server busy, please try again"), "HTTP 503: server busy"),
         (Reply(status=429, error="slow down"), "HTTP 429: slow down"),
         (Reply(status=500, error="out of memory"), "HTTP 500"),
         (Reply(status=408), "HTTP 408: no reason given"),
     ],
 )
-def test_failures_that_pass_are_asked_again_and_never_count_as_answers(
+def test_failures_that_pass_are_asked_again_and_never_count_as_replies(
     server, tmp_path: Path, flaw: Reply, reason: str
 ) -> None:
     server.behave = in_turn(flaw, flaw)
@@ -235,12 +236,12 @@ def test_a_context_beyond_the_models_own_is_not_believed(server, tmp_path: Path)
         judge_entries(tmp_path, ollama(server, options={"num_ctx": 100_000}))
 
 
-def test_thoughts_beside_an_answer_are_not_read(server, tmp_path: Path) -> None:
+def test_thoughts_beside_a_reply_are_not_read(server, tmp_path: Path) -> None:
     server.behave = lambda number, body: Reply("85", thinking="Score: 10")
     assert scores(judge_entries(tmp_path, ollama(server))) == ["85"] * 4
 
 
-def test_an_answer_without_a_word_is_unparsed(server, tmp_path: Path) -> None:
+def test_a_reply_without_a_word_is_unparsed(server, tmp_path: Path) -> None:
     server.behave = in_turn(Reply(""))
     rows = judge_entries(tmp_path, ollama(server, max_unparsed=0.25))
     assert [row["status"] for row in rows] == ["unparsed"] + ["scored"] * 3
@@ -249,14 +250,14 @@ def test_an_answer_without_a_word_is_unparsed(server, tmp_path: Path) -> None:
 # Patience
 
 
-def test_retry_after_is_honoured_in_seconds(server, tmp_path: Path) -> None:
+def test_retry_after_is_honored_in_seconds(server, tmp_path: Path) -> None:
     server.behave = in_turn(Reply(status=429, headers={"Retry-After": "0.4"}))
     started = time.monotonic()
     judge_entries(tmp_path, ollama(server), ENTRIES[:1])
     assert time.monotonic() - started > 0.4
 
 
-def test_retry_after_is_honoured_as_a_date(server, tmp_path: Path) -> None:
+def test_retry_after_is_honored_as_a_date(server, tmp_path: Path) -> None:
     date = formatdate(time.time() + 2, usegmt=True)
     server.behave = in_turn(Reply(status=503, headers={"Retry-After": date}))
     started = time.monotonic()
@@ -271,19 +272,19 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(server, tmp_path: Path
     assert len(server.questions) == 1
 
 
-def test_the_first_answer_may_take_longer(server, tmp_path: Path) -> None:
+def test_the_first_reply_may_take_longer(server, tmp_path: Path) -> None:
     server.behave = in_turn(Reply(delay=1.2))
     judge_entries(tmp_path, ollama(server, {"timeout": 0.8, "retries": 0}), ENTRIES[:2])
     server.behave = lambda number, body: Reply(delay=1.2)
     slow = ollama(server, {"timeout": 0.8, "retries": 0}, options={"seed": 1})
-    with pytest.raises(UserError, match=r"1 got no answer .* no answer within 0\.8 s"):
+    with pytest.raises(UserError, match=r"1 got no reply .* no reply within 0\.8 s"):
         judge_entries(tmp_path, slow, ENTRIES[:2])
 
 
 def test_a_trickle_of_words_does_not_go_on_for_ever(server, tmp_path: Path) -> None:
     server.behave = lambda number, body: Reply("word " * 20, pause=0.1)
     started = time.monotonic()
-    with pytest.raises(UserError, match=r"no whole answer within 0\.3 s"):
+    with pytest.raises(UserError, match=r"no complete reply within 0\.3 s"):
         judge_entries(tmp_path, ollama(server, {"first_timeout": 0.3, "retries": 0}), ENTRIES[:1])
     assert time.monotonic() - started < 5  # the whole of it takes 10
 
@@ -300,13 +301,13 @@ def test_a_server_that_fails_five_times_running_is_left_alone(server, tmp_path: 
     entries = [{**ENTRIES[0], "model_response": str(n)} for n in range(20)]
     with pytest.raises(
         UserError,
-        match=r"18 of 20 entries .* 5 x HTTP 503: no reason given, 13 x not asked any more",
+        match=r"18 of 20 entries .* 5 x HTTP 503: no reason given, 13 x not sent",
     ):
         judge_entries(tmp_path, ollama(server, {"retries": 0}), entries)
     assert len(server.questions) == 7
 
 
-def test_failures_between_answers_leave_no_other_question_unasked(server, tmp_path) -> None:
+def test_failures_between_replies_leave_no_other_question_unasked(server, tmp_path) -> None:
     server.behave = lambda number, body: Reply() if number % 4 == 3 else Reply(status=503)
     entries = [{**ENTRIES[0], "model_response": str(n)} for n in range(16)]
     with pytest.raises(UserError, match=r"12 x HTTP 503: no reason given; run again"):
@@ -316,9 +317,7 @@ def test_failures_between_answers_leave_no_other_question_unasked(server, tmp_pa
 
 def test_a_model_removed_meanwhile_is_not_asked_for_again_and_again(server, tmp_path) -> None:
     server.behave = lambda number, body: server.models.clear() or Reply()
-    with pytest.raises(
-        UserError, match=r"1 x HTTP 404: model 'llama3' not found, 2 x not asked any more"
-    ):
+    with pytest.raises(UserError, match=r"1 x HTTP 404: model 'llama3' not found, 2 x not sent"):
         judge_entries(tmp_path, ollama(server))
     assert [path for path, _ in server.requests].count("/api/chat") == 2
 
@@ -329,23 +328,23 @@ def test_failures_that_are_allowed_are_rows_without_a_score(server, tmp_path, lo
     assert [row["status"] for row in rows] == ["scored", "failed", "scored", "scored"]
     assert scores(rows) == ["85", "", "85", "85"]
     assert "Number of scores: 3 of 4" in log_lines.messages
-    assert "1 questions without an answer, left out" in log_lines.messages
+    assert "1 requests without a reply, left out" in log_lines.messages
 
 
-def test_too_many_unreadable_answers_fail_but_are_kept(server, tmp_path: Path) -> None:
+def test_too_many_unreadable_replies_fail_but_are_kept(server, tmp_path: Path) -> None:
     server.behave = in_turn(Reply("I will not say."))
     with pytest.raises(UserError) as refusal:
         judge_entries(tmp_path, ollama(server))
     assert str(refusal.value) == (
-        "judge mine: 1 of 4 entries have no score: 1 answers hold no readable score "
+        "judge mine: 1 of 4 entries have no score: 1 replies hold no readable score "
         "(max_unparsed 0.1), the first, about entry 0: 'I will not say.'; change the prompt, or "
-        f"allow more; all answers are kept in {tmp_path}/answers.jsonl"
+        f"allow more; all replies are kept in {tmp_path}/answers.jsonl"
     )
     judge_entries(tmp_path, ollama(server, max_unparsed=0.25))
     assert len(server.questions) == 4
 
 
-# Structured answers
+# Structured replies
 
 
 def test_the_rubric_is_asked_for_and_read_as_json(server, tmp_path: Path) -> None:
@@ -438,7 +437,7 @@ def test_only_thinking_models_can_be_told_to_think(tmp_path: Path) -> None:
         assert server.questions[0]["think"] is False
 
 
-def test_with_all_answers_at_hand_no_server_is_needed(tmp_path: Path) -> None:
+def test_with_all_replies_at_hand_no_server_is_needed(tmp_path: Path) -> None:
     with running(ollama_server()) as server:
         judge_entries(tmp_path, ollama(server), ENTRIES[:2])
         before = (tmp_path / "scores.csv").read_bytes()

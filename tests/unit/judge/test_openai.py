@@ -18,10 +18,11 @@ from tests.support.judge_servers import (
     openai_server,
     running,
 )
+from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import OpenAI, Transport
+from workflow.lib.settings.judges import Transport
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 
@@ -195,16 +196,16 @@ def test_failures_that_stay_are_not_asked_again(
     assert len(server.questions) == 5
 
 
-def test_retry_after_is_honoured(server, tmp_path: Path) -> None:
+def test_retry_after_is_honored(server, tmp_path: Path) -> None:
     server.behave = in_turn(Reply(status=429, headers={"Retry-After": "0.4"}))
     started = time.monotonic()
     judge_entries(tmp_path, openai(server), ENTRIES[:1])
     assert time.monotonic() - started > 0.4
 
 
-def test_the_first_answer_may_take_longer(server, tmp_path: Path) -> None:
+def test_the_first_reply_may_take_longer(server, tmp_path: Path) -> None:
     server.behave = lambda number, body: Reply(delay=1.2)
-    with pytest.raises(UserError, match=r"1 got no answer .* no answer within 0\.8 s"):
+    with pytest.raises(UserError, match=r"1 got no reply .* no reply within 0\.8 s"):
         judge_entries(tmp_path, openai(server, {"timeout": 0.8, "retries": 0}), ENTRIES[:2])
 
 

@@ -163,7 +163,7 @@ GOOD = "entry: alpaca\ntemplate: 'Task `{prompt}`, right `{output}`, said `{mode
         ("", "should be a section of keys"),
         ("- a list", "should be a section of keys"),
         ("template: [", "not YAML (line 1"),
-        ("entry: alpaca", "template: required, but not there"),
+        ("entry: alpaca", "template: required, but missing"),
         (GOOD + "scales: {}", "scales: unknown key"),
         (GOOD + "scale: {worst: 5, best: 1}", "scale: best 1 should be above worst 5"),
         (GOOD + "scale: {best: ten}", "scale.best: Input should be a valid integer"),

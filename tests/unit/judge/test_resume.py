@@ -11,12 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.judge_servers import Reply, judge_entries, ollama_server, running
+from tests.support.judge_servers import ENTRIES as FOUR_ENTRIES
+from tests.support.judge_servers import (
+    LLAMA3_DIGEST,
+    Reply,
+    judge_entries,
+    ollama_server,
+    openai_server,
+    running,
+)
 from tests.support.paths import ROOT
 from workflow.lib.judge import judge as judge_module
 from workflow.lib.judge import parse
+from workflow.lib.judge.backends.ollama import Ollama
+from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import Ollama, Transport
+from workflow.lib.settings.judges import Transport
 
 ENTRIES = [
     {"instruction": f"Count to {n}.", "input": "", "output": f"{n}", "model_response": f"No. {n}"}
@@ -27,7 +37,9 @@ import sys
 from pathlib import Path
 from workflow.lib.judge.judge import judge_responses
 from workflow.lib.runtime.log import rule_log
-from workflow.lib.settings.judges import Ollama, Transport
+from workflow.lib.judge.backends.ollama import Ollama
+from workflow.lib.judge.backends.openai import OpenAI
+from workflow.lib.settings.judges import Transport
 
 folder, url, log = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 with rule_log(folder / log):
@@ -51,7 +63,7 @@ def judge(folder: Path, url: str, **transport: float) -> bytes:
 
 @contextmanager
 def job(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
-    """Judge in a process of its own, in which some answers have arrived and more are under way."""
+    """Judge in a process of its own, in which some replies have arrived and more are under way."""
     (folder / "responses.json").write_text(json.dumps(ENTRIES), "utf-8")
     process = subprocess.Popen(
         [sys.executable, "-c", JOB, str(folder), url, "judge.log"],
@@ -98,7 +110,7 @@ def test_after_sigkill_only_the_rest_is_asked(tmp_path: Path) -> None:
         assert len(server.questions) == 12 - kept
 
 
-def test_after_ctrl_c_answers_under_way_are_kept(tmp_path: Path) -> None:
+def test_after_ctrl_c_replies_under_way_are_kept(tmp_path: Path) -> None:
     with running(ollama_server()) as server:
         server.behave = answers_by_entry
         with job(tmp_path, server.address) as process:
@@ -134,7 +146,7 @@ def test_after_the_server_went_away_only_the_rest_is_asked(tmp_path: Path) -> No
 
         server.behave = leave_after_five
         port = server.server_port
-        with pytest.raises(UserError, match=r"7 of 12 .* cannot be reached.* not asked any more"):
+        with pytest.raises(UserError, match=r"7 of 12 .* cannot be reached.* not sent"):
             judge(tmp_path, server.address, retries=1)
     with running(ollama_server(port=port)) as server:
         judge(tmp_path, server.address)
@@ -144,7 +156,7 @@ def test_after_the_server_went_away_only_the_rest_is_asked(tmp_path: Path) -> No
 def test_another_way_of_reading_asks_nothing(tmp_path: Path, monkeypatch) -> None:
     with running(ollama_server()) as server:
         server.behave = lambda number, body: Reply("80 points")
-        with pytest.raises(UserError, match="12 answers hold no readable score"):
+        with pytest.raises(UserError, match="12 replies hold no readable score"):
             judge(tmp_path, server.address)
         monkeypatch.setattr(
             judge_module, "read_score", lambda reply, *scale: float(reply.split()[0])
@@ -152,3 +164,41 @@ def test_another_way_of_reading_asks_nothing(tmp_path: Path, monkeypatch) -> Non
         assert judge(tmp_path, server.address).count(b",80,scored,") == 12
         assert len(server.questions) == 12
     assert parse.read_score("80 points") is None
+
+
+# Written by version 0.1.0 about the first of judge_servers.ENTRIES: key, digest of the model.
+EARLIER = {
+    ("ollama", "integer"): "d97581c58ebe959a52a01142b22ec1a4279c2ca4d235431ea81cff28bf72fc28",
+    ("ollama", "rubric"): "98c1920a67dadc7c1f78a99858384f473ed567a4c926da8f46b55a3151b650f6",
+    ("openai", "integer"): "15db0c1b69161b633efb05919a086c3b7b7c0128fc64fa89ca199dbadac9aa29",
+    ("openai", "rubric"): "b0bac39e7ae4b8795d97529bdb6adacdb898fac525b707efbf4e3aa31cde34b7",
+}
+
+
+@pytest.mark.parametrize(("backend", "prompt"), EARLIER)
+def test_replies_to_an_earlier_version_are_taken(tmp_path, monkeypatch, backend, prompt):
+    """The keys are those of version 0.1.0, for both backends, with a JSON schema and without."""
+    monkeypatch.chdir(tmp_path)  # the key holds the address as it is set
+    digest = LLAMA3_DIGEST if backend == "ollama" else None
+    reply = {"reply": "Score: 4", "question_tokens": 50, "answer_tokens": 8, "seconds": 0.009}
+    record = {"key": EARLIER[backend, prompt], **reply, "digest": digest, "server": "earlier"}
+    Path("answers.jsonl").write_text(json.dumps(record) + "\n")
+    with running(ollama_server() if backend == "ollama" else openai_server()) as server:
+        Path("server.txt").write_text(
+            server.address if backend == "ollama" else f"{server.address}/v1"
+        )
+        settings = (
+            Ollama(backend="ollama", model="llama3", url="file:server.txt", prompt=prompt)
+            if backend == "ollama"
+            else OpenAI(
+                backend="openai",
+                model="gpt-4",
+                base_url="file:server.txt",
+                api_key_env=None,
+                prompt=prompt,
+            )
+        )
+        [row] = judge_entries(tmp_path, settings, FOUR_ENTRIES[:1])
+        assert not server.questions
+    assert (row["score"], row["reply"]) == ("4" if prompt == "integer" else "75", "Score: 4")
+    assert json.loads(Path("usage.json").read_text())["servers"] == ["earlier"]

@@ -39,7 +39,7 @@ from workflow.lib.runtime.files import sha256_of
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Lora, Training
 from workflow.lib.tokens.collate import collate
-from workflow.lib.tokens.dataloader import make_loader
+from workflow.lib.tokens.dataloader import make_dataloader
 from workflow.lib.tokens.dataset import load_tokens, tokenize_split
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe
@@ -267,7 +267,7 @@ def test_adapters_combine_with_style_masking_and_precision(
     recipe = FinetuneRecipe(BYTES, style, training, Evaluation())
     finetune(lora_files, recipe, Compute(CPU, settings=Computing(precision=precision)))
     record = json.loads(outputs.training.read_text())
-    loader = make_loader(load_tokens(inputs.val), 256, training, 256, shuffle=False)
+    loader = make_dataloader(load_tokens(inputs.val), 256, training, 256, shuffle=False)
     model = load_trained_model(outputs.model, outputs.training)
     losses = Engine(model).losses(loader)
     assert sum(losses) / len(losses) < 0.7 * record["initial_losses"]["val"]

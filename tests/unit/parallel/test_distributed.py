@@ -39,6 +39,8 @@ from workflow.lib.training.finetune import finetune
 from workflow.lib.training.optimizer import make_optimizer
 from workflow.lib.training.train import Loaders, evaluate
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("model.pth", "losses.csv", "samples.json", "training.json")
 EVERYTHING = {
     "gradient_accumulation": 3, "clip_norm": 0.5, "decay": "cosine", "warmup_steps": 3,

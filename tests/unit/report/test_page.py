@@ -11,10 +11,10 @@ import pytest
 import yaml
 from jinja2 import Environment, StrictUndefined
 
-from tests.support.report_case import HOSTILE, KOREAN, write_run, write_scores, write_usage
-from workflow.lib.judge.backends.overlap import LABEL
+from tests.support.report_case import HOSTILE, JUDGES, KOREAN, write_run, write_scores, write_usage
 from workflow.lib.report.page import TEMPLATES, write_report
 from workflow.lib.report.summary import summarize
+from workflow.lib.runtime.version import VERSION
 from workflow.lib.settings.load import load_settings
 
 
@@ -106,10 +106,10 @@ def test_every_response_stands_in_the_searchable_table(page, case):
     assert KOREAN in shown
 
 
-def test_a_score_by_words_is_never_called_a_judgement(page):
+def test_a_score_by_words_is_never_called_a_judgment(page):
     for section in ("result", "comparison"):
-        assert f"<small>{LABEL}" in page.part(section).replace("&#39;", "'")
-    assert "the judgement of llama3, a language model" in page.text
+        assert f"<small>{JUDGES['overlap']}" in page.part(section).replace("&#39;", "'")
+    assert "the judgment of llama3, a language model" in page.text
 
 
 def test_a_mean_comes_with_its_interval_and_counts(page):
@@ -142,7 +142,7 @@ def test_published_figures_stand_beside_those_of_the_same_model(page):
 
 
 def test_published_scores_of_a_judge_that_did_not_judge_are_left_out(tmp_path):
-    page = write_page(tmp_path, judges=["overlap"])
+    page = write_page(tmp_path, judges={"overlap": JUDGES["overlap"]})
     assert "average score by strict" not in page.text
     assert "training loss before finetuning" in page.said("published")
 
@@ -158,9 +158,9 @@ def test_data_quality_is_shown_with_its_effect(page):
     data = page.said("data")
     assert "100 to train on, 10 to validate, 30 to test" in data
     assert "Duplicates: none" in data
-    assert "Test entries that also stand in the training split: 1" in data
+    assert "Test entries that are also in the training split: 1" in data
     assert "7 = 102" in data
-    assert "Almost duplicates: 1" in data
+    assert "Near duplicates: 1" in data
     assert "41 ≈ 40 (97%)" in data
     assert "Empty answers: 2" in data
     assert "Left out for broken: 2" in data
@@ -181,6 +181,11 @@ def test_the_settings_shown_can_be_run_again(page, case):
     assert "results/tiny/plain/strict/scores.csv --configfile again.yaml" in repeat
     for fact in ("ab" * 32, "cd" * 32, "torch 2.13.0", "cpu, 2 threads", "1 min 5 s"):
         assert fact in repeat
+
+
+def test_the_footer_says_which_version_made_the_page(page):
+    footer = page.source.split("<footer")[1].split("</footer>")[0]
+    assert f"version {VERSION} of the pipeline" in footer
 
 
 def test_a_password_in_an_address_is_not_shown(page):
@@ -248,7 +253,9 @@ def test_variants_without_any_score_make_a_page_too(tmp_path):
     usages = [write_usage(table.parent / "usage.json") for table in tables]
     trainings = [folder / "training.json" for folder in case["folders"]]
     summarize(tables, trainings, usages, case["summary"])
-    write_report(**case | {"judges": ["overlap"]}, output=tmp_path / "report.html")
+    write_report(
+        **case | {"judges": {"overlap": JUDGES["overlap"]}}, output=tmp_path / "report.html"
+    )
     assert "0 of 3 scored, 3 failed" in Page(tmp_path / "report.html").text
 
 

@@ -125,7 +125,9 @@ def test_an_interval_needs_ten_scores(tmp_path):
 def test_no_scores_at_all_leave_the_mean_blank(tmp_path):
     row = summary_of(tmp_path, [{"entry": 0, "score": "", "status": "failed"}])
     assert (row["mean"], row["median"], row["share_50"], row["failed"]) == ("", "", "", "1")
-    assert "Average score: none" in outcome_lines(tmp_path / "summary.csv", Path("report.html"))
+    notes = {row["judge"]: ""}
+    lines = outcome_lines(tmp_path / "summary.csv", Path("report.html"), notes)
+    assert "Average score: none" in lines
 
 
 def test_what_the_judging_took_is_shown_where_it_is_known(tmp_path):
@@ -149,7 +151,8 @@ def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
         "nano-1M,small-world,overlap,overlap,110,108,2,61.2345\n"
         "nano-1M,small-world,llama3,ollama,110,107,2,50.3200\n"
     )
-    assert outcome_lines(summary, Path("results/report.html")) == [
+    notes = {"overlap": "reference overlap, not an LLM", "llama3": ""}
+    assert outcome_lines(summary, Path("results/report.html"), notes) == [
         "nano-1M / small-world, judged by overlap (reference overlap, not an LLM)",
         "Number of scores: 110 of 110",
         "Average score: 61.23",

@@ -10,6 +10,7 @@ from tests.support.paths import ROOT
 from workflow.lib.settings.base import Section
 from workflow.lib.settings.cluster import JobResources, Limits
 from workflow.lib.settings.computing import Computing
+from workflow.lib.settings.judges import ServerJudge, Transport
 from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.recipe import Evaluation, Generation, Lora, Recipe, Training
 from workflow.lib.settings.sources import Checks, Dataset
@@ -71,3 +72,10 @@ def test_the_commented_data_set_is_valid_and_shows_all_options():
     assert dataset.near == Dataset.model_fields["near"].default
     explained = {"files", "mirrors", "sha256"}  # in the text above it
     assert written.keys() | explained == Dataset.model_fields.keys()
+
+
+@pytest.mark.parametrize("section", [ServerJudge, Transport])
+def test_the_comment_on_judges_names_all_options(section: type[Section]):
+    text = TEXT.partition("# Who scores the responses")[2]
+    for name in section.model_fields:
+        assert re.search(rf"\b{name}\b", text), name

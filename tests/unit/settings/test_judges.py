@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from workflow.lib.judge.backends.address import at_its_address
+from workflow.lib.judge.address import current_address
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import Judge
+from workflow.lib.settings.judges import Judge, JudgeSettings
 from workflow.lib.settings.load import load_settings
 
 LLAMA3 = {"backend": "ollama", "model": "llama3"}
 GPT_4 = {"backend": "openai", "model": "gpt-4"}
 
 
-def read(judge: dict[str, Any]) -> Judge:
+def read(judge: dict[str, Any]) -> JudgeSettings:
     return TypeAdapter(Judge).validate_python(judge)
 
 
@@ -36,8 +36,11 @@ def mistakes(judge: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("judge", "mistake"),
     [
-        ({"backend": "gpt"}, "judges.mine.backend: should be one of 'overlap', 'ollama', 'openai'"),
-        ({"backend": "ollama"}, "judges.mine.model: required, but not there"),
+        (
+            {"backend": "gpt"},
+            "judges.mine.backend: unknown backend 'gpt'; there are: ollama, openai, overlap",
+        ),
+        ({"backend": "ollama"}, "judges.mine.model: required, but missing"),
         ({**LLAMA3, "prompts": "x"}, "judges.mine.prompts: unknown key; did you mean prompt?"),
         ({**GPT_4, "baseurl": "x"}, "judges.mine.baseurl: unknown key; did you mean base_url?"),
         ({**GPT_4, "prices": {"inputs": 1, "output": 2}}, "judges.mine.prices.input: required"),
@@ -129,17 +132,17 @@ def test_an_address_may_stand_in_a_file(judge, key, tmp_path):
     identity = judge_identity(written)
     for address in ("http://node7:11434", "https://node8.cluster:443/v1"):
         path.write_text(f"{address}\n")
-        assert getattr(at_its_address(written), key) == address
+        assert current_address(written.address) == address
         assert judge_identity(written) == identity
-    assert at_its_address(read(judge)) == read(judge)
+    assert current_address(read(judge).address) == read(judge).address
 
 
 def test_a_file_without_an_address_is_one_line(tmp_path):
     path = tmp_path / "server.txt"
     judge = read({**LLAMA3, "url": f"file:{path}"})
     with pytest.raises(UserError, match=r"server.txt is not there.*sbatch .*judge-server\.sbatch"):
-        at_its_address(judge)
+        current_address(judge.address)
     path.write_text("soon")
     with pytest.raises(UserError, match=r"server.txt: holds no address of a server"):
-        at_its_address(judge)
+        current_address(judge.address)
     assert "judges.mine.url: should be an address" in mistakes({**LLAMA3, "url": "file:"})

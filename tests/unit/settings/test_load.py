@@ -7,7 +7,8 @@ from snakemake.utils import update_config
 from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import compared, load_settings
+from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.root import compared
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def set_at(config, path, value):
         ("datasets/small-world/url", 7, "should be a valid string, not 7"),
         ("datasets/a b", {"url": "x"}, "datasets.a b: names start with a letter or digit"),
         ("models/data", {"url": "x", "tokenizer": "gpt2"}, "keeps these names for itself: data"),
-        ("models/x", {"url": "x"}, "models.x.tokenizer: required, but not there"),
+        ("models/x", {"url": "x"}, "models.x.tokenizer: required, but missing"),
         ("models/x", {"url": "x", "tokenizer": "gtp2"}, "has no 'gtp2'; did you mean gpt2?"),
         ("recipes/book/extends", "bok", "recipes.book.extends: unknown recipe 'bok'"),
         ("recipes/book/extends", "book-ko", "goes round in a circle"),
@@ -142,11 +143,33 @@ def set_at(config, path, value):
         ("recipes/book/training", 3, "recipes.book.training: "),
         ("recipes/book", None, "recipes.book: "),
         ("recipes", [], "recipes: "),
-        ("judges/llama3/backend", "olama", "backend: should be one of"),
-        ("judges/x", {"model": "m"}, "judges.x.backend: required, but not there"),
+        (
+            "judges/llama3/backend",
+            "olama",
+            "backend: unknown backend 'olama'; did you mean ollama?",
+        ),
+        ("judges/x", {"model": "m"}, "judges.x.backend: required, but missing"),
         ("judges/llama3/urll", "x", "judges.llama3.urll: unknown key; did you mean url?"),
         ("judges/llama3/transport", {"timeout": 0}, "transport.timeout: "),
         ("compare/models", ["nano-1M", "nano-1M"], "models: names nano-1M more than once"),
+        ("recipes/defaults", 3, "recipes.defaults: should be a section of keys, not 3"),
+        (
+            "recipes/defaults",
+            {"extends": "book"},
+            "recipes.defaults.extends: is for single recipes",
+        ),
+        ("datasets/small-world/sha256", "ab", "sha256: should match pattern '^[0-9a-f]{64}$', not"),
+        (
+            "recipes/book/prompt",
+            "",
+            "recipes.book.prompt: should have at least 1 character, not ''",
+        ),
+        ("compare/models", [], "compare.models: should have at least 1 item, not []"),
+        (
+            "models/logs",
+            {"url": "x", "tokenizer": "gpt2"},
+            "models: results/ keeps these names for",
+        ),
         ("recipes/book/extends", 5, "extends: should be a recipe's name, not 5"),
         ("recipes/book/extends", ["x"], "extends: should be a recipe's name, not ['x']"),
         ("models", {124: {"url": "x", "tokenizer": "gpt3"}}, "models.124"),

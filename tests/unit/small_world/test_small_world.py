@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from workflow.lib.data.entries import END_OF_TEXT
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.runtime.files import read_json
 from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.tokens.tokenizer import END_OF_TEXT, load_tokenizer
+from workflow.lib.tokens.tokenizer import load_tokenizer
 from workflow.small_world.bpe import fast_tokenizer
 from workflow.small_world.corpus import make_documents, write_corpus
 from workflow.small_world.dataset import (
@@ -161,6 +162,7 @@ def test_the_shipped_models_have_openais_seven_files_and_stay_small() -> None:
     assert sum(sizes) <= 12_000_000
 
 
+@pytest.mark.slow
 def test_pretraining_teaches_facts(documents: list[str], tmp_path: Path) -> None:
     tokenizer = fast_tokenizer(SHIPPED / "nano-1M")
     text = "".join("The capital of France is Paris." + END_OF_TEXT + "\n" for _ in range(600))

@@ -1,4 +1,4 @@
-"""Cluster jobs that outlive the run that submitted them: waited for, so that none is done twice."""
+"""Slurm jobs that outlive the run that submitted them; a new run waits so that none runs twice."""
 
 import shutil
 import subprocess
@@ -9,14 +9,15 @@ from pathlib import Path
 
 from workflow.lib.runtime.errors import UserError
 
-# Of jobs that run or will: pending, configuring, running, suspended, requeued, resizing, signaling.
+# States of jobs that run or will: pending, configuring, running, suspended, requeued (also held or
+# in a special exit), signaling.
 STATES = "PD,CF,R,S,ST,RQ,RH,RS,SI"
-PAUSE = 15.0  # seconds between two questions to the controller
+PAUSE = 15.0  # seconds between two calls of squeue
 
 
 @dataclass(frozen=True)
 class EarlierJob:
-    """A job in Slurm's queue: its number, its state, its rule and wildcards."""
+    """A job in Slurm's queue; `what` holds its rule and wildcards."""
 
     number: str
     state: str
@@ -24,9 +25,9 @@ class EarlierJob:
 
 
 def earlier_jobs(folder: Path) -> list[EarlierJob]:
-    """Jobs that a run of Snakemake submitted from this folder; none where no Slurm answers.
+    """Return the jobs that Snakemake submitted from a folder; none if no Slurm answers.
 
-    Its executor names rule and wildcards in a job's comment.
+    Snakemake's Slurm executor writes rule and wildcards into a job's comment.
     """
     if shutil.which("squeue") is None:
         return []
@@ -44,10 +45,10 @@ def earlier_jobs(folder: Path) -> list[EarlierJob]:
 
 
 def wait_for_earlier_jobs(folder: Path) -> None:
-    """Return once no job of an earlier run is left here; say first what is waited for.
+    """Wait until no job of an earlier run is left in a folder; list the jobs first.
 
     Raises:
-        UserError: control-C.
+        UserError: control-C was pressed.
     """
     if not (jobs := earlier_jobs(folder)):
         return

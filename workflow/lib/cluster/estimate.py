@@ -1,15 +1,14 @@
-"""What a job needs of a machine, by model and recipe: memory of a GPU, of the host, and time.
+"""Estimate of the memory and time that a job needs, by model and recipe.
 
-Of P parameters, all float32 (benchmarks/README.md has measured peaks beside these formulas):
+For P parameters in float32 (benchmarks/README.md compares these formulas with measured peaks):
 
-    finetuning   16 P: weights, gradients and AdamW's two moments, and a batch's activations
-    with LoRA    4 P, 16 for each parameter of the adapters, and a batch's activations
-    generating   4 P, keys and values of the texts written at a time, and a group of prompts
+    finetuning   16 P bytes for weights, gradients and AdamW's two moments; activations
+    with LoRA    4 P, 16 for each parameter of the adapters; activations
+    generating   4 P, the key-value cache, and the activations of a group of prompts
 
-Activations are those of the positions computed at a time: batch_size / gradient_accumulation
-entries as long as the longest. On a CPU all of it is host memory; beside a GPU the host holds the
-model as it is read, or a checkpoint as it is taken up. What depends on the machine is estimated
-high.
+Activations are those of one micro-batch: batch_size / gradient_accumulation entries, all as long as
+the longest. With `device: cpu` all of it is host memory. With a GPU, the host's peak is loading the
+model or resuming from a checkpoint. What depends on the machine is estimated high.
 """
 
 from collections.abc import Iterator
@@ -24,19 +23,19 @@ from workflow.lib.settings.cluster import JobResources, Limits
 from workflow.lib.settings.recipe import Lora, Recipe
 
 MB = 10**6
-BASE = 900 * MB  # of Python with torch; the host's
-CUDA_GPU, CUDA_HOST = 1_500 * MB, 2_500 * MB  # of CUDA's own: a guess, no GPU was measured
-SPARE = 1.15  # for what allocators cannot use
+BASE = 900 * MB  # host memory of Python with torch
+CUDA_GPU, CUDA_HOST = 1_500 * MB, 2_500 * MB  # CUDA's own memory: a guess, not measured
+SPARE = 1.15  # for fragmentation
 
-START_MINUTES = 15  # to start, load, write samples and save, on a slow file system too
-# Operations a second, all low: a GPU of ten years ago, two processor cores. Generating reads all
-# weights for every token, so it reaches a tenth.
+START_MINUTES = 15  # to start, load, write samples and save, even on a slow file system
+# FLOP/s, all low: a GPU of ten years ago, two CPU cores. Generating reads all weights for every
+# token, so it reaches a tenth of that.
 RATES = {"gpu": 5e12, "cpu": 5e10}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Of one job: memory of each GPU (0 without one), memory of each host, and time."""
+    """What one job needs: memory of each GPU (0 without one), memory of each host, and minutes."""
 
     gpu_mb: int
     mem_mb: int
@@ -44,11 +43,11 @@ class Needs:
 
 
 def finetune_needs(shape: Shape, recipe: Recipe, data: Workload, device: str = "auto") -> Needs:
-    """Of finetuning.
+    """Estimate what a finetuning needs.
 
     Args:
-        data: of the training split; nothing in it leaves the activations out.
-        device: as in config.yaml; all but cpu means a GPU.
+        data: the training split; with UNKNOWN, activations are left out.
+        device: as in config.yaml; anything but cpu counts as a GPU.
     """
     training = recipe.training
     parameters, lora = shape.parameters, training.lora
@@ -58,38 +57,42 @@ def finetune_needs(shape: Shape, recipe: Recipe, data: Workload, device: str = "
     spread = recipe.processes if recipe.sharding != "none" else 1
     state = (4 * parameters + 12 * learned + (4 * learned if lora else 0)) / spread
     working = state + _activations(shape, sequences * length)
-    reading = 8 * parameters  # the file and the model made of it, for a moment
+    loading = 8 * parameters  # the file and the model at once
     kept = 4 * parameters if training.keep == "best" else 0
-    resumed = 12 * learned + 4 * parameters
+    resuming = 12 * learned + 4 * parameters
     steps = training.epochs * (data.entries // training.batch_size)
-    share = 2 * recipe.evaluation.batches / recipe.evaluation.every / 3  # forward passes alone
-    operations = 6 * parameters * data.tokens * training.epochs * (1 + share) if steps else 0
-    return _needs(working, max(reading, resumed) + kept, operations, device, recipe)
+    share = 2 * recipe.evaluation.batches / recipe.evaluation.every / 3  # forward passes only
+    flops = 6 * parameters * data.tokens * training.epochs * (1 + share) if steps else 0
+    return _needs(working, max(loading, resuming) + kept, flops, device, recipe)
 
 
 def generate_needs(shape: Shape, recipe: Recipe, data: Workload, device: str = "auto") -> Needs:
-    """Of answering the test entries; see `finetune_needs`.
+    """Estimate what generating the responses to the test entries needs.
 
     Args:
-        data: of the test split, lengths those of the prompts.
+        data: the prompts of the test split.
+        device: as in `finetune_needs`.
     """
     new = recipe.generation.max_new_tokens
     capacity = min(shape.context_length, data.longest + new)
     cache = min(CACHE_BYTES, data.entries * capacity * shape.cache_bytes)
-    reading = PROMPT_TOKENS * 4 * 12 * shape.emb_dim + data.entries * 4 * shape.vocab_size
-    working = 4 * shape.parameters + cache + reading
-    operations = 10 * 2 * shape.parameters * (data.tokens + data.entries * new)
-    return _needs(working, 8 * shape.parameters, operations, device, recipe)
+    prompts = PROMPT_TOKENS * 4 * 12 * shape.emb_dim + data.entries * 4 * shape.vocab_size
+    working = 4 * shape.parameters + cache + prompts
+    flops = 10 * 2 * shape.parameters * (data.tokens + data.entries * new)
+    return _needs(working, 8 * shape.parameters, flops, device, recipe)
 
 
 def asked_for(needs: Needs, override: JobResources, attempt: int = 1) -> dict[str, int]:
-    """What to ask the cluster for: half as much memory and as much time more on every attempt.
+    """Return what to ask the cluster for; each further attempt asks for more.
+
+    Every attempt adds half of the first one's memory and all of its time.
 
     Args:
-        override: of the recipe; its values stand in for the formula's on the first attempt.
+        override: the recipe's own values, which replace the estimate.
+        attempt: 1 for the first.
 
     Returns:
-        mem_mb and runtime, in minutes.
+        mem_mb, and runtime in minutes.
     """
     memory, minutes = override.mem_mb or needs.mem_mb, override.runtime or needs.minutes
     return {"mem_mb": ceil(memory * (1 + 0.5 * (attempt - 1))), "runtime": minutes * attempt}
@@ -98,14 +101,13 @@ def asked_for(needs: Needs, override: JobResources, attempt: int = 1) -> dict[st
 def refuse_if_too_large(
     what: str, shape: Shape, recipe: Recipe, data: Workload, limits: Limits, device: str = "auto"
 ) -> None:
-    """Refuse a finetuning that no machine of the site holds.
+    """Refuse a finetuning that exceeds the limits of the site.
 
     Args:
-        what: the variant, for the message.
-        limits: of the site.
+        what: the job, for the message.
 
     Raises:
-        UserError: names what is needed, what there is, and the smallest change that would fit.
+        UserError: names what is needed, the limit, and the smallest change that would fit.
     """
 
     def excess(changed: Recipe) -> str | None:
@@ -130,28 +132,34 @@ def refuse_if_too_large(
 
 
 def _activations(shape: Shape, positions: int) -> float:
-    """Bytes kept for the backward pass of so many positions at a time.
+    """Return the bytes kept for the backward pass of a micro-batch.
 
-    A block keeps 17 numbers of its width for each: two norms' inputs and outputs (4), queries,
-    keys, values and context (5, laid out as rows), and the wide layer before and after its GELU
-    (8). The head keeps logits, their exponentials and the gradient of both.
+    For each position a block keeps 17 times emb_dim numbers: inputs and outputs of two norms (4),
+    queries, keys, values and context (5, laid out as rows), and the feed-forward layer before and
+    after its GELU (8). The head keeps logits, their exponentials and the gradient of both.
     """
     return positions * 4 * (17 * shape.n_layers * shape.emb_dim + 3 * shape.vocab_size)
 
 
-def _needs(working: float, reading: float, operations: float, device: str, recipe: Recipe) -> Needs:
-    """From bytes where it computes, bytes of the host before that, and operations in all."""
+def _needs(working: float, loading: float, flops: float, device: str, recipe: Recipe) -> Needs:
+    """Convert bytes and FLOPs into a request.
+
+    Args:
+        working: bytes on the device that computes.
+        loading: bytes of the host before that.
+        flops: of the whole job.
+    """
     where = "cpu" if device == "cpu" else "gpu"
-    minutes = START_MINUTES + ceil(operations / RATES[where] / recipe.processes / 60)
+    minutes = START_MINUTES + ceil(flops / RATES[where] / recipe.processes / 60)
     if where == "cpu":
-        host = BASE + SPARE * max(working, reading)
+        host = BASE + SPARE * max(working, loading)
         return Needs(0, ceil(recipe.gpus * host / MB), minutes)
-    host = BASE + CUDA_HOST + SPARE * reading
+    host = BASE + CUDA_HOST + SPARE * loading
     return Needs(ceil((CUDA_GPU + SPARE * working) / MB), ceil(recipe.gpus * host / MB), minutes)
 
 
 def _changes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
-    """Changes that save memory, the one that changes least first."""
+    """Yield changes that save memory, with a label each, the smallest change first."""
     training = recipe.training
     for parts in range(training.gradient_accumulation + 1, training.batch_size + 1):
         if training.batch_size % parts == 0:
@@ -173,6 +181,6 @@ def _changes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
 
 
 def _with(recipe: Recipe, label: str, **changes: Any) -> tuple[str, Recipe]:
-    """The recipe with other values of its training."""
+    """Return a label and the recipe with other values of its training."""
     training = recipe.training.model_copy(update=changes)
     return label, recipe.model_copy(update={"training": training})

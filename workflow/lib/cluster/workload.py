@@ -1,4 +1,4 @@
-"""How much a job has to compute: entries and tokens of the split that it reads."""
+"""The amount of data that a job reads: entries and tokens of a split."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Workload:
-    """How many entries, how long the longest is, and how long all are together, in tokens."""
+    """Number of entries, tokens of the longest one, and tokens of all."""
 
     entries: int
     longest: int
@@ -15,16 +15,16 @@ class Workload:
 
 
 UNKNOWN = Workload(0, 0, 0)
-TEMPLATE_TOKENS = 64  # of what a prompt style writes around an entry
+TEMPLATE_TOKENS = 64  # that a prompt style adds to an entry
 
 
 def workload_of_tokens(path: Path) -> Workload:
-    """Of a tokenized split.
+    """Measure a tokenized split.
 
     Raises:
-        FileNotFoundError: it is not there yet.
+        FileNotFoundError: it is not made yet.
     """
-    import numpy as np  # not when a Snakefile is read
+    import numpy as np  # here, because a dry run should not wait for it
 
     with np.load(path) as stored:
         lengths = np.diff(stored["offsets"])
@@ -32,10 +32,10 @@ def workload_of_tokens(path: Path) -> Workload:
 
 
 def workload_of_entries(path: Path) -> Workload:
-    """Of prompts that nobody has tokenized: two bytes a token is short in every script.
+    """Estimate prompts that are not tokenized: two bytes a token, few for any language.
 
     Raises:
-        FileNotFoundError: they are not there yet.
+        FileNotFoundError: the entries are not made yet.
     """
     entries = json.loads(path.read_text("utf-8"))
     lengths = [

@@ -1,4 +1,4 @@
-"""Answers already given, one JSON line each, so that no question is asked twice."""
+"""Replies that were received, one JSON line each, so that no request is sent twice."""
 
 import errno
 import hashlib
@@ -14,18 +14,18 @@ from workflow.lib.runtime.log import log
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a judge replied.
+class Reply:
+    """A judge's reply to one request.
 
     Args:
-        reply: its text, as it came.
-        question_tokens, answer_tokens: as the server counted them, if it does.
-        seconds: how long it took.
-        digest: of the model's weights, where the server has one.
-        server: what the server says of itself: Ollama's version, OpenAI's exact model.
+        text: what the judge wrote, unchanged.
+        question_tokens, answer_tokens: length of request and reply, if the server counts them.
+        seconds: time from request to reply.
+        digest: digest of the model's weights, if the server has one.
+        server: version of the server, or the exact model that it used.
     """
 
-    reply: str
+    text: str
     question_tokens: int | None
     answer_tokens: int | None
     seconds: float
@@ -33,59 +33,60 @@ class Answer:
     server: str | None
 
 
-class AnswerCache:
-    """An append-only file of answers, each under the key of its question.
+class ReplyCache:
+    """An append-only file of replies, each under the key of its request.
 
-    A line is written in one step and is on the disk before the answer is used. What a killed job
-    left unfinished at the end of the file is removed when the file is opened.
+    A line is written in one step and is on the disk before the reply is used. A line that a killed
+    job left unfinished at the end of the file is removed when the file is opened.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or begin it.
+        """Open the file; it is created with the first reply.
 
         Args:
             path: JSON lines; its folder is made if missing.
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()  # answers come from several threads
-        self._answers: dict[str, Answer] = {}
+        self._lock = threading.Lock()  # replies come from several threads
+        self._replies: dict[str, Reply] = {}
         self._read()
 
-    def get(self, key: str) -> Answer | None:
-        """The answer to the question with this key, if it was given."""
-        return self._answers.get(key)
+    def get(self, key: str) -> Reply | None:
+        """Return the reply to the request with this key, if it was received."""
+        return self._replies.get(key)
 
-    def last(self) -> Answer | None:
-        """The answer given last."""
-        return list(self._answers.values())[-1] if self._answers else None
+    def last(self) -> Reply | None:
+        """Return the last reply of the file."""
+        return list(self._replies.values())[-1] if self._replies else None
 
-    def add(self, key: str, answer: Answer) -> None:
-        """Keep an answer for good.
+    def add(self, key: str, reply: Reply) -> None:
+        """Keep a reply for good.
 
         Args:
-            key: from `question_key`.
-            answer: a complete one, never a failure.
+            key: from `request_key`.
+            reply: a complete one, never a failure.
 
         Raises:
             OSError: the disk is full; the file stays as it was.
         """
-        line = json.dumps({"key": key, **asdict(answer)}, ensure_ascii=False)
+        fields = asdict(reply)
+        line = json.dumps({"key": key, "reply": fields.pop("text"), **fields}, ensure_ascii=False)
         data = f"{line}\n".encode()
         with self._lock:
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 size = os.fstat(file).st_size
-                if os.write(file, data) < len(data):  # the next line would join what is there
+                if os.write(file, data) < len(data):  # the next line would join this part
                     os.ftruncate(file, size)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 os.fsync(file)
             finally:
                 os.close(file)
-            self._answers[key] = answer
+            self._replies[key] = reply
 
     def _read(self) -> None:
-        """Take in what the file holds and repair its end."""
+        """Read the file and remove an unfinished line at its end."""
         if not self.path.exists():
             return
         content = self.path.read_bytes()
@@ -94,27 +95,27 @@ class AnswerCache:
             try:
                 record = json.loads(line)
                 key = record.pop("key")
-                self._answers[key] = Answer(**record)
+                self._replies[key] = Reply(text=record.pop("reply"), **record)
             except (ValueError, KeyError, TypeError, AttributeError):
                 log.info("%s: line %d is damaged and left out", self.path, number)
         if len(whole) < len(content):
             os.truncate(self.path, len(whole))
 
 
-def question_key(
-    backend: str, url: str, digest: str | None, request: Mapping[str, Any], repeat: int
+def request_key(
+    backend: str, address: str, digest: str | None, request: Mapping[str, Any], repeat: int
 ) -> str:
-    """Names a question by all that changes its answer, and by nothing else.
+    """Name a request by everything that its reply depends on, and by nothing else.
 
     Args:
-        backend: which protocol.
-        url: address of the server.
-        digest: of the model, where the server has one.
+        backend: name of the protocol.
+        address: the server's, as config.yaml has it.
+        digest: digest of the model's weights, if the server has one.
         request: what is sent: model, messages, options and format.
-        repeat: which asking of the same question, from 0.
+        repeat: number of the request with the same question, from 0.
 
     Returns:
         64 hexadecimal digits.
     """
-    parts = [backend, url, digest, request, repeat]
+    parts = [backend, address, digest, request, repeat]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

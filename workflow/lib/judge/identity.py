@@ -1,28 +1,28 @@
-"""What a judge's answers depend on: the params that decide whether it must judge again."""
+"""The part of a judge's settings that its scores depend on, as params of its rules."""
 
 from typing import Any
 
 from workflow.lib.judge.prompt import load_judge_prompt
-from workflow.lib.settings.judges import Judge, Overlap
+from workflow.lib.settings.judges import JudgeSettings, ServerJudge
 
 
-def judge_identity(judge: Judge) -> dict[str, Any]:
-    """Everything in the settings of a judge that changes what its job makes.
+def judge_identity(judge: JudgeSettings) -> dict[str, Any]:
+    """Return everything in a judge's settings that its scores depend on.
 
-    How the server is reached and which variable holds the key change nothing, and comments in the
-    prompt's file do not either.
+    How the server is reached and which variable holds the key is left out, and so are comments in
+    the file of the prompt.
 
     Args:
         judge: an entry of `judges`.
 
     Returns:
-        plain values, the templates of the judge's prompt and of its entries among them.
+        plain values, with the templates of the judge's prompt and of the entries in it.
 
     Raises:
         UserError: the prompt is missing or broken.
     """
-    identity = judge.model_dump(exclude={"transport", "pull", "api_key_env"})
-    if not isinstance(judge, Overlap):
+    identity = judge.model_dump(exclude=set(judge.changes_no_score))
+    if isinstance(judge, ServerJudge):
         prompt = load_judge_prompt(judge.prompt)
         identity["prompt"] = {**prompt.model_dump(), "entry": prompt.style.as_dict()}
     return identity

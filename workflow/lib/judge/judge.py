@@ -1,4 +1,4 @@
-"""Judges the responses of one variant: a row for every entry, whatever happens (listing 7.11)."""
+"""Judges the responses of one variant: a row for every entry and repeat (listing 7.11)."""
 
 import hashlib
 import re
@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from workflow.lib.data.entries import read_entries
-from workflow.lib.judge.backends.base import NOT_ASKED, NoAnswerError
-from workflow.lib.judge.backends.overlap import LABEL, overlap_score
-from workflow.lib.judge.cache import Answer, AnswerCache, question_key
+from workflow.lib.judge.backend import LocalBackend, NoReplyError, ServerBackend, open_backend
+from workflow.lib.judge.cache import Reply, ReplyCache, request_key
 from workflow.lib.judge.parse import read_score
-from workflow.lib.judge.preflight import UnreachableError, open_backend, preflight
-from workflow.lib.judge.prompt import load_judge_prompt
-from workflow.lib.judge.runner import Question, ask_all
+from workflow.lib.judge.preflight import UnreachableError, preflight
+from workflow.lib.judge.retry import NOT_SENT
+from workflow.lib.judge.runner import Request, send_all
 from workflow.lib.judge.scores import COLUMNS, Verdict
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv, write_json
 from workflow.lib.runtime.log import log
-from workflow.lib.settings.judges import Judge, Ollama, OpenAI, Overlap
+from workflow.lib.settings.judges import JudgeSettings, ServerJudge
 
 # Words and single marks: counted the same for every model, whatever its tokenizer, and in every
 # script, so that the lengths of two variants can be compared.
@@ -29,7 +28,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class Names(TypedDict):
-    """Which variant is judged by whom, as named in config.yaml."""
+    """Names in config.yaml of the variant and its judge."""
 
     model: str
     recipe: str
@@ -38,7 +37,7 @@ class Names(TypedDict):
 
 def judge_responses(
     responses: Path,
-    judge: Judge,
+    judge: JudgeSettings,
     names: Names,
     output: Path,
     cache: Path,
@@ -48,28 +47,29 @@ def judge_responses(
 
     Args:
         responses: JSON list of test entries with "model_response".
-        judge: its settings.
+        judge: an entry of `judges`.
         names: of the variant and the judge.
         output: CSV file to write, the columns those of `Verdict`; the same bytes again from the
-            same answers.
-        cache: JSON lines, kept between runs: answers already given.
-        usage: JSON file to write: by which weights and servers the answers were given, how many
-            tokens and seconds they took, and what they cost where the settings hold prices.
+            same replies.
+        cache: JSON lines, kept between runs: replies that were received.
+        usage: JSON file to write: which weights and servers gave the replies, how many tokens and
+            seconds they took, and what they cost if the settings hold prices.
 
     Raises:
-        UserError: the judge cannot be asked, or more entries than allowed have no score; what was
-            answered stays in the cache.
+        UserError: the judge cannot work, or more entries than allowed have no score; replies stay
+            in the cache.
     """
     entries = _read_responses(responses)
-    if isinstance(judge, Overlap):
-        log.info("%s: %s", names["judge"], LABEL)
-        verdicts = [
-            _verdict(names, number, entry, score=overlap_score(entry, entry["model_response"]))
-            for number, entry in enumerate(entries)
-        ]
-        used = _usage(judge, [])
-    else:
-        verdicts, used = _ask(entries, judge, names, cache)
+    with closing(open_backend(judge, names["judge"])) as backend:
+        if isinstance(backend, LocalBackend):
+            log.info("%s: %s", names["judge"], judge.label)
+            verdicts = [
+                _verdict(names, number, entry, score=backend.score(entry))
+                for number, entry in enumerate(entries)
+            ]
+            used = _usage(judge, [])
+        else:
+            verdicts, used = _ask(entries, backend, names, cache)
     write_csv(output, COLUMNS, map(_row, verdicts))
     if usage is not None:
         write_json(usage, used)
@@ -77,53 +77,57 @@ def judge_responses(
 
 
 def _read_responses(path: Path) -> Sequence[Mapping[str, str]]:
-    """The entries, each with a response."""
+    """Read the entries, each with a response."""
     entries: Sequence[Mapping[str, Any]] = read_entries(path)
     for number, entry in enumerate(entries):
         if not isinstance(entry.get("model_response"), str):
-            raise UserError(f"{path}: entry {number} has no text as 'model_response'")
+            raise UserError(
+                f"{path}: entry {number} has no text as 'model_response'; delete the file and run "
+                "again"
+            )
     return entries
 
 
 def _ask(
-    entries: Sequence[Mapping[str, str]], judge: Ollama | OpenAI, names: Names, cache_path: Path
+    entries: Sequence[Mapping[str, str]],
+    backend: ServerBackend[Any],
+    names: Names,
+    cache_path: Path,
 ) -> tuple[list[Verdict], dict[str, Any]]:
-    """The verdicts of a judge with a server, and what it took to get them."""
-    prompt = load_judge_prompt(judge.prompt)
-    cache = AnswerCache(cache_path)
-    with closing(open_backend(judge, names["judge"], prompt)) as backend:
-        unreachable = None
-        try:
-            digest = preflight(backend, names["judge"], judge.transport)["digest"]
-        except UnreachableError as error:
-            # With all the answers at hand, a changed way of reading them needs no server.
-            last, unreachable = cache.last(), error
-            digest = last.digest if last else None
-        url = judge.url if isinstance(judge, Ollama) else judge.base_url
-        questions = []
-        for number, entry in enumerate(entries):
-            text = prompt.question(entry)
-            for repeat in range(judge.repeats):
-                request = backend.request(text, repeat)
-                key = question_key(judge.backend, url, digest, request, repeat)
-                questions.append(Question(number, repeat, text, request, key))
-        asked = [q for q in questions if entries[q.entry]["model_response"].strip()]
-        if unreachable and any(cache.get(question.key) is None for question in asked):
-            raise unreachable
-        failures = ask_all(backend, asked, cache, judge, names["judge"])
+    """Return the verdicts of a judge with a server, and what they took."""
+    judge, prompt, name = backend.settings, backend.prompt, names["judge"]
+    cache = ReplyCache(cache_path)
+    unreachable = None
+    try:
+        digest = preflight(backend, name).get("digest")
+    except UnreachableError as error:
+        # With all the replies at hand, a changed way of reading them needs no server.
+        last, unreachable = cache.last(), error
+        digest = last.digest if last else None
+    requests = []
+    for number, entry in enumerate(entries):
+        question = prompt.question(entry)
+        for repeat in range(judge.repeats):
+            body = backend.request(question, repeat)
+            # The address of the settings, so that a server may move.
+            key = request_key(judge.backend, judge.address, digest, body, repeat)
+            requests.append(Request(number, repeat, question, body, key))
+    to_send = [r for r in requests if entries[r.entry]["model_response"].strip()]
+    if unreachable and any(cache.get(request.key) is None for request in to_send):
+        raise unreachable
+    failures = send_all(backend, to_send, cache, name)
     verdicts = []
-    for question in questions:
-        answer, score = cache.get(question.key), None
-        if answer is not None:
-            score = read_score(answer.reply, prompt.scale.worst, prompt.scale.best)
-        entry, reply = entries[question.entry], answer.reply if answer else None
-        verdict = _verdict(
-            names, question.entry, entry, question=question, reply=reply, score=score
+    for request in requests:
+        reply, score = cache.get(request.key), None
+        if reply is not None:
+            score = read_score(reply.text, prompt.scale.worst, prompt.scale.best)
+        entry = entries[request.entry]
+        verdicts.append(
+            _verdict(names, request.entry, entry, request=request, reply=reply, score=score)
         )
-        verdicts.append(verdict)
-    _refuse_gaps(verdicts, failures, judge, names["judge"], cache_path)
-    answers = {question.key: cache.get(question.key) for question in asked}
-    return verdicts, _usage(judge, [a for a in answers.values() if a is not None])
+    _refuse_gaps(verdicts, failures, judge, name, cache_path)
+    replies = {request.key: cache.get(request.key) for request in to_send}
+    return verdicts, _usage(judge, [reply for reply in replies.values() if reply is not None])
 
 
 def _verdict(
@@ -132,10 +136,10 @@ def _verdict(
     entry: Mapping[str, str],
     *,
     score: float | None,
-    question: Question | None = None,
-    reply: str | None = None,
+    request: Request | None = None,
+    reply: Reply | None = None,
 ) -> Verdict:
-    """The row of one entry and repeat."""
+    """Return the row of one entry and repeat."""
     response = entry["model_response"]
     if not response.strip():
         score, status = 0, "empty"
@@ -146,13 +150,13 @@ def _verdict(
     return Verdict(
         **names,
         entry=number,
-        repeat=question.repeat if question else 0,
+        repeat=request.repeat if request else 0,
         score=score,
         status=status,
         exact_match=int(response.strip() == entry["output"].strip()),
         response_tokens=len(_TOKEN.findall(response)),
-        reply=reply or "",
-        prompt_sha256=_sha256(question.text) if question else "",
+        reply=reply.text if reply else "",
+        prompt_sha256=_sha256(request.question) if request else "",
         response_sha256=_sha256(response),
     )
 
@@ -163,28 +167,28 @@ def _sha256(text: str) -> str:
 
 def _refuse_gaps(
     verdicts: Sequence[Verdict],
-    failures: Mapping[str, NoAnswerError],
-    judge: Ollama | OpenAI,
+    failures: Mapping[str, NoReplyError],
+    judge: ServerJudge,
     name: str,
     cache: Path,
 ) -> None:
-    """Fail if more entries than allowed have no answer, or more answers no score."""
+    """Raise UserError if more entries than allowed have no reply, or more replies no score."""
     failed = {verdict.entry for verdict in verdicts if verdict.status == "failed"}
     unparsed = [verdict for verdict in verdicts if verdict.status == "unparsed"]
     answered = sum(verdict.status in ("scored", "unparsed") for verdict in verdicts)
     faults = []
     if len(failed) > judge.max_failed:
         counts = Counter(failure.reason for failure in failures.values())
-        left = counts.pop(NOT_ASKED, 0)
-        reasons = counts.most_common(3) + [(NOT_ASKED, left)] * (left > 0)
+        left = counts.pop(NOT_SENT, 0)
+        reasons = counts.most_common(3) + [(NOT_SENT, left)] * (left > 0)
         faults.append(
-            f"{len(failed)} got no answer (max_failed {judge.max_failed}): "
+            f"{len(failed)} got no reply (max_failed {judge.max_failed}): "
             + ", ".join(f"{count} x {reason}" for reason, count in reasons)
             + "; run again to ask only for what is missing"
         )
     if len(unparsed) > judge.max_unparsed * answered:
         faults.append(
-            f"{len(unparsed)} answers hold no readable score (max_unparsed {judge.max_unparsed:g}),"
+            f"{len(unparsed)} replies hold no readable score (max_unparsed {judge.max_unparsed:g}),"
             f" the first, about entry {unparsed[0].entry}: {unparsed[0].reply[:80]!r}; "
             "change the prompt, or allow more"
         )
@@ -193,37 +197,38 @@ def _refuse_gaps(
         without = failed | {verdict.entry for verdict in unparsed}
         raise UserError(
             f"judge {name}: {len(without)} of {len(entries)} entries have no score: "
-            f"{'; '.join(faults)}; all answers are kept in {cache}"
+            f"{'; '.join(faults)}; all replies are kept in {cache}"
         )
 
 
-def _usage(judge: Judge, answers: Sequence[Answer]) -> dict[str, Any]:
-    """What the answers took, by their own records, so that it is the same when none is asked."""
-    question_tokens = sum(answer.question_tokens or 0 for answer in answers)
-    answer_tokens = sum(answer.answer_tokens or 0 for answer in answers)
-    prices, cost = getattr(judge, "prices", None), None
-    if prices and all(answer.answer_tokens is not None for answer in answers):
+def _usage(judge: JudgeSettings, replies: Sequence[Reply]) -> dict[str, Any]:
+    """Sum up what the replies took, the same when all of them came from the cache."""
+    question_tokens = sum(reply.question_tokens or 0 for reply in replies)
+    answer_tokens = sum(reply.answer_tokens or 0 for reply in replies)
+    prices = judge.prices if isinstance(judge, ServerJudge) else None
+    cost = None
+    if prices and all(reply.answer_tokens is not None for reply in replies):
         cost = (question_tokens * prices.input + answer_tokens * prices.output) / 1_000_000
     return {
         "backend": judge.backend,
-        "digests": sorted({answer.digest for answer in answers if answer.digest}),
-        "servers": sorted({answer.server for answer in answers if answer.server}),
-        "answers": len(answers),
+        "digests": sorted({reply.digest for reply in replies if reply.digest}),
+        "servers": sorted({reply.server for reply in replies if reply.server}),
+        "answers": len(replies),
         "question_tokens": question_tokens,
         "answer_tokens": answer_tokens,
-        "seconds": round(sum(answer.seconds for answer in answers), 3),
+        "seconds": round(sum(reply.seconds for reply in replies), 3),
         "cost": None if cost is None else round(cost, 6),
     }
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as a row of scores.csv."""
+    """Return a verdict as a row of scores.csv."""
     score = "" if verdict.score is None else f"{verdict.score:g}"
     return {**asdict(verdict), "score": score}
 
 
 def _log_scores(verdicts: Sequence[Verdict]) -> None:
-    """The chapter's two lines, and what they leave out."""
+    """Log the chapter's two lines, and the rows that they leave out."""
     scores = [verdict.score for verdict in verdicts if verdict.score is not None]
     log.info("Number of scores: %d of %d", len(scores), len(verdicts))
     if scores:
@@ -231,8 +236,8 @@ def _log_scores(verdicts: Sequence[Verdict]) -> None:
     counts = Counter(verdict.status for verdict in verdicts)
     for status, meaning in (
         ("empty", "empty responses, scored 0"),
-        ("unparsed", "answers without a readable score, left out"),
-        ("failed", "questions without an answer, left out"),
+        ("unparsed", "replies without a readable score, left out"),
+        ("failed", "requests without a reply, left out"),
     ):
         if counts[status]:
             log.info("%d %s", counts[status], meaning)

@@ -4,10 +4,10 @@ import json
 import re
 from typing import Any
 
-# A number, and what it is out of if that is said: 85, 85/100, 85 out of 100, 85점.
+# A number, with or without its scale: 85, 85/100, 85 out of 100, 85점.
 _NUMBER = r"(?P<number>[-−]?\d+(?:\.\d+)?)\s*점?"
 _OUT_OF = r"(?:\s*(?:/|out of)\s*(?P<out_of>\d+(?:\.\d+)?))"
-# Nothing of a longer number or of a range may be left over: 1,000 and 80-90 are no scores.
+# The number must end here: 1,000 and 80-90 are no scores.
 _END = r"(?![\d%]|[.,/]\d|\s*[-–]\s*\d)"
 _MARKUP = r"[*_`\"'\s]*"
 _LABELLED = re.compile(
@@ -19,19 +19,19 @@ _FRACTION = re.compile(rf"(?<![\d.,/-]){_NUMBER}{_OUT_OF}{_END}", re.IGNORECASE)
 _KOREAN_FRACTION = re.compile(rf"(?P<out_of>\d+)점\s*만점에\s*{_NUMBER}{_END}")
 _WHOLE = re.compile(rf"{_MARKUP}(?P<number>[-+]?\d+)\s*점?\.?{_MARKUP}")
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
-# Servers that do not part a model's thoughts from its answer leave them in front of it.
+# Some servers leave a model's thoughts in front of its reply.
 _THOUGHTS = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 
 def read_score(reply: str, worst: int = 0, best: int = 100) -> float | None:
-    """The score in a judge's answer, in the chapter's points (section 7.8).
+    """Return the score in a judge's reply, in the chapter's points (section 7.8).
 
     Read in this order, the first form that occurs decides: a JSON object with a number as `score`;
     nothing but a whole number (listing 7.11); the last labelled number ("Score: 85"); a number out
     of the best one ("85/100", "85 out of 100"), if all such numbers agree.
 
     Args:
-        reply: the answer, as it came.
+        reply: text of the judge, unchanged.
         worst, best: the ends of the scale that the prompt asks for; mapped to 0 and 100.
 
     Returns:
@@ -45,7 +45,7 @@ def read_score(reply: str, worst: int = 0, best: int = 100) -> float | None:
 
 
 def _stated(reply: str, best: int) -> float | None:
-    """The number that the reply gives as its score, whether on the scale or not."""
+    """Return the number that the reply gives as its score, on the scale or not."""
     fenced = _FENCE.fullmatch(reply)
     stated = _json_object(fenced[1] if fenced else reply)
     if stated is not None:
@@ -60,7 +60,7 @@ def _stated(reply: str, best: int) -> float | None:
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
-    """The text as a JSON object, if all of it is one."""
+    """Return the text as a JSON object, if all of it is one."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -69,7 +69,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 
 def _json_score(stated: dict[str, Any]) -> float | None:
-    """The `score` of a JSON answer: a number, or a whole number as text."""
+    """Return the `score` of a JSON reply: a number, or a whole number as text."""
     score = stated.get("score")
     if isinstance(score, str) and (whole := _WHOLE.fullmatch(score)):
         return _value(whole)
@@ -83,5 +83,5 @@ def _value(match: re.Match[str]) -> float:
 
 
 def _is_out_of(match: re.Match[str], best: int) -> bool:
-    """Whether the number is said to be on the prompt's scale, or not said to be on another."""
+    """Return whether the number is on the prompt's scale: 85/100, or 85 alone."""
     return match["out_of"] is None or float(match["out_of"]) == best

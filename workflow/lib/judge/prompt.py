@@ -1,4 +1,4 @@
-"""The judge's question: a template file filled with an entry and the response to it."""
+"""The question to a judge: a template file filled with an entry and the response to it."""
 
 import re
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ JUDGE_PROMPTS = PROMPTS / "judge"
 PLACEHOLDERS = ("prompt", "output", "model_response")
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
-# What chat models use to end one turn and begin another. A server reads these even inside a
-# message, so an answer that holds them could close the question and write the judge's reply.
+# Marks that delimit the turns of a chat. A server reads them even inside a message, so a response
+# that holds them could end the question and write the judge's reply itself.
 _TURN_MARKS = re.compile(
     r"<(?=[|｜])|(?<=[|｜])>|<(?=/?s>)|\[(?=/?INST\])|<(?=(?:start|end)_of_turn>)|<(?=/?think>)",
     re.IGNORECASE,
@@ -42,7 +42,7 @@ class JudgePrompt(Section):
 
     entry: str = Field(description="prompt style that renders instruction and input")
     template: str = Field(description="the question, every placeholder between backticks")
-    format: dict[str, Any] | None = Field(None, description="JSON schema of the answer")
+    format: dict[str, Any] | None = Field(None, description="JSON schema of the reply")
     scale: Scale = Scale()
 
     @model_validator(mode="after")
@@ -58,8 +58,8 @@ class JudgePrompt(Section):
             before, after = self.template[: match.start()], self.template[match.end() :]
             if not (before.rstrip().endswith("`") and after.lstrip().startswith("`")):
                 raise ValueError(
-                    f"template: {match[0]} should stand between backticks, which part an answer "
-                    "from the question to the judge"
+                    f"template: {match[0]} should stand between backticks, which separate a "
+                    "response from the question to the judge"
                 )
         return self
 
@@ -69,11 +69,11 @@ class JudgePrompt(Section):
         return load_style(self.entry)
 
     def question(self, entry: Mapping[str, str]) -> str:
-        """The question about one response (listing 7.11).
+        """Return the question about one response (listing 7.11).
 
-        All placeholders are filled in one pass, so braces in an answer stay what they are.
-        Backticks, which part the texts from the question, become apostrophes inside them, and the
-        marks that part the turns of a chat are broken up; other texts are not changed by a byte.
+        All placeholders are filled in one pass, so braces in a response stay what they are.
+        Inside the texts, backticks, which delimit them, become apostrophes, and the marks that
+        delimit the turns of a chat are broken up; other texts keep every byte.
 
         Args:
             entry: instruction, input, output and model_response.
@@ -87,7 +87,7 @@ class JudgePrompt(Section):
 
 
 def load_judge_prompt(name: str) -> JudgePrompt:
-    """Read a judge prompt.
+    """Read a file of a judge's prompt.
 
     Args:
         name: a file of workflow/prompts/judge without .yaml, or the path of one's own: anything
@@ -110,17 +110,17 @@ def load_judge_prompt(name: str) -> JudgePrompt:
 
 
 def _disarm(text: str) -> str:
-    """A text that cannot end its own quotation, nor the turn it stands in."""
+    """Return a text that can end neither its own quotation nor the turn of the chat."""
     text = _TURN_MARKS.sub(lambda match: {"<": "‹", ">": "›", "[": "("}[match[0]], text)
-    # Half a surrogate pair is text to JSON but to no server.
+    # JSON can hold half a surrogate pair; no server accepts it.
     return text.replace("`", "'").encode("utf-8", "replace").decode("utf-8")
 
 
 def _explain(detail: Mapping[str, Any]) -> str:
-    """One mistake found by pydantic."""
+    """Return one of pydantic's mistakes in words."""
     path = ".".join(str(part) for part in detail["loc"])
     messages = {
-        "missing": "required, but not there",
+        "missing": "required, but missing",
         "extra_forbidden": "unknown key",
         "model_type": "should be a section of keys",
     }

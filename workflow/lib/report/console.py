@@ -1,20 +1,22 @@
 """The last lines of a finished run. The Snakefile imports this module: nothing slow in here."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from workflow.lib.runtime.files import read_csv
 
 
-def outcome_lines(summary: Path, report: Path) -> list[str]:
+def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list[str]:
     """Return the chapter's two lines for every variant and judge (section 7.8), then a path.
 
     Args:
         summary: summary.csv of the run.
         report: page to point to.
+        notes: words behind each judge's name, empty for a language model.
     """
     lines = []
     for row in read_csv(summary):
-        note = " (reference overlap, not an LLM)" if row["backend"] == "overlap" else ""
+        note = f" ({notes[row['judge']]})" if notes[row["judge"]] else ""
         scored = int(row["scored"]) + int(row["empty"])
         average = f"{float(row['mean']):.2f}" if row["mean"] else "none"
         lines += [

@@ -10,7 +10,6 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from workflow.lib.judge.backends.overlap import LABEL
 from workflow.lib.report import format as texts
 from workflow.lib.report.comparison import Pair, by_test_set, compare_variants, score_kinds
 from workflow.lib.report.judges import Lengths, compare_judges, score_lengths
@@ -26,10 +25,11 @@ from workflow.lib.report.plots.scores import (
 from workflow.lib.report.published import published_beside_own
 from workflow.lib.report.quality import read_quality
 from workflow.lib.report.responses import Response, disputes, galleries, judged_response
-from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL, MARGIN, Comparison, Interval
+from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL, MARGIN
 from workflow.lib.report.summary import GOOD_SCORE
 from workflow.lib.report.variants import Variant, read_variants
 from workflow.lib.runtime.files import replacing
+from workflow.lib.runtime.version import VERSION
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 EXAMPLES = 3  # the chapter prints the first three test entries
@@ -39,7 +39,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[^\s?])(?<=\S)\?\S+(?=\s)")
 
 def write_report(
     folders: Sequence[Path],
-    judges: Sequence[str],
+    judges: Mapping[str, str],
     settings: Mapping[str, Any],
     qualities: Mapping[str, Path],
     summary: Path,
@@ -50,7 +50,8 @@ def write_report(
 
     Args:
         folders: results/{model}/{recipe} of the variants, in the order to show.
-        judges: in the order to show; best and worst responses are those of the first.
+        judges: label of each, by name, in the order to show; best and worst responses are those
+            of the first.
         settings: the part of config.yaml that was run, as plain values, shown as a file that runs
             it again.
         qualities: quality.json by data set.
@@ -60,7 +61,8 @@ def write_report(
     """
     recipes = settings["recipes"]
     datasets = {folder.name: recipes[folder.name]["dataset"] for folder in folders}
-    variants = read_variants(folders, judges, datasets, summary)
+    variants = read_variants(folders, [*judges], datasets, summary)
+    first_judge = next(iter(judges))
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # markup in a response or a reply is shown, not run
@@ -75,13 +77,12 @@ def write_report(
         title=_title(variants),
         lead=_lead(variants),
         variants=variants,
-        judges={judge: _describe(settings["judges"][judge]) for judge in judges},
+        judges=judges,
         models=_models(variants),
-        examples=_examples(variants, judges[0]),
-        draw_score=_draw_score,
+        examples=_examples(variants, first_judge),
         published=published_beside_own(variants, recipes),
         comparisons={judge: _comparisons(variants, judge) for judge in judges},
-        draw_difference=_draw_difference,
+        draw_mean=draw_mean,
         draw_scale=draw_scale,
         kinds=[
             (group, judge, rows)
@@ -89,12 +90,12 @@ def write_report(
             for judge in judges
             if (rows := score_kinds(group, judge))
         ],
-        agreements=compare_judges(variants, judges),
+        agreements=compare_judges(variants, [*judges]),
         curves=_curves(variants),
         histograms={judge: _histograms(variants, judge) for judge in judges},
         lengths={judge: _lengths(variants, judge) for judge in judges},
-        galleries=galleries([v for v in variants if v.finetuned] or variants, judges[0]),
-        disputes=disputes(variants, judges),
+        galleries=galleries([v for v in variants if v.finetuned] or variants, first_judge),
+        disputes=disputes(variants, [*judges]),
         test_sets=by_test_set(variants),
         judged_response=judged_response,
         qualities=[
@@ -107,6 +108,7 @@ def write_report(
         margin=MARGIN,
         fewest=FEWEST_FOR_INTERVAL,
         good=GOOD_SCORE,
+        version=VERSION,
     )
     with replacing(output) as unfinished:
         # Half a surrogate pair is valid in JSON but not in UTF-8.
@@ -125,15 +127,8 @@ def _lead(variants: Sequence[Variant]) -> str:
     subject = "One variant" if len(variants) == 1 else f"{len(variants)} variants, each"
     return (
         f"{subject} tested on {sizes} held-out instructions. "
-        "An answer scores from 0 to 100 beside a reference."
+        "Answers are scored from 0 to 100 against a reference."
     )
-
-
-def _describe(judge: Mapping[str, Any]) -> str:
-    """Say whether a judge is a language model."""
-    if judge["backend"] == "overlap":
-        return LABEL
-    return f"the judgement of {judge['model']}, a language model"
 
 
 def _models(variants: Sequence[Variant]) -> list[tuple[str, Variant | None, list[Variant]]]:
@@ -177,13 +172,6 @@ def _examples(
     )
 
 
-def _draw_score(variant: Variant, judge: str) -> Markup:
-    judging = variant.judged[judge]
-    low, high = judging.number("low"), judging.number("high")
-    interval = Interval(low, high) if low is not None and high is not None else None
-    return draw_mean(judging.number("mean"), interval, 0, 100, hollow=not variant.finetuned)
-
-
 def _comparisons(variants: Sequence[Variant], judge: str) -> tuple[list[Pair], float]:
     """Return all pairs, and the end of their common scale to both sides."""
     pairs = compare_variants(variants, judge)
@@ -193,10 +181,6 @@ def _comparisons(variants: Sequence[Variant], judge: str) -> tuple[list[Pair], f
         ends += [pair.result.difference]
         ends += [-interval.low, interval.high] if interval else []
     return pairs, math.ceil(max(ends) / 10) * 10
-
-
-def _draw_difference(result: Comparison, limit: float) -> Markup:
-    return draw_mean(result.difference, result.interval, -limit, limit)
 
 
 def _curves(variants: Sequence[Variant]) -> list[tuple[Variant, Markup]]:

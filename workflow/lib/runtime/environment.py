@@ -1,12 +1,12 @@
-"""Environment variables that count only if they are set before torch is imported."""
+"""Environment variables that work only if they are set before torch is imported."""
 
 import os
 
 
 def prepare_environment() -> None:
-    """Set them, unless the user has; programs started from this one inherit them."""
-    # Threads that wait for each other should sleep, not spin: beside any other busy program
-    # spinning makes training several times slower.
+    """Set the variables that the user has not set; child processes inherit them."""
+    # Waiting threads sleep instead of spinning, which would make training several times slower
+    # beside another busy program.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # When one of several processes ends, torch's native code prints pages about its connections.
+    # Without it, torch's native code prints pages when one of several processes ends.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -15,7 +15,7 @@ class UserError(Exception):
 def or_exit(
     function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
-    """Call, or end the program with the one line that says what the user can put right."""
+    """Call a function; on a UserError end the program with its one line."""
     try:
         return function(*args, **kwargs)
     except UserError as error:
@@ -23,5 +23,5 @@ def or_exit(
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, or else its kind, in one line."""
+    """Return the first line of an error's message, or the name of its class if it has none."""
     return str(error).partition("\n")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Reading and writing files so that a reader never meets half of one."""
+"""Read and write files; a file is replaced in one step, so a reader never meets half of one."""
 
 import csv
 import hashlib
@@ -17,9 +17,9 @@ from workflow.lib.runtime.errors import UserError, first_line
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Write beside the file, then put it in place in one step; on an error nothing is left.
+    """Write to a temporary file beside the path, then rename it; on an error delete it.
 
-    What a killed process left there is overwritten by the next.
+    A temporary file that a killed process left is overwritten by the next.
 
     Args:
         path: the file to make; its folder is made if missing.
@@ -38,10 +38,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def check_folder(path: Path) -> None:
-    """Make sure that files can be made in a folder, which need not exist yet.
+    """Check that files can be written to a folder, which need not exist yet.
 
     Raises:
-        UserError: something else stands there, or it may not be written to.
+        UserError: a file is in its place, or it is not writable.
     """
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file where a folder should be; move it away")
@@ -57,7 +57,7 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a text file; a byte order mark before it does no harm.
+    """Read a UTF-8 text file, without its byte order mark if it has one.
 
     Raises:
         UserError: not UTF-8; says where.
@@ -85,7 +85,7 @@ def read_json(path: str | Path) -> Any:
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         ) from error
-    except (ValueError, RecursionError) as error:  # a number or a nesting without end
+    except (ValueError, RecursionError) as error:  # a number too long, or nested too deep
         raise UserError(f"{path}: not JSON that can be read ({first_line(error)})") from error
 
 
@@ -93,7 +93,7 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
     """Read a YAML file.
 
     Args:
-        called: what the file is, to stand before its path in messages.
+        called: what the file is, said before its path in messages.
 
     Raises:
         UserError: it cannot be read, is not UTF-8 or is not YAML; says where.
@@ -133,6 +133,6 @@ def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[s
 
 
 def sha256_of(path: str | Path) -> str:
-    """Digest of a file's content, in hexadecimal."""
+    """Return the SHA-256 digest of a file's content, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

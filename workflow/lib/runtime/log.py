@@ -1,4 +1,4 @@
-"""What a job says: to its log file and to stderr, progress bars only on a terminal."""
+"""Logging of jobs: to their log file and to stderr, with progress bars on a terminal only."""
 
 import errno
 import logging
@@ -22,11 +22,11 @@ Item = TypeVar("Item")
 def rule_log(path: str | Path) -> Iterator[None]:
     """Run the body of a script: log lines go to stderr and the file, errors end the job.
 
-    Whatever a user can put right ends in one line that starts with `error:`; anything else is a
+    An error that a user can put right ends in one line that starts with `error:`; any other is a
     defect of the pipeline and shows its traceback.
 
     Args:
-        path: the rule's log file, written anew.
+        path: the rule's log file, overwritten.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(b"")
@@ -52,9 +52,10 @@ def rule_log(path: str | Path) -> Iterator[None]:
 
 
 def log_to(path: str | Path) -> list[logging.Handler]:
-    """Send log lines to stderr and to the end of a file, to which other processes may add too."""
-    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, "a", "utf-8")]
-    handlers[0].setFormatter(_Named(_job_of(Path(path))))
+    """Send log lines to stderr and append them to a file, as other processes may do too."""
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(_Named(_job_of(Path(path))))
+    handlers: list[logging.Handler] = [console, logging.FileHandler(path, "a", "utf-8")]
     log.setLevel(logging.INFO)
     for handler in handlers:
         log.addHandler(handler)
@@ -62,7 +63,7 @@ def log_to(path: str | Path) -> list[logging.Handler]:
 
 
 class _Named(logging.Formatter):
-    """Lines with the names of what they tell of, because several jobs write to one terminal."""
+    """Puts a job's names before each line, because several jobs write to one terminal."""
 
     def __init__(self, job: str) -> None:
         super().__init__()
@@ -76,24 +77,24 @@ class _Named(logging.Formatter):
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items while showing how far they are: a bar on a terminal, else nothing.
+    """Yield the items, with a progress bar on a terminal.
 
     Args:
-        items: what to go through.
-        label: stands before the bar.
-        total: how many there are, if `items` has no length.
+        items: what to iterate over.
+        label: text before the bar.
+        total: number of items, if `items` has no length.
     """
     return iter(tqdm(items, label, total=total, disable=not sys.stderr.isatty(), leave=False))
 
 
 def _job_of(path: Path) -> str:
-    """What a log file tells of: `generate small book` for results/logs/generate/small/book.log."""
+    """Return a log file's job: `generate small book` for results/logs/generate/small/book.log."""
     parts = path.with_suffix("").parts
     return " ".join(parts[parts.index("logs") + 1 :] if "logs" in parts else parts[-1:])
 
 
 def one_line(error: Exception) -> str | None:
-    """The error as something a user can act on, or None if it is ours."""
+    """Return an error that a user can put right as one line, None for a defect of the pipeline."""
     if isinstance(error, UserError):
         return str(error)
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
@@ -108,4 +109,5 @@ def one_line(error: Exception) -> str | None:
 
 
 def _where(error: Exception) -> str:
-    return f": {error.filename}" if getattr(error, "filename", None) else ""
+    filename = getattr(error, "filename", None)
+    return f": {filename}" if filename else ""

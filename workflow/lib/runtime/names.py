@@ -1,4 +1,4 @@
-"""Names a user writes: looked up, with the nearest suggested for one that is not there."""
+"""Names in config.yaml and on the command line; for an unknown one the nearest is suggested."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -10,10 +10,10 @@ Definition = TypeVar("Definition")
 
 
 def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Definition:
-    """The definition of that name.
+    """Return the definition of a name.
 
     Raises:
-        UserError: there is none; suggests the nearest.
+        UserError: the name is unknown; suggests the nearest.
     """
     if name not in definitions:
         raise UserError(f"unknown {kind} {name!r}{suggest(name, definitions)}")
@@ -21,7 +21,7 @@ def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Defin
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The nearest known name, as the end of a message."""
+    """Return the end of a message about an unknown name: the nearest one, or all of a few."""
     known = sorted(map(str, known))
     if near := get_close_matches(name, known, n=1, cutoff=0.5):
         return f"; did you mean {near[0]}?"

@@ -1,34 +1,124 @@
-"""Judges, one class a backend, and how their servers are spoken to."""
+"""The `judges` section: what every judge has, and where the settings of each backend are found.
 
-from typing import Annotated, Any, Literal
+A backend is a file of judge/backends/, named by `backend` and imported only when it is named. It
+holds an implementation and the class of its settings, which derives from one of those below.
+"""
+
+import importlib
+import pkgutil
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from workflow.lib.runtime.names import suggest
 from workflow.lib.settings.base import Count, Number, Section
 
+BACKENDS = "workflow.lib.judge.backends"
+FILE = "file:"  # before the path of a file that holds an address
 
-class Overlap(Section):
-    """Agreement of words and numbers with the reference: needs no server, is not an LLM."""
 
-    backend: Literal["overlap"]
+class JudgeSettings(Section):
+    """What every judge has."""
+
+    backend: str = Field(description="a file of workflow/lib/judge/backends, without .py")
+
+    needs_server: ClassVar[bool] = False
+    # Options that change no score: they neither rerun a judge nor count in its identity.
+    changes_no_score: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Who judges, in words that leave no doubt whether it is a language model."""
+
+    @property
+    def note(self) -> str:
+        """Words behind the judge's name on the console; none for a language model."""
+        return self.label
 
 
 class Transport(Section):
-    """How a judge's server is spoken to; changes no score, so it reruns nothing."""
+    """How requests are sent to a judge's server; changes no score, so it reruns nothing."""
 
-    concurrency: Count = Field(1, description="questions asked at the same time")
-    timeout: Number = Field(120.0, gt=0, description="seconds an answer may take")
+    concurrency: Count = Field(1, description="requests at the same time")
+    timeout: Number = Field(120.0, gt=0, description="seconds a reply may take")
     first_timeout: Number = Field(600.0, gt=0, description="the same, while the model is loaded")
     retries: Annotated[int, Field(ge=0)] = Field(4, description="further tries after a failure")
     backoff: Number = Field(1.0, ge=0, description="seconds before the first of them; doubles")
 
 
-FILE = "file:"  # before the path of a file that holds an address
+class Prices(Section):
+    """What a server charges, in its currency for a million tokens."""
+
+    input: Number = Field(ge=0, description="for the questions")
+    output: Number = Field(ge=0, description="for the replies")
+
+
+class ServerJudge(JudgeSettings):
+    """What every judge has that is a language model on a server."""
+
+    model: str = Field(min_length=1, description="as the server lists it")
+    prompt: str = Field(
+        "integer",
+        min_length=1,
+        description="a file of workflow/prompts/judge, without .yaml, or the path of one's own",
+    )
+    repeats: Count = Field(1, description="times each entry is judged, the seed one higher each")
+    max_failed: Annotated[int, Field(ge=0)] = Field(
+        0, description="entries that may stay without a reply before the job fails"
+    )
+    max_unparsed: Number = Field(
+        0.1, ge=0, le=1, description="share of the replies that may hold no readable score"
+    )
+    options: dict[str, bool | int | float | str | list[str]] = Field(
+        {"seed": 123, "temperature": 0}, description="options of the model"
+    )
+    transport: Transport = Transport()
+    prices: Prices | None = Field(None, description="to count what the judging costs")
+
+    needs_server = True
+    changes_no_score = frozenset({"transport"})
+
+    @model_validator(mode="after")
+    def repeats_differ_by_their_seed(self) -> "ServerJudge":
+        if self.repeats > 1 and not isinstance(self.options.get("seed"), int):
+            raise ValueError("repeats need a whole number as options.seed, to ask differently")
+        return self
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Address of the server, or `file:` and the path of a file that holds it."""
+
+    @property
+    def label(self) -> str:
+        """Who judges, in words that leave no doubt whether it is a language model."""
+        return f"the judgment of {self.model}, a language model"
+
+    @property
+    def note(self) -> str:
+        """Words behind the judge's name on the console; none for a language model."""
+        return ""
 
 
 def check_address(address: str) -> str:
-    """Refuse what no request could be sent to, and passwords, which would end up in records."""
+    """Refuse an address that no request can be sent to, or one with a password in it.
+
+    A password would end up in the records of the run.
+    """
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("should be an address such as http://localhost:11434")
@@ -46,74 +136,80 @@ def _address_or_file(address: str) -> str:
 Address = Annotated[str, AfterValidator(_address_or_file)]
 
 
-class Asked(Section):
-    """What every judge that is asked in words has in common."""
-
-    prompt: str = Field(
-        "integer",
-        min_length=1,
-        description="a file of workflow/prompts/judge, without .yaml, or the path of one's own",
-    )
-    repeats: Count = Field(1, description="times each entry is judged, the seed one higher each")
-    max_failed: Annotated[int, Field(ge=0)] = Field(
-        0, description="entries that may stay without an answer before the job fails"
-    )
-    max_unparsed: Number = Field(
-        0.1, ge=0, le=1, description="share of the answers that may hold no readable score"
-    )
-    options: dict[str, bool | int | float | str | list[str]] = Field(
-        {"seed": 123, "temperature": 0}, description="options of the model"
-    )
-    transport: Transport = Transport()
-
-    @model_validator(mode="after")
-    def repeats_differ_by_their_seed(self) -> "Asked":
-        if self.repeats > 1 and not isinstance(self.options.get("seed"), int):
-            raise ValueError("repeats need a whole number as options.seed, to ask differently")
-        return self
+def backend_names() -> list[str]:
+    """Return the names of all backends: the files of judge/backends/, sorted."""
+    folders = importlib.import_module(BACKENDS).__path__
+    return sorted(module.name for module in pkgutil.iter_modules(folders))
 
 
-class Ollama(Asked):
-    """A model of an Ollama server (listings 7.10 and 7.11)."""
+def settings_class(backend: object) -> type[JudgeSettings]:
+    """Return the class of a backend's settings.
 
-    backend: Literal["ollama"]
-    model: str = Field(min_length=1, description="as `ollama list` names it")
-    url: Address = Field(
-        "http://localhost:11434", description="of the server, or file: and a file that holds it"
-    )
-    options: dict[str, bool | int | float | str | list[str]] = Field(
-        {"seed": 123, "temperature": 0, "num_ctx": 2048}, description="options of the model"
-    )
+    Raises:
+        ValueError: there is no backend of this name.
+    """
+    names = backend_names()
+    if backend not in names:
+        raise ValueError(f"unknown backend {backend!r}{suggest(str(backend), names)}")
+    return class_in_backend(f"{BACKENDS}.{backend}", JudgeSettings)
 
-    @field_validator("options")
+
+def class_in_backend(module: str, base: type) -> type:
+    """Return the one class that a backend's file derives from a base class.
+
+    Raises:
+        TypeError: the file holds none, or several.
+    """
+    found = [
+        value
+        for value in vars(importlib.import_module(module)).values()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module
+    ]
+    if len(found) != 1:
+        names = ", ".join(value.__name__ for value in found) or "none"
+        raise TypeError(f"{module} should hold one class derived from {base.__name__}, not {names}")
+    return found[0]
+
+
+class _ByBackend:
+    """How pydantic reads a judge: with the settings class of the backend that it names."""
+
     @classmethod
-    def keep_what_is_not_named(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """Without num_ctx the server cuts prompts where nobody sees it."""
-        return {**cls.model_fields["options"].default, **options}
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_read_judge)
 
-    think: bool | None = Field(None, description="whether a thinking model thinks; its own choice")
-    pull: bool = Field(False, description="let the server download the model if it lacks it")
-
-
-class Prices(Section):
-    """What a server charges, in its currency for a million tokens."""
-
-    input: Number = Field(ge=0, description="for the questions")
-    output: Number = Field(ge=0, description="for the answers")
-
-
-class OpenAI(Asked):
-    """A model of an OpenAI-compatible server: OpenAI's own, vLLM, llama.cpp and others."""
-
-    backend: Literal["openai"]
-    model: str = Field(min_length=1, description="as the server lists it")
-    base_url: Address = Field(
-        "https://api.openai.com/v1", description="up to /v1, or file: and a file that holds it"
-    )
-    api_key_env: str | None = Field(
-        "OPENAI_API_KEY", description="environment variable with the key; null: none needed"
-    )
-    prices: Prices | None = Field(None, description="to count what the judging costs")
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the JSON schema of all backends, told apart by `backend`."""
+        classes = {name: settings_class(name) for name in backend_names()}
+        return handler(
+            core_schema.tagged_union_schema(
+                {name: TypeAdapter(found).core_schema for name, found in classes.items()},
+                discriminator="backend",
+            )
+        )
 
 
-Judge = Annotated[Overlap | Ollama | OpenAI, Field(discriminator="backend")]
+Judge = Annotated[JudgeSettings, _ByBackend]
+
+
+def _read_judge(value: Any) -> JudgeSettings:
+    """Check an entry of `judges`; mistakes carry their place below it."""
+    if isinstance(value, JudgeSettings):
+        return value
+    if not isinstance(value, Mapping):
+        raise PydanticCustomError("dict_type", "Input should be a section of keys")
+    if "backend" not in value:
+        raise ValidationError.from_exception_data(
+            "judge", [{"type": "missing", "loc": ("backend",), "input": value}]
+        )
+    try:
+        found = settings_class(value["backend"])
+    except ValueError as error:
+        mistake = PydanticCustomError("value_error", "{mistake}", {"mistake": str(error)})
+        raise ValidationError.from_exception_data(
+            "judge", [{"type": mistake, "loc": ("backend",), "input": value["backend"]}]
+        ) from error
+    return found.model_validate(value)

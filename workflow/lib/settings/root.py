@@ -1,12 +1,14 @@
 """The whole of config.yaml."""
 
-from pydantic import Field, model_validator
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from workflow.lib.settings.base import Name, Names, Section
 from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.judges import Judge
-from workflow.lib.settings.recipe import Recipe
+from workflow.lib.settings.recipe import EXECUTION_KEYS, Recipe
 from workflow.lib.settings.sources import Dataset, Model, Tokenizer
 
 # Folders of results/ that belong to no model.
@@ -32,8 +34,38 @@ class Settings(Computing):
     recipes: dict[Name, Recipe] = Field(description="ways to finetune, by name")
     judges: dict[Name, Judge] = Field(description="judges of the responses, by name")
 
-    @model_validator(mode="after")
-    def names_make_separate_folders(self) -> "Settings":
-        if taken := RESERVED_NAMES & set(self.models):
-            raise ValueError(f"results/ keeps these names for itself: {', '.join(sorted(taken))}")
-        return self
+    @field_validator("models")
+    @classmethod
+    def names_make_separate_folders(cls, models: dict[str, Model]) -> dict[str, Model]:
+        if taken := RESERVED_NAMES & models.keys():
+            names = ", ".join(sorted(taken))
+            raise ValueError(f"results/ keeps these names for itself: {names}; rename the model")
+        return models
+
+
+def compared(settings: Settings) -> dict[str, Any]:
+    """Return the part of the settings that `compare` uses, as a config file that repeats the run.
+
+    It is without what changes no result: device, processes, threads, checkpoints, and how judges
+    are reached.
+    """
+    names = settings.compare
+    used = {
+        "models": names.models,
+        "recipes": names.recipes,
+        "judges": names.judges,
+        "datasets": [settings.recipes[name].dataset for name in names.recipes],
+        "tokenizers": [settings.models[name].tokenizer for name in names.models],
+    }
+    everything = settings.model_dump(
+        mode="json",
+        exclude={"recipes": {"__all__": EXECUTION_KEYS}, "judges": {"__all__": {"transport"}}},
+    )
+    return {
+        "compare": everything["compare"],
+        "precision": everything["precision"],
+        **{
+            section: {name: everything[section][name] for name in dict.fromkeys(wanted)}
+            for section, wanted in used.items()
+        },
+    }

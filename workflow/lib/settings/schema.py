@@ -7,6 +7,7 @@ as a name that is not defined, is checked by `load_settings` when the pipeline s
 from typing import Any
 
 from workflow.lib.runtime.version import VERSION
+from workflow.lib.settings.inheritance import DEFAULTS
 from workflow.lib.settings.root import Settings
 
 EXTENDS = {"type": "string", "description": "name of the recipe that this one is a change of"}
@@ -23,9 +24,12 @@ def config_schema() -> dict[str, Any]:
         **definitions["Recipe"]["properties"],
     }
     schema["properties"]["recipes"]["properties"] = {
-        "defaults": {
-            "$ref": "#/$defs/Recipe",
+        DEFAULTS: {
             "description": "values for all recipes that do not set their own",
+            "allOf": [
+                {"$ref": "#/$defs/Recipe"},
+                {"properties": {"extends": False, "published": False}},
+            ],
         }
     }
     return {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from workflow.lib.data.entries import Entry, read_entries
 from workflow.lib.model.gpt import GPTConfig
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.tokens.dataloader import leave_out_unanswered, make_loader, read_split
+from workflow.lib.tokens.dataloader import drop_cut_before_response, make_dataloader, read_split
 from workflow.lib.training.arguments import FinetuneRecipe, Inputs
 from workflow.lib.training.train import Loaders
 
@@ -49,7 +49,9 @@ def load_data(inputs: Inputs, recipe: FinetuneRecipe, config: GPTConfig) -> Fine
     for name, path in (("train", inputs.train), ("val", inputs.val)):
         splits[name], too_long[name] = read_split(path, max_length, training.too_long)
         if training.mask_prompt:
-            splits[name], unanswered[name] = leave_out_unanswered(splits[name], path, max_length)
+            splits[name], unanswered[name] = drop_cut_before_response(
+                splits[name], path, max_length
+            )
     if len(splits["train"].sequences) < training.batch_size:
         raise UserError(
             f"{inputs.train}: {len(splits['train'].sequences)} entries do not fill a batch of "
@@ -57,7 +59,7 @@ def load_data(inputs: Inputs, recipe: FinetuneRecipe, config: GPTConfig) -> Fine
         )
     end = tokenizer.eot_token
     loaders = Loaders(
-        make_loader(splits["train"], end, training, max_length, shuffle=True),
-        make_loader(splits["val"], end, training, max_length, shuffle=False),
+        make_dataloader(splits["train"], end, training, max_length, shuffle=True),
+        make_dataloader(splits["val"], end, training, max_length, shuffle=False),
     )
     return FinetuneData(loaders, read_entries(inputs.val_entries)[0], too_long, unanswered)

@@ -1,4 +1,5 @@
-"""Kinds of judges, one file each: its settings and how it is asked.
+"""Kinds of judges, one file each, named by `backend` in config.yaml.
 
-In: a question. Out: an answer. Open `base.py` first, then `ollama.py`.
+In: a question or an entry. Out: a reply or a score. Each file holds settings and implementation.
+Open `overlap.py` first, then `ollama.py`.
 """

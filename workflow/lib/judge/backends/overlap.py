@@ -1,15 +1,17 @@
-"""The judge without a server: how far a response agrees with the reference in words and numbers.
+"""A judge without a server: agreement of a response with the reference in words and numbers.
 
-It reads no meaning. Every label calls it what it is, and its scores are not to be averaged with
-those of a language model.
+It reads no meaning. Every label says so, and its scores must not be averaged with those of a
+language model.
 """
 
 import re
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Literal
 
-LABEL = "reference-overlap score, not an LLM's judgement"
+from workflow.lib.judge.backend import LocalBackend
+from workflow.lib.settings.judges import JudgeSettings
 
 # In ASCII this is [a-z0-9']+ of the lower-cased text; elsewhere the letters and digits of any
 # script, so that a word such as "café" stays whole.
@@ -17,18 +19,42 @@ _WORD = re.compile(r"(?:[^\W_]|')+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def overlap_score(entry: Mapping[str, str], response: str) -> int:
-    """Agreement of a response with the reference of its entry.
+class Overlap(JudgeSettings):
+    """Agreement of words and numbers with the reference: needs no server, is not an LLM."""
 
-    100 if both are equal but for outer white space; else round(70 x K x N x (1 - P)):
-    K is the F1 of the words that neither instruction nor input gave away, each counted as often as
-    it occurs (of all words if both texts have none such), N the Jaccard index of the two sets of
-    numbers by value (1 if equal), P is 1 if the response only repeats
-    the words of the input.
+    backend: Literal["overlap"]
+
+    @property
+    def label(self) -> str:
+        """A warning that this is no language model."""
+        return "reference-overlap score, not an LLM's judgment"
+
+    @property
+    def note(self) -> str:
+        """The same warning, short."""
+        return "reference overlap, not an LLM"
+
+
+class OverlapBackend(LocalBackend[Overlap]):
+    """Scores responses by `overlap_score`."""
+
+    def score(self, entry: Mapping[str, str]) -> float:
+        """Return the agreement of an entry's response with its reference, from 0 to 100."""
+        return overlap_score(entry, entry["model_response"])
+
+
+def overlap_score(entry: Mapping[str, str], response: str) -> int:
+    """Return the agreement of a response with the reference of its entry.
+
+    100 if both are equal up to surrounding white space; else round(70 x K x N x (1 - P)).
+    K is the F1 of the words that occur neither in the instruction nor in the input, each counted as
+    often as it occurs (of all words, if neither text has such words). N is the Jaccard index of the
+    two sets of numbers by value, 1 if they are equal. P is 1 if the response only repeats the words
+    of the input, else 0.
 
     Args:
         entry: `instruction`, `input` and `output`, the reference.
-        response: what the model wrote.
+        response: text of the model.
 
     Returns:
         whole number from 0 to 100.
@@ -44,12 +70,12 @@ def overlap_score(entry: Mapping[str, str], response: str) -> int:
 
 
 def _words(text: str) -> list[str]:
-    """The lower-cased words of a text, in order."""
+    """Return the lower-cased words of a text, in order."""
     return _WORD.findall(text.lower())
 
 
 def _word_f1(reference: str, response: str, given: set[str]) -> float:
-    """F1 of the words of two texts, from 0 to 1; words that were given away do not count."""
+    """Return the F1 of the words of two texts, from 0 to 1, without the given words."""
     wanted, written = Counter(_words(reference)), Counter(_words(response))
     new_wanted = Counter({word: n for word, n in wanted.items() if word not in given})
     new_written = Counter({word: n for word, n in written.items() if word not in given})
@@ -60,11 +86,11 @@ def _word_f1(reference: str, response: str, given: set[str]) -> float:
 
 
 def _number_agreement(reference: str, response: str) -> float:
-    """Jaccard index of the numbers in two texts, from 0 to 1; 1 if neither has any."""
+    """Return the Jaccard index of the numbers in two texts, from 0 to 1; 1 if neither has any."""
     wanted, written = _numbers(reference), _numbers(response)
     return 1.0 if wanted == written else len(wanted & written) / len(wanted | written)
 
 
 def _numbers(text: str) -> set[Decimal]:
-    """The numbers of a text by value: 2 and 2.0 are the same one."""
+    """Return the numbers of a text by value: 2 and 2.0 are the same one."""
     return {Decimal(number) for number in _NUMBER.findall(text)}

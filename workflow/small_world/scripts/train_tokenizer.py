@@ -7,8 +7,8 @@ from workflow.small_world.bpe import train_tokenizer
 
 with rule_log(snakemake.log[0]):
     train_tokenizer(
-        snakemake.input.corpus,
-        snakemake.input.dataset,
+        Path(snakemake.input.corpus),
+        Path(snakemake.input.dataset),
         Path(snakemake.output[0]).parent,
         snakemake.params.vocab_size,
     )

@@ -11,10 +11,10 @@ with rule_log(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     settings = snakemake.params.settings
     pretrain_base_model(
-        snakemake.input.corpus,
-        Path(snakemake.input[0]).parent,
+        Path(snakemake.input.corpus),
+        Path(snakemake.input.tokenizer[0]).parent,
         settings["shape"],
         Pretraining(**settings["pretraining"]),
-        weights=snakemake.output.weights,
-        probes=snakemake.output.probes,
+        weights=Path(snakemake.output.weights),
+        probes=Path(snakemake.output.probes),
     )

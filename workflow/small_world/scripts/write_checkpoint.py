@@ -1,4 +1,4 @@
-"""Save a base model and its tokenizer in OpenAI's seven files."""
+"""Save a base model and its tokenizer in the seven files of OpenAI's layout."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from workflow.small_world.ship import ship_base_model
 
 with rule_log(snakemake.log[0]):
     ship_base_model(
-        snakemake.input.weights,
-        Path(snakemake.input[0]).parent,
+        Path(snakemake.input.weights),
+        Path(snakemake.input.tokenizer[0]).parent,
         snakemake.params.shape,
         Path(snakemake.output[0]).parent,
     )
