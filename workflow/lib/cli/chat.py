@@ -26,7 +26,6 @@ from rich.text import Text
 from workflow.lib.cli.program import Parser
 from workflow.lib.cli.trained_variant import TrainedVariant, open_variant
 from workflow.lib.data.entries import Entry
-from workflow.lib.data.entries import Entry
 from workflow.lib.generation.sampling import Choice
 from workflow.lib.generation.streaming import stream_answer, stream_tokens
 from workflow.lib.model.device import prepare_device
