@@ -31,6 +31,8 @@ from tests.support.pages import PAGES, blocks
 from tests.support.paths import ROOT
 
 BIN = Path(sys.executable).parent
+pytestmark = pytest.mark.slow
+
 LANGUAGES = {"bash", "console", "yaml", "python", "snakefile", "text", "error"}
 
 
