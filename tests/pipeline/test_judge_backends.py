@@ -54,7 +54,7 @@ def test_a_backend_of_ones_own_judges(judged):
 
 def test_it_is_in_the_report_and_in_the_summary(judged):
     page = judged.path("results/report.html").read_text("utf-8")
-    assert "the judgement of polly, a language model" in page
+    assert "the judgment of polly, a language model" in page
     assert "reference-overlap score" in page
     assert ",polly,parrot," in judged.path("results/summary.csv").read_text("utf-8")
 

@@ -1,4 +1,4 @@
-"""A file server on loopback that breaks when told to, in the ways that real ones break.
+"""A file server on loopback with faults on demand, of the kinds that real servers have.
 
 with FileServer(folder) as server:
     server.faults["data.json"] = Fault(break_after=[1000])
@@ -23,7 +23,7 @@ class Fault:
     """How one path misbehaves; without any of it a file comes with ranges, ETag and date."""
 
     statuses: list[int] = field(default_factory=list)  # answered in turn, then the file
-    headers: dict[str, str] = field(default_factory=dict)  # sent besides, or instead
+    headers: dict[str, str] = field(default_factory=dict)  # sent in addition, or instead
     without: set[str] = field(default_factory=set)  # headers left out, such as "ETag"
     break_after: list[int] = field(default_factory=list)  # bytes of the body, an answer each
     hold_after: list[int] = field(default_factory=list)  # the same, then nothing until `released`

@@ -16,8 +16,8 @@ KOREAN = "식사는 요리사에 의해 매일 요리됩니다."
 KINDS = ("opposites", "spelling", "plurals")
 RECIPES = ("plain-untuned", "plain")
 JUDGES = {
-    "overlap": "reference-overlap score, not an LLM's judgement",
-    "strict": "the judgement of llama3, a language model",
+    "overlap": "reference-overlap score, not an LLM's judgment",
+    "strict": "the judgment of llama3, a language model",
 }
 
 

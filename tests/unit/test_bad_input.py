@@ -145,7 +145,11 @@ CONFIG = [
     ("models.data", {"url": "x", "tokenizer": "gpt2"}, ["keeps these names for itself: data"]),
     ("models.mine", {"tokenizer": "gpt2"}, ["models.mine.url: required, but missing"]),
     ("tokenizers.mine", {"url": "x", "sha256": {"vocab": "0" * 64}}, ["tokenizers.mine.sha256"]),
-    ("judges.mine", {"backend": "olama"}, ["judges.mine.backend: unknown backend 'olama'; did you mean ollama?"]),
+    (
+        "judges.mine",
+        {"backend": "olama"},
+        ["judges.mine.backend: unknown backend 'olama'; did you mean ollama?"],
+    ),
     (
         "judges.mine",
         {"backend": "ollama", "model": "m", "url": "localhost:11434"},
@@ -226,7 +230,7 @@ DATA = [
     ("jsonl", lines(*MANY, entry(50, output="")), {"checks": {"empty_output": "raise"}}, ["empty output: entry 40 (line 41)"]),
     ("jsonl", lines(*MANY, entry(1, output="x")), {"checks": {"conflicting_answers": "raise"}}, ["conflicting answers: entry 1 (line 2) = entry 40 (line 41)"]),
     ("jsonl", lines(*[entry(1)] * 40), {"checks": {"duplicates": "drop"}}, ["1 entries", "leave nothing to train and test"]),
-    ("csv", b"instruction;output\na;b\n", {}, ["data.csv: cells are parted by ';'", "commas"]),
+    ("csv", b"instruction;output\na;b\n", {}, ["data.csv: cells are separated by ';'", "commas"]),
     ("csv", b"instruction,output,output\na,b,c\n", {}, ["data.csv: line 1 names 'output' more than"]),
     ("csv", b"question,answer\na,b\n", {}, ["no entry has 'instruction'; there are: question, answer"]),
     ("csv", b'instruction,output\n"a"b,c\n', {}, ["data.csv: not CSV (line 2 on:", "doubled"]),
@@ -272,7 +276,7 @@ STYLES = [
     ({**GOOD_STYLE, "input": "{input} {input}"}, ["with {input} in it, once, not {input}, {input}"]),
     ({**GOOD_STYLE, "input": "{input!x}"}, ["input: should be text with {input} in it, once"]),
     ({**GOOD_STYLE, "input": "{input:d}"}, ["input: should be text with {input} in it, once"]),
-    ({**GOOD_STYLE, "response": "}{output}"}, ["response: ", "a brace itself is written {{ or }}"]),
+    ({**GOOD_STYLE, "response": "}{output}"}, ["response: ", "write {{ or }} for a literal brace"]),
     ({**GOOD_STYLE, "instruction": 3}, ["instruction: should be text with {instruction} in it"]),
 ]  # fmt: skip
 
@@ -352,7 +356,7 @@ CHECKPOINTS = [
     ("hparams.json", {**HPARAMS, "n_layer": -1}, ["hparams.json: n_layer"]),
     ("hparams.json", {**HPARAMS, "n_ctx": "256"}, ["hparams.json: n_ctx"]),
     ("hparams.json", {**HPARAMS, "n_layer": 5}, ["does not match hparams.json", "h4", "missing"]),
-    ("model.ckpt.index", b"junk", ["model.ckpt: damaged or truncated", "delete", "anew"]),
+    ("model.ckpt.index", b"junk", ["model.ckpt: damaged or truncated", "delete", "again"]),
     ("model.ckpt.data-00000-of-00001", b"junk", ["model.ckpt: damaged or truncated"]),
 ]
 

@@ -24,7 +24,7 @@ def unpacked(source):
                 opened.extractall(files, filter="data")
             try:
                 os.rename(files, folder)
-            except OSError:  # another process was faster
+            except OSError:  # another process has done it meanwhile
                 assert folder.exists()
     return folder
 
@@ -37,7 +37,7 @@ HOME = (
 )
 if str(HOME) not in sys.path:
     sys.path.insert(0, str(HOME))
-# A working folder may hold a changed copy. As a module, its config.yaml is another workflow's.
+# A config.yaml in the working folder comes first, unless it is that of the workflow with the module.
 CONFIG_FILE = (
     Path("config.yaml") if Path("config.yaml").exists() and not IS_MODULE else HOME / "config.yaml"
 )

@@ -1,4 +1,4 @@
-"""Fetch a data set, which is one file (listing 7.1)."""
+"""Download a data set (listing 7.1)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Fetch the files that stand under one address: a tokenizer's, or a checkpoint's."""
+"""Download several files of one folder: those of a tokenizer or of a checkpoint."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Measure what is doubtful about a data set."""
+"""Find duplicates, leaks and other weaknesses of a data set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Turn a split into token ids (listing 7.4)."""
+"""Tokenize a split (listing 7.4)."""
 
 from pathlib import Path
 

@@ -211,7 +211,7 @@ def test_secrets_of_an_address_are_sent_but_neither_shown_nor_stored(
 
 
 def start_child(server: FileServer, target: Path, store: Path) -> subprocess.Popen:
-    """A process of its own that downloads, with its log lines on stderr."""
+    """Another process that downloads, with its log lines on stderr."""
     code = (
         "import logging, sys; from pathlib import Path;"
         "logging.basicConfig(level=logging.INFO, format='%(message)s');"
@@ -375,7 +375,7 @@ def test_a_server_that_is_busy_is_asked_again(server, target, store, status):
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_retry_after_is_honoured(server, target, store, as_date):
+def test_retry_after_is_honored(server, target, store, as_date):
     value = formatdate(time.time() + 1.5, usegmt=True) if as_date else "1"
     server.faults[NAME] = Fault(statuses=[503], headers={"Retry-After": value})
     started = time.monotonic()
@@ -525,6 +525,15 @@ def test_a_server_that_compresses_unasked_is_understood(server, target, store):
     assert ranges(server) == [None, None], "half an archive cannot be continued"
 
 
+def test_a_range_that_comes_compressed_is_not_appended(server, target, store):
+    server.faults[NAME] = Fault(break_after=[100_000] + [0] * transfer.TRIES)
+    failure(server, target, store)
+    server.faults[NAME] = Fault(packed=True)
+    bring(server, target, store)
+    assert target.read_bytes() == DATA
+    assert ranges(server)[-2:] == ["bytes=100000-", None]
+
+
 def test_an_empty_file_is_refused(server, target, store):
     (server.folder / NAME).write_bytes(b"")
     assert "an empty file" in failure(server, target, store)
@@ -580,7 +589,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_comes(server, target, 
 
 
 def test_a_disk_that_fills_up_keeps_what_has_arrived(server, target, store):
-    """On a file system of 200 kB of its own, with a length that is not known before."""
+    """On a separate file system of 200 kB, with an unknown length."""
     server.faults[NAME] = Fault(chunked=True)
     store.mkdir()
     child = (

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workflow.lib.data.entries import asked_the_same, read_entries
+from workflow.lib.data.entries import group_by_question, read_entries
 from workflow.lib.runtime.errors import UserError
 
 
@@ -18,7 +18,7 @@ def test_the_same_questions_are_grouped_by_their_answers():
         entry(0, output="new"), entry(7),
         entry(5, instruction=" Task 5\n"), entry(3, input="differs"),
     ]  # fmt: skip
-    assert asked_the_same(dict(enumerate(entries))) == [
+    assert group_by_question(dict(enumerate(entries))) == [
         [[0], [6]], [[1, 2]], [[3], [4]], [[5, 8]]
     ]  # fmt: skip
 

@@ -9,7 +9,7 @@ from rapidfuzz import fuzz
 from tests.support.entries import DOUBTFUL, entry
 from workflow.lib.data.quality.lengths import bins, histogram
 from workflow.lib.data.quality.measure import find_doubtful, measure_quality
-from workflow.lib.data.quality.near_duplicates import AlikeEntries
+from workflow.lib.data.quality.near_duplicates import NearDuplicates
 
 
 def numbered(*parts):
@@ -101,7 +101,7 @@ def test_choosing_candidates_loses_none_of_the_pairs():
     ]
     entries += [asking(edited(e["instruction"]), "x") for e in draw.sample(entries, 150)]
     by_number = dict(enumerate(entries))
-    found = {n for n, _, _ in AlikeEntries(by_number, 90).each_with_one_before(by_number)}
+    found = {n for n, _, _ in NearDuplicates(by_number, 90).among(by_number)}
     texts = [" ".join(e["instruction"].casefold().split()) for e in entries]
     expected = {
         n

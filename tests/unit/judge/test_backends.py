@@ -126,9 +126,9 @@ def test_a_judge_is_opened_as_its_file_says():
 def test_labels_say_who_judges():
     read = TypeAdapter(Judge).validate_python
     overlap = read({"backend": "overlap"})
-    assert overlap.label == "reference-overlap score, not an LLM's judgement"
+    assert overlap.label == "reference-overlap score, not an LLM's judgment"
     assert overlap.note == "reference overlap, not an LLM"
     for name in ("ollama", "openai"):
         judge = read({"backend": name, "model": "llama3"})
-        assert judge.label == "the judgement of llama3, a language model"
+        assert judge.label == "the judgment of llama3, a language model"
         assert judge.note == ""

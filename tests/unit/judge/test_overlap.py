@@ -12,8 +12,8 @@ def score(output: str, response: str, instruction: str = "Do it.", input: str = 
     return overlap_score(entry, response)
 
 
-def test_the_label_does_not_call_it_a_judgement() -> None:
-    assert Overlap(backend="overlap").label == "reference-overlap score, not an LLM's judgement"
+def test_the_label_does_not_call_it_a_judgment() -> None:
+    assert Overlap(backend="overlap").label == "reference-overlap score, not an LLM's judgment"
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_a_small_model_takes_one_thread_unless_threads_are_set():
 def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UserError, match="gpus: 4, but device cuda is here 2 times; lower gpus"):
+    with pytest.raises(UserError, match="gpus: 4, but this machine has 2 cuda devices; lower gpus"):
         prepare_device(Computing(threads=1), 3, 4)
 
 

@@ -27,7 +27,7 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import sha256_of
 from workflow.lib.settings.recipe import Evaluation, Lora, Training
 from workflow.lib.tokens.collate import collate
-from workflow.lib.tokens.dataloader import make_loader
+from workflow.lib.tokens.dataloader import make_dataloader
 from workflow.lib.tokens.dataset import load_tokens, tokenize_split
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.training.finetune import finetune
@@ -261,7 +261,7 @@ def test_adapters_combine_with_style_masking_and_precision(
         precision=precision,
     )  # fmt: skip
     record = json.loads(outputs.training.read_text())
-    loader = make_loader(load_tokens(inputs.val), 256, training, 256, shuffle=False)
+    loader = make_dataloader(load_tokens(inputs.val), 256, training, 256, shuffle=False)
     model = load_trained_model(outputs.model, outputs.training)
     with torch.no_grad():
         losses = [sum(loss_parts(model, *batch)) for batch in loader]

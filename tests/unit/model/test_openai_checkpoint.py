@@ -74,14 +74,14 @@ def test_half_precision_becomes_single(checkpoint, tmp_path):
         (lambda v: v.pop("model/h1/mlp/c_fc/w"), "model/h1/mlp/c_fc/w is missing"),
         (
             lambda v: v.update({"model/extra": np.zeros(3, np.float32)}),
-            "model/extra is left over",
+            "model/extra is unexpected",
         ),
         (
             lambda v: v.update({"model/wpe": np.zeros((7, 24), np.float32)}),
-            r"model/wpe has shape \(7, 24\), should be \(24, 24\)",
+            r"model/wpe has shape \(7, 24\), expected \(24, 24\)",
         ),
     ],
-    ids=["missing", "left over", "misshapen"],
+    ids=["missing", "unexpected", "misshapen"],
 )
 def test_variables_that_do_not_match_are_named(checkpoint, tmp_path, change, said):
     rewrite(checkpoint, change)

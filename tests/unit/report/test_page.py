@@ -106,10 +106,10 @@ def test_every_response_stands_in_the_searchable_table(page, case):
     assert KOREAN in shown
 
 
-def test_a_score_by_words_is_never_called_a_judgement(page):
+def test_a_score_by_words_is_never_called_a_judgment(page):
     for section in ("result", "comparison"):
         assert f"<small>{JUDGES['overlap']}" in page.part(section).replace("&#39;", "'")
-    assert "the judgement of llama3, a language model" in page.text
+    assert "the judgment of llama3, a language model" in page.text
 
 
 def test_a_mean_comes_with_its_interval_and_counts(page):
@@ -158,9 +158,9 @@ def test_data_quality_is_shown_with_its_effect(page):
     data = page.said("data")
     assert "100 to train on, 10 to validate, 30 to test" in data
     assert "Duplicates: none" in data
-    assert "Test entries that also stand in the training split: 1" in data
+    assert "Test entries that are also in the training split: 1" in data
     assert "7 = 102" in data
-    assert "Almost duplicates: 1" in data
+    assert "Near duplicates: 1" in data
     assert "41 ≈ 40 (97%)" in data
     assert "Empty answers: 2" in data
     assert "Left out for broken: 2" in data

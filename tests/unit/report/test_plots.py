@@ -1,6 +1,7 @@
 """The plots: figure 7.17 as PNG and SVG, and the axes of the others."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from workflow.lib.report.losses import loss_curves
+from workflow.lib.report.losses import loss_curves, read_losses
 from workflow.lib.report.plots.losses import draw_losses, plot_losses
 from workflow.lib.report.plots.scores import bin_counts
 from workflow.lib.report.plots.svg import nice_ticks
@@ -54,6 +55,24 @@ def test_the_losses_are_drawn_as_in_figure_7_17(tmp_path, drawn):
     assert (axes.get_xlabel(), above.get_xlabel()) == ("Epochs", "Tokens seen")
     assert all(tick == int(tick) for tick in axes.get_xticks())
     assert above.get_xlim() == (1000, 9000)
+
+
+def test_the_page_draws_the_same_curves(tmp_path, drawn):
+    losses, training, output = write_run(tmp_path, rows=9, epochs=2)
+    plot_losses(losses, training, output)
+    [page] = re.findall(
+        r'"curve val" points="(.*?)"', draw_losses(loss_curves(read_losses(losses), 2), 4.0)
+    )
+    places = [tuple(map(float, place.split(","))) for place in page.split()]
+    _, val = drawn[0].axes[0].get_lines()
+    (left, bottom), (right, _) = (places[0][0], 216.0), places[-1]
+    assert [(x - left) / (right - left) * 2 for x, _ in places] == pytest.approx(
+        list(val.get_xdata()), abs=0.01
+    )
+    scale = (bottom - places[0][1]) / val.get_ydata()[0]
+    assert [(bottom - y) / scale for _, y in places] == pytest.approx(
+        list(val.get_ydata()), abs=0.01
+    )
 
 
 def test_the_picture_has_the_same_bytes_again(tmp_path):

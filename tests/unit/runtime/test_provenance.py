@@ -75,6 +75,7 @@ def check(x, names):
         raise ValueError("; ".join(["too small", *names]))
     if x == 3:
         raise Again(x * 2, names["more"])
+    log.append("more")
     return f"{x} is fine"
 """
 
@@ -134,6 +135,7 @@ def test_texts_that_are_only_read_keep_the_digest(code, old, new):
     ("old", "new"),
     [
         ("is fine", "is good"),  # a result
+        ('log.append("more")', 'log.append("less")'),  # a list of that name
         ("Field(3", "Field(4"),
         ("raise ValueError(f", "raise KeyError(f"),
         ("if x > 3", "if x > 4"),

@@ -14,7 +14,7 @@ from tests.support.training_case import TRAINING, random_split, run, write_split
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.recipe import Training
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
-from workflow.lib.tokens.dataloader import leave_out_unanswered, make_loader, read_split
+from workflow.lib.tokens.dataloader import drop_cut_before_response, make_dataloader, read_split
 from workflow.lib.tokens.dataset import TokenizedSplit, load_tokens, tokenize_split
 from workflow.lib.tokens.prompt_style import load_style
 
@@ -35,7 +35,7 @@ def tokenized(request, tokenizer, tmp_path_factory):
 
 def rows_of(split: TokenizedSplit, tokenizer, training, max_length):
     """Rows of targets, in the order of the split."""
-    loader = make_loader(split, tokenizer.eot_token, training, max_length, shuffle=False)
+    loader = make_dataloader(split, tokenizer.eot_token, training, max_length, shuffle=False)
     return [row for _, targets in loader for row in targets]
 
 
@@ -127,7 +127,7 @@ def test_the_entries_left_out_are_those_without_a_target(start, max_length):
     """Exactly: one token more of room and the first token of the response is taught."""
     split = TokenizedSplit([np.arange(9), np.arange(9)], np.array([start, 0]))
     _, targets = collate(split.sequences, 99, max_length, split.response_starts)
-    kept, numbers = leave_out_unanswered(split, "x", max_length)
+    kept, numbers = drop_cut_before_response(split, "x", max_length)
     unanswered = not (targets[0] != IGNORE_INDEX).any()
     assert numbers == ([0] if unanswered else [])
     assert len(kept.sequences) == len(kept.response_starts) == 2 - len(numbers)
@@ -143,13 +143,13 @@ def test_entries_cut_before_their_response_are_named_and_left_out(files, caplog)
     _, record = run(files, TRAINING.model_copy(update={"mask_prompt": True}))
     assert record["cut_before_response"] == {"train": [3, 17], "val": []}
     assert {3, 17} <= set(record["too_long"]["train"])
-    said = "2 entries left out, cut before their responses at 50 tokens: 3, 17"
+    said = "2 entries dropped, truncated before their responses at 50 tokens: 3, 17"
     assert f"{files[0].train}: {said}" in caplog.text
     assert record["steps"] == 2 * (41 // 8)
     caplog.clear()
     _, record = run(files)
     assert record["cut_before_response"] == {"train": [], "val": []}
-    assert "cut before" not in caplog.text
+    assert "truncated before" not in caplog.text
 
 
 def test_a_split_of_prompts_alone_is_refused(files):
@@ -158,7 +158,7 @@ def test_a_split_of_prompts_alone_is_refused(files):
     with pytest.raises(UserError, match=r"val\.npz: no prompt leaves room .*max_length"):
         run(files, TRAINING.model_copy(update={"mask_prompt": True}))
     write_split(files[0].val, split)
-    kept, numbers = leave_out_unanswered(*[read_split(files[0].val, 50)[0], "x", 50])
+    kept, numbers = drop_cut_before_response(*[read_split(files[0].val, 50)[0], "x", 50])
     assert (len(kept.sequences), numbers) == (11, [])
 
 

@@ -121,7 +121,7 @@ def test_long_entries_are_dropped_or_refused_on_request(files, caplog):
     assert numbers == same_numbers == [n for n, s in enumerate(split.sequences) if len(s) > 50]
     assert len(dropped.sequences) == len(dropped.response_starts) == 43 - len(numbers)
     assert all(len(sequence) <= 50 for sequence in dropped.sequences)
-    assert f"{len(numbers)} entries left out for being longer than 50 tokens" in caplog.text
+    assert f"{len(numbers)} entries dropped, longer than 50 tokens" in caplog.text
     with pytest.raises(UserError, match=f"{len(numbers)} entries are longer than 50 tokens"):
         read_split(files[0].train, 50, "raise")
     _, record = run(files, TRAINING.model_copy(update={"too_long": "drop"}))

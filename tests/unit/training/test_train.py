@@ -10,7 +10,7 @@ from tests.support.oracle import finetune_textbook
 from tests.support.training_case import CONFIG, TRAINING, random_split, run, write_weights
 from workflow.lib.model.weights import load_base_model
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.tokens.dataloader import make_loader
+from workflow.lib.tokens.dataloader import make_dataloader
 
 
 @pytest.mark.parametrize("mask_prompt", [False, True])
@@ -89,14 +89,16 @@ def test_entries_longer_than_the_context_are_cut_and_named(files, caplog):
     caplog.set_level("INFO", "pipeline")
     run(files)
     cut = [n for n, ids in enumerate(random_split(43, 2).sequences) if len(ids) > 50]
-    assert f"{len(cut)} entries cut to 50 tokens: {', '.join(map(str, cut[:10]))}" in caplog.text
+    assert (
+        f"{len(cut)} entries truncated to 50 tokens: {', '.join(map(str, cut[:10]))}" in caplog.text
+    )
 
 
 def test_evaluating_draws_random_numbers_as_the_chapter_does():
     """One pass over the shuffled loader takes two draws, over the other loader one."""
     split = random_split(20, 4)
-    shuffled = make_loader(split, 256, TRAINING, 50, shuffle=True)
-    plain = make_loader(split, 256, TRAINING, 50, shuffle=False)
+    shuffled = make_dataloader(split, 256, TRAINING, 50, shuffle=True)
+    plain = make_dataloader(split, 256, TRAINING, 50, shuffle=False)
     for loader, draws in ((shuffled, 2), (plain, 1)):
         torch.manual_seed(5)
         next(iter(loader))

@@ -8,10 +8,10 @@ from workflow.lib.cli.program import Parser
 from workflow.lib.data.entries import TEXTS, Entry, read_entries
 from workflow.lib.data.quality.lengths import Histogram, bins, histogram
 from workflow.lib.data.quality.measure import SPLITS
-from workflow.lib.data.quality.truncation import Cut, entries_cut, token_lengths
 from workflow.lib.data.quality.wording import findings, left_out
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json, sha256_of
+from workflow.lib.tokens.truncation import Truncation, token_lengths, truncation_of
 
 WIDTH = 100  # characters of a line
 BAR = 40  # characters of the longest bar
@@ -139,16 +139,16 @@ def _token_lines(path: Path) -> Iterator[str]:
         places = "; ".join(
             f"{split} {', '.join(map(str, numbers))}" for split, numbers in cut.numbers.items()
         )
-        yield f"  {cut.variant} ({cut.done} at {cut.most} tokens): {places}"
+        yield f"  {cut.variant} ({cut.too_long} at {cut.max_length} tokens): {places}"
 
 
-def _cuts(results: Path, files: list[Path]) -> Iterator[Cut]:
+def _cuts(results: Path, files: list[Path]) -> Iterator[Truncation]:
     """Yield what each variant that was trained on these token files cut."""
     digests = {sha256_of(file) for file in files if file.stem == "train"}
     for path in sorted(results.glob("*/*/training.json")):
         training = read_json(path)
         if training["inputs"].get("train") in digests and (
-            cut := entries_cut(f"{path.parent.parent.name} / {path.parent.name}", training)
+            cut := truncation_of(f"{path.parent.parent.name} / {path.parent.name}", training)
         ):
             yield cut
 

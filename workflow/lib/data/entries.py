@@ -1,19 +1,20 @@
-"""An entry of a data set, and what can be said of entries by looking at them (section 7.2)."""
+"""The entries of a data set: their type, reading them, and simple searches (section 7.2)."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json
 
-TEXTS = ("instruction", "input", "output")
+Text = Literal["instruction", "input", "output"]
+TEXTS: tuple[Text, ...] = ("instruction", "input", "output")
 END_OF_TEXT = "<|endoftext|>"
 
 
 class Entry(TypedDict):
-    """One exercise: what is asked, on what (may be empty), and the wanted answer."""
+    """An instruction, the input it is about (may be empty) and the expected output."""
 
     instruction: str
     input: str
@@ -24,8 +25,8 @@ def read_entries(path: Path) -> list[Entry]:
     """Read a JSON list of entries and check every one.
 
     Raises:
-        UserError: not a list, empty, or an entry lacks a key or holds something other than text;
-            names the first such entries.
+        UserError: not a list, no entries, or entries with a missing key or a value that is not
+            text; names the first of them.
     """
     entries = read_list(path)
     if not entries:
@@ -37,32 +38,32 @@ def read_entries(path: Path) -> list[Entry]:
 
 
 def read_list(path: Path) -> list[Any]:
-    """Read a JSON list, whatever it holds.
+    """Read a JSON list of anything.
 
     Raises:
-        UserError: it is none.
+        UserError: the file holds something else.
     """
     content = read_json(path)
     if not isinstance(content, list):
-        raise UserError(f"{path}: should be a JSON list of entries, not {kind(content)}")
+        raise UserError(f"{path}: should be a JSON list of entries, not {json_type(content)}")
     return content
 
 
-def fault_of(entry: Any, called: Mapping[str, str] | None = None) -> str | None:
-    """Why something is no entry, as the end of a sentence about it; None if it is one.
+def fault_of(entry: Any, called: Mapping[Text, str | None] | None = None) -> str | None:
+    """Return why a value is not an entry, as the end of a sentence about it; None if it is one.
 
     Args:
-        entry: anything that JSON can hold.
-        called: what its file calls the three texts, where not by their names.
+        entry: any JSON value.
+        called: the file's names of the three texts, for the message.
     """
     if not isinstance(entry, dict):
-        return f"should be an object, not {kind(entry)}"
+        return f"should be an object, not {json_type(entry)}"
     for text in TEXTS:
         name = called[text] if called else text
         if text not in entry:
             return f"has no {name!r}"
         if not isinstance(entry[text], str):
-            return f"has {kind(entry[text])} as {name!r}, should be text"
+            return f"has {json_type(entry[text])} as {name!r}, should be text"
         try:
             entry[text].encode()
         except UnicodeEncodeError:
@@ -72,15 +73,15 @@ def fault_of(entry: Any, called: Mapping[str, str] | None = None) -> str | None:
     return None
 
 
-def asked_the_same(entries: Mapping[int, Entry]) -> list[list[list[int]]]:
-    """Entries that ask the same, outer white space aside.
+def group_by_question(entries: Mapping[int, Entry]) -> list[list[list[int]]]:
+    """Group entries with the same instruction and input, apart from outer white space.
 
     Args:
         entries: by number.
 
     Returns:
-        for every question that stands more than once its answers, in order, and for every answer
-        the numbers of the entries that have it.
+        For every question that occurs more than once its different answers, in order, and for
+        every answer the numbers of the entries that give it.
     """
     asked: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, entry in entries.items():
@@ -90,25 +91,25 @@ def asked_the_same(entries: Mapping[int, Entry]) -> list[list[list[int]]]:
     return [answers for answers in groups if sum(map(len, answers)) > 1]
 
 
-def without_answer(entries: Mapping[int, Entry]) -> list[int]:
-    """Numbers of the entries that teach to answer nothing."""
+def empty_outputs(entries: Mapping[int, Entry]) -> list[int]:
+    """Return the numbers of the entries whose output is empty."""
     return [number for number, entry in entries.items() if not entry["output"].strip()]
 
 
 def with_end_of_text(entries: Mapping[int, Entry]) -> list[int]:
-    """Numbers of the entries in which the end-of-text token is written out."""
+    """Return the numbers of the entries that contain <|endoftext|> as text."""
     return [n for n, entry in entries.items() if any(END_OF_TEXT in entry[t] for t in TEXTS)]
 
 
-def kind(value: Any) -> str:
-    """What JSON calls this type."""
+def json_type(value: Any) -> str:
+    """Return the JSON type of a value in words."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
     names |= {int: "a number", float: "a number", type(None): "null"}
     return names.get(type(value), type(value).__name__)
 
 
 def first_few(items: Iterable[str], most: int = 3) -> str:
-    """The first of a list in words, and how many more there are."""
+    """Join the first items, and say how many more there are."""
     items = list(items)
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return "; ".join(items[:most]) + more

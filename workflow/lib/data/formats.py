@@ -1,4 +1,4 @@
-"""Reads the files data sets come in: JSON, JSON lines, CSV and Parquet."""
+"""Readers of JSON, JSON lines, CSV and Parquet files."""
 
 import csv
 import io
@@ -16,12 +16,12 @@ from workflow.lib.runtime.files import read_text
 
 @dataclass(frozen=True)
 class Records:
-    """What a file holds, before anything is known of it.
+    """The rows of a file, not yet checked.
 
     Args:
-        rows: in the file's order; objects as dicts, though JSON may hold anything.
-        lines: the line each starts in, from 1; None where the format has no lines.
-        faults: why a row is no entry, as the end of a sentence about it, where reading showed it.
+        rows: in the file's order; dicts, or any other JSON value.
+        lines: the line that each row starts in, from 1; None if the format has no lines.
+        faults: by row, what the reader found wrong, as the end of a sentence about the row.
     """
 
     rows: list[Any]
@@ -30,10 +30,10 @@ class Records:
 
 
 def read_records(path: Path) -> Records:
-    """Read a file by its suffix: .json, .jsonl, .csv or .parquet.
+    """Read a file of the format that its suffix says: .json, .jsonl, .csv or .parquet.
 
     Raises:
-        UserError: it is not what its suffix says, or holds no entries; says where.
+        UserError: the file is not of that format, or has no entries; says where.
     """
     records = _READERS[path.suffix](path)
     if not records.rows:
@@ -46,7 +46,8 @@ def _read_json(path: Path) -> Records:
 
 
 def _read_jsonl(path: Path) -> Records:
-    rows, lines = [], []
+    rows: list[Any] = []
+    lines: list[int] = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             try:
@@ -63,8 +64,11 @@ def _read_jsonl(path: Path) -> Records:
 def _read_csv(path: Path) -> Records:
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    rows, lines, faults, end = [], [], {}, 0
+    rows: list[Any] = []
+    lines: list[int] = []
+    faults: dict[int, str] = {}
     header: list[str] | None = None
+    end = 0
     try:
         for cells in reader:
             start, end = end + 1, reader.line_num
@@ -77,14 +81,14 @@ def _read_csv(path: Path) -> Records:
                 lines.append(start)
     except csv.Error as error:
         raise UserError(
-            f"{path}: not CSV (line {end + 1} on: {error}); quotes inside a quoted cell are doubled"
+            f"{path}: not CSV (line {end + 1} on: {error}); a quote inside a quoted cell is doubled"
         ) from error
     return Records(rows, lines, faults)
 
 
 def _checked_header(path: Path, names: list[str]) -> list[str]:
     if len(names) == 1 and (found := [mark for mark in ";\t|" if mark in names[0]]):
-        raise UserError(f"{path}: cells are parted by {found[0]!r}; save the file with commas")
+        raise UserError(f"{path}: cells are separated by {found[0]!r}; separate them by commas")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{path}: line 1 names {', '.join(map(repr, twice))} more than once")
     return names
@@ -103,7 +107,7 @@ def _read_parquet(path: Path) -> Records:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it: what has no form there, such as a date, becomes its text."""
+    """Return a value as JSON can hold it; a type that JSON lacks, such as a date, becomes text."""
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A data set's files as three lists of entries: read, checked and split (listing 7.3)."""
+"""The files of a data set read, checked and split into three lists of entries (listing 7.3)."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,12 @@ from typing import Any
 from workflow.lib.data.entries import (
     TEXTS,
     Entry,
-    asked_the_same,
+    Text,
+    empty_outputs,
     fault_of,
     first_few,
+    group_by_question,
     with_end_of_text,
-    without_answer,
 )
 from workflow.lib.data.formats import Records, read_records
 from workflow.lib.runtime.errors import UserError
@@ -33,30 +34,30 @@ def split_dataset(
     test: Path,
     origins: Path,
 ) -> None:
-    """Read a data set, settle what is doubtful in it and split it.
+    """Read a data set, apply the checks of the settings and split it.
 
-    Entries are numbered from 0 in the order of the file, on through the second and third file.
+    Entries are numbered from 0 in the order of the file, and on through a second and third file.
 
     Args:
-        files: one under the empty name, or three: train, val and test.
-        selection: what to take of them, and how to split it.
+        files: one file under the empty name, or three: train, val and test.
+        selection: fields, checks, limit and split of the data set.
         key: the entry of config.yaml that describes the data set, such as `datasets.mine`.
-        train, val, test: JSON files to write: lists of entries, further fields kept.
+        train, val, test: JSON files to write: lists of entries, with all their further fields.
         origins: JSON file to write: the number in the data set of every entry of every split, the
-            line each number starts in where the format has lines, and the numbers left out.
+            line that each row starts in if the format has lines, and the numbers left out.
 
     Raises:
         UserError: a file cannot be read, a check refuses entries, or a split would be empty.
     """
     records = {name: read_records(path) for name, path in files.items()}
     source = ", ".join(map(str, files.values()))
-    clearing = Clearing(source, key, selection.checks, _places(records))
-    entries = _normalised(files, records, selection.fields, clearing)
-    for check, groups, surplus in _doubts(entries):
-        for number in clearing.settle(check, groups, surplus):
+    checker = Checker(source, key, selection.checks, _labels(records))
+    entries = _to_entries(files, records, selection.fields, checker)
+    for check, groups, surplus in _find_doubtful(entries):
+        for number in checker.apply(check, groups, surplus):
             entries.pop(number, None)
-    parts = _parted(list(entries), records, selection)
-    left_out = clearing.settle("leaks", *_leaks(entries, parts))
+    parts = _assign_splits(list(entries), records, selection)
+    left_out = checker.apply("leaks", *_find_leaks(entries, parts))
     parts = {name: [n for n in numbers if n not in left_out] for name, numbers in parts.items()}
     if empty := [name for name, numbers in parts.items() if not numbers]:
         shares = f" split {selection.split.train:g} / {selection.split.test:g}"
@@ -79,7 +80,7 @@ def split_dataset(
                 for name, path in files.items()
             ],
             **{name: parts[name] for name in ("train", "val", "test")},
-            "left_out": clearing.left_out,
+            "left_out": checker.left_out,
         },
     )
     counts = ", ".join(f"{len(parts[name])} {name}" for name in ("train", "test", "val"))
@@ -87,41 +88,44 @@ def split_dataset(
 
 
 @dataclass
-class Clearing:
-    """Does with doubtful entries what the settings say.
+class Checker:
+    """Reports, drops or refuses doubtful entries, as the settings say.
 
     Args:
         source: the files, for messages.
-        key: the data set in config.yaml.
-        checks: what becomes of each kind of doubt.
-        places: what to call each entry, by number.
-        left_out: numbers dropped so far, by kind of doubt.
+        key: the entry of config.yaml that describes the data set.
+        checks: the action for each check.
+        labels: how messages name each entry, by number.
+        left_out: the numbers dropped so far, by check.
     """
 
     source: str
     key: str
     checks: Checks
-    places: Sequence[str]
+    labels: Sequence[str]
     left_out: dict[str, list[int]] = field(default_factory=dict)
 
-    def settle(
+    def apply(
         self, check: str, groups: Sequence[Sequence[int]], surplus: Sequence[int]
     ) -> set[int]:
-        """Name the entries, then keep, drop or refuse them.
+        """Take the action of a check.
 
         Args:
             check: a field of Checks.
             groups: entries that are doubtful together.
-            surplus: those that dropping takes away.
+            surplus: the entries that dropping removes.
 
         Returns:
-            the numbers to leave out.
-        """
-        named = [" = ".join(self.places[number] for number in group) for group in groups]
-        return self.settle_named(check, named, surplus)
+            The numbers to leave out.
 
-    def settle_named(self, check: str, named: Sequence[str], surplus: Sequence[int]) -> set[int]:
-        """The same, with words for each."""
+        Raises:
+            UserError: there are such entries, and the action is `raise`.
+        """
+        named = [" = ".join(self.labels[number] for number in group) for group in groups]
+        return self.apply_named(check, named, surplus)
+
+    def apply_named(self, check: str, named: Sequence[str], surplus: Sequence[int]) -> set[int]:
+        """Take the action of a check on entries that are described in words; see `apply`."""
         if not named:
             return set()
         action, words = getattr(self.checks, check), check.replace("_", " ")
@@ -141,8 +145,8 @@ class Clearing:
         return set(surplus)
 
 
-def _places(records: Mapping[str, Records]) -> list[str]:
-    """What to call every entry: its number in its file, and its line."""
+def _labels(records: Mapping[str, Records]) -> list[str]:
+    """Return how messages name every entry: its number in its file, and its line."""
     return [
         f"{name + ' ' if name else ''}entry {number}"
         + (f" (line {read.lines[number]})" if read.lines else "")
@@ -151,13 +155,13 @@ def _places(records: Mapping[str, Records]) -> list[str]:
     ]
 
 
-def _normalised(
-    files: Mapping[str, Path], records: Mapping[str, Records], fields: Fields, clearing: Clearing
+def _to_entries(
+    files: Mapping[str, Path], records: Mapping[str, Records], fields: Fields, checker: Checker
 ) -> dict[int, Entry]:
-    """The rows as entries, by number, without those that are none."""
-    called = {text: getattr(fields, text) for text in TEXTS}
+    """Turn rows into entries, by number; the check `broken` decides about those that are none."""
+    called: dict[Text, str | None] = {text: getattr(fields, text) for text in TEXTS}
     for name, read in records.items():
-        _check_fields(files[name], read.rows, called, clearing.key)
+        _check_fields(files[name], read.rows, called, checker.key)
     rows = [_renamed(row, called) for read in records.values() for row in read.rows]
     known = [read.faults.get(n) for read in records.values() for n in range(len(read.rows))]
     faults = {
@@ -165,30 +169,30 @@ def _normalised(
         for number, row in enumerate(rows)
         if (fault := known[number] or fault_of(row, called))
     }
-    named = [f"{clearing.places[number]} {fault}" for number, fault in faults.items()]
-    left_out = clearing.settle_named("broken", named, list(faults))
+    named = [f"{checker.labels[number]} {fault}" for number, fault in faults.items()]
+    left_out = checker.apply_named("broken", named, list(faults))
     return {number: row for number, row in enumerate(rows) if number not in left_out}
 
 
 def _check_fields(
-    path: Path, rows: Sequence[Any], called: Mapping[str, str | None], key: str
+    path: Path, rows: Sequence[Any], called: Mapping[Text, str | None], key: str
 ) -> None:
-    """A name that no entry has is a mistake of the settings, not of the data."""
-    there = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    """Raise if no entry has a field: a mistake in the settings, not in the data."""
+    present = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
     for text, name in called.items():
-        if name is None or name in there or not there:
+        if name is None or name in present or not present:
             continue
-        if text == "input" == name:  # its usual name: a data set may have none
+        if text == "input" == name:  # not renamed: a data set may have no inputs
             log.info("%s: no entry has an input", path)
             continue
         raise UserError(
-            f"{path}: no entry has {name!r}; there are: {', '.join(map(str, there[:12]))}; "
+            f"{path}: no entry has {name!r}; there are: {', '.join(map(str, present[:12]))}; "
             f"say which is the {text} with {key}.fields.{text}"
         )
 
 
-def _renamed(row: Any, called: Mapping[str, str | None]) -> Any:
-    """A row with its three texts under their own names, and all its further fields."""
+def _renamed(row: Any, called: Mapping[Text, str | None]) -> Any:
+    """Return a row with its three texts under our names, and with all its further fields."""
     if not isinstance(row, dict):
         return row
     names = {name: text for text, name in called.items() if name is not None}
@@ -200,10 +204,10 @@ def _renamed(row: Any, called: Mapping[str, str | None]) -> Any:
     return entry if entry.get("input") is not None else {**entry, "input": ""}
 
 
-def _doubts(entries: Mapping[int, Entry]) -> list[tuple[str, list[list[int]], list[int]]]:
-    """Kinds of doubt, the entries of each in groups, and those too many."""
-    empty, ending = without_answer(entries), with_end_of_text(entries)
-    questions = asked_the_same(entries)
+def _find_doubtful(entries: Mapping[int, Entry]) -> list[tuple[str, list[list[int]], list[int]]]:
+    """Return each check with the groups of entries it concerns, and those that dropping removes."""
+    empty, ending = empty_outputs(entries), with_end_of_text(entries)
+    questions = group_by_question(entries)
     same = [numbers for answers in questions for numbers in answers if len(numbers) > 1]
     conflicts = [sorted(chain(*answers)) for answers in questions if len(answers) > 1]
     other = [n for answers in questions for numbers in answers[1:] for n in numbers]
@@ -215,13 +219,14 @@ def _doubts(entries: Mapping[int, Entry]) -> list[tuple[str, list[list[int]], li
     ]
 
 
-def _parted(
+def _assign_splits(
     numbers: Sequence[int], records: Mapping[str, Records], selection: Selection
 ) -> dict[str, list[int]]:
-    """Entry numbers by split, in the order the splits are cut: training, testing, validation."""
+    """Return the entry numbers of every split."""
     split, limit = selection.split, selection.limit
     if len(records) > 1:
-        parts, start = {}, 0
+        parts: dict[str, list[int]] = {}
+        start = 0
         for name, read in records.items():
             end = start + len(read.rows)
             parts[name] = [n for n in numbers if start <= n < end][:limit]
@@ -230,11 +235,11 @@ def _parted(
     order = list(numbers)
     if split.shuffle is not None:
         random.Random(split.shuffle).shuffle(order)
-    return cut(order[:limit], split)
+    return split_in_order(order[:limit], split)
 
 
-def cut(order: Sequence[int], split: Split) -> dict[str, list[int]]:
-    """Listing 7.3."""
+def split_in_order(order: Sequence[int], split: Split) -> dict[str, list[int]]:
+    """Split by the given shares: training, then test, then validation (listing 7.3)."""
     first_test = int(len(order) * split.train)
     first_val = first_test + int(len(order) * split.test)
     return {
@@ -244,12 +249,12 @@ def cut(order: Sequence[int], split: Split) -> dict[str, list[int]]:
     }
 
 
-def _leaks(
+def _find_leaks(
     entries: Mapping[int, Entry], parts: Mapping[str, Sequence[int]]
 ) -> tuple[list[list[int]], list[int]]:
-    """Questions of test entries that stand in another split too, and the entries there."""
+    """Return groups of entries with a test entry's question, and those of them in other splits."""
     tested, others = set(parts["test"]), {*parts["train"], *parts["val"]}
-    groups = [sorted(chain(*answers)) for answers in asked_the_same(entries)]
+    groups = [sorted(chain(*answers)) for answers in group_by_question(entries)]
     leaks = [
         [n for n in group if n in tested or n in others]
         for group in groups

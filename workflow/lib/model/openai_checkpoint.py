@@ -1,7 +1,7 @@
-"""OpenAI's TensorFlow checkpoint as safetensors, under the chapter's names (section 7.5).
+"""Conversion of OpenAI's TensorFlow checkpoint to safetensors (section 7.5).
 
-Chapter 5's load_weights_into_gpt, by name and with every shape checked. What reads the converted
-file needs no tensorflow.
+It does the work of chapter 5's load_weights_into_gpt by name, with every shape checked. The
+converted file has the chapter's names, and reading it takes no tensorflow.
 """
 
 import json
@@ -32,15 +32,15 @@ class Hyperparameters(BaseModel):
 
 
 def convert_checkpoint(folder: Path, output: Path) -> None:
-    """Turn a checkpoint of any size and precision into float32 safetensors.
+    """Convert a checkpoint of any size and precision to float32 safetensors.
 
     Args:
-        folder: the seven files of OpenAI's layout.
-        output: the file to write; its metadata `config` holds the model's GPTConfig as JSON. The
-            output head is not in it: it starts as a copy of the token embedding.
+        folder: contains the seven files of OpenAI's layout.
+        output: the file to write; its metadata `config` is the model's GPTConfig as JSON. It has
+            no output head, which starts as a copy of the token embedding.
 
     Raises:
-        UserError: a file is damaged, or a variable is missing, misshapen or left over.
+        UserError: a file is damaged, or a variable is missing, unexpected or of a wrong shape.
     """
     shape = _read_hyperparameters(folder / "hparams.json")
     variables = _read_variables(folder, shape)
@@ -62,12 +62,14 @@ def convert_checkpoint(folder: Path, output: Path) -> None:
 
 
 def import_tensorflow() -> ModuleType:
-    """The tensorflow module, without its start-up notes, which help nobody here.
+    """Import tensorflow without its start-up messages.
 
-    Some come from native code before its log level counts, hence the closed standard error.
+    Some come from native code before the log level applies; hence the redirected standard error.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # import Keras on its first use: never
+    os.environ.setdefault(
+        "TF_USE_LEGACY_KERAS", "1"
+    )  # defers the import of Keras, which is never used
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -92,7 +94,7 @@ def _read_hyperparameters(path: Path) -> Hyperparameters:
 
 
 def _expected_shapes(shape: Hyperparameters) -> dict[str, tuple[int, ...]]:
-    """Every variable of the layout; weights of dense layers are (1, in, out)."""
+    """Return the shape of every variable; weights of dense layers are (1, in, out)."""
     width = shape.n_embd
     expected = {
         "model/wte": (shape.n_vocab, width),
@@ -116,7 +118,7 @@ def _expected_shapes(shape: Hyperparameters) -> dict[str, tuple[int, ...]]:
 
 
 def _read_variables(folder: Path, shape: Hyperparameters) -> dict[str, np.ndarray]:
-    """All variables of the checkpoint, after comparing names and shapes with hparams.json."""
+    """Read all variables, after comparing their names and shapes with hparams.json."""
     tf = import_tensorflow()
     expected = _expected_shapes(shape)
     prefix = folder / "model.ckpt"
@@ -124,9 +126,9 @@ def _read_variables(folder: Path, shape: Hyperparameters) -> dict[str, np.ndarra
         reader = tf.train.load_checkpoint(str(prefix))
         found = {n: tuple(s) for n, s in reader.get_variable_to_shape_map().items()}
         faults = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
-        faults += [f"{name} is left over" for name in sorted(found.keys() - expected.keys())]
+        faults += [f"{name} is unexpected" for name in sorted(found.keys() - expected.keys())]
         faults += [
-            f"{name} has shape {found[name]}, should be {expected[name]}"
+            f"{name} has shape {found[name]}, expected {expected[name]}"
             for name in sorted(expected.keys() & found.keys())
             if found[name] != expected[name]
         ]
@@ -137,12 +139,12 @@ def _read_variables(folder: Path, shape: Hyperparameters) -> dict[str, np.ndarra
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         raise UserError(
             f"{prefix}: damaged or truncated ({first_line(error)[:200]}); delete {folder} "
-            "and resources/downloads to fetch it anew"
+            "and resources/downloads to download it again"
         ) from error
 
 
 def _as_chapter_names(name: str, variable: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """The chapter's parameters that one variable holds; its Linear weights are (out, in)."""
+    """Return the chapter's parameters in one variable; its Linear weights are (out, in)."""
     direct = {
         "model/wte": "tok_emb.weight",
         "model/wpe": "pos_emb.weight",

@@ -1,11 +1,11 @@
-"""The shape of a model, as far as it is known without torch: from a file, or by a size's name."""
+"""The shape of a model, read without torch: from a file, or known by the name of its size."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# OpenAI's layout of a checkpoint: what is downloaded, and what the small world ships.
+# The files of OpenAI's checkpoints, and of the small world's models.
 CHECKPOINT_FILES = (
     "checkpoint",
     "encoder.json",
@@ -16,14 +16,14 @@ CHECKPOINT_FILES = (
     "vocab.bpe",
 )
 
-# What generating may take: kept to where it computes, and asked of a cluster before.
-CACHE_BYTES = 3 * 2**30  # the most that keys and values take on a CPU
-PROMPT_TOKENS = 4096  # of prompts, read at a time
+# Limits of generation; a cluster job's memory is estimated from them.
+CACHE_BYTES = 3 * 2**30  # the most bytes of keys and values on a CPU
+PROMPT_TOKENS = 4096  # the most tokens of prompts in one forward pass
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the size of a model follows from; the names are those of `model.GPTConfig`."""
+    """The part of GPTConfig that determines the size of a model."""
 
     vocab_size: int
     context_length: int
@@ -32,23 +32,23 @@ class Shape:
 
     @property
     def parameters(self) -> int:
-        """All weights, an output head of its own included, as they are finetuned."""
+        """The number of weights that are finetuned, including an untied output head."""
         width = self.emb_dim
         block = 12 * width**2 + 13 * width
         return (2 * self.vocab_size + self.context_length + 2) * width + self.n_layers * block
 
     def adapter_parameters(self, rank: int) -> int:
-        """Of LoRA on every linear layer: rank x (in + out) each."""
+        """Return the number of LoRA's weights on all linear layers: rank x (in + out) each."""
         width = self.emb_dim
         return rank * (self.n_layers * 18 * width + width + self.vocab_size)
 
     @property
     def cache_bytes(self) -> int:
-        """Keys and values of one position."""
+        """The bytes of keys and values of one position, in float32."""
         return 2 * 4 * self.n_layers * self.emb_dim
 
 
-# OpenAI's four, by the last part of their addresses.
+# OpenAI's four sizes, by the last part of their addresses.
 GPT2 = {
     "124M": Shape(50257, 1024, 768, 12),
     "355M": Shape(50257, 1024, 1024, 24),
@@ -58,26 +58,31 @@ GPT2 = {
 
 
 def shape_of_source(url: str, downloaded: Path) -> Shape | None:
-    """The shape of a checkpoint before it is converted, where it is known already.
+    """Return the shape of a checkpoint that is not converted yet, or None if it is unknown.
 
     Args:
-        url: where it comes from: an address or a local folder.
-        downloaded: folder of its files, once they are there.
+        url: its address or local folder.
+        downloaded: folder that its files are downloaded to.
     """
     for folder in (downloaded, Path(url).expanduser()):
         try:
             found = json.loads((folder / "hparams.json").read_text("utf-8"))
             return Shape(found["n_vocab"], found["n_ctx"], found["n_embd"], found["n_layer"])
-        except (OSError, ValueError, KeyError, TypeError):  # its own job says what is wrong
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # the job that converts it reports the error
             continue
     return GPT2.get(url.rstrip("/").rpartition("/")[2])
 
 
 def shape_of_weights(path: Path) -> Shape:
-    """From the head of a converted base model: eight bytes of length, then JSON.
+    """Read the shape from the header of a safetensors file: eight bytes of length, then JSON.
 
     Raises:
-        FileNotFoundError: it is not there yet.
+        FileNotFoundError: the file does not exist yet.
     """
     with path.open("rb") as file:
         head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
@@ -85,10 +90,10 @@ def shape_of_weights(path: Path) -> Shape:
 
 
 def shape_of_run(path: Path) -> Shape:
-    """From training.json of a finetuned model; raises as `shape_of_weights`."""
+    """Read the shape from training.json of a finetuned model; raises as `shape_of_weights`."""
     return _shape(json.loads(path.read_text("utf-8"))["model"])
 
 
 def _shape(config: dict[str, Any]) -> Shape:
-    """From a GPTConfig as plain values."""
+    """Return the shape in a GPTConfig as a dict."""
     return Shape(**{name: config[name] for name in Shape.__dataclass_fields__})

@@ -1,4 +1,4 @@
-"""Weights in and out of files: the converted base model, and the chapter's .pth."""
+"""Loading and saving weights: the converted base model, and the chapter's .pth."""
 
 import json
 import os
@@ -17,11 +17,14 @@ from workflow.lib.runtime.files import read_json, replacing
 
 
 def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
-    """The model before finetuning, on the CPU; its head starts as a copy of the embedding.
+    """Load the model before finetuning, on the CPU; its head is a copy of the token embedding.
 
     Args:
-        path: what `convert_checkpoint` wrote.
-        drop_rate: dropout of the model to make.
+        path: the safetensors file of `convert_checkpoint`.
+        drop_rate: dropout rate of the model.
+
+    Raises:
+        UserError: the file is damaged.
     """
     try:
         with safe_open(path, framework="pt") as stored:
@@ -38,7 +41,7 @@ def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
 def save_model(model: GPTModel, path: Path) -> None:
     """Save the state dict as the chapter does (end of section 7.7).
 
-    The chapter's own class also wants its causal masks; they are one constant, stored once.
+    The chapter's own class also expects causal masks; all layers share one stored tensor.
     """
     state = model.state_dict()
     length = model.config.context_length
@@ -48,11 +51,11 @@ def save_model(model: GPTModel, path: Path) -> None:
 
 
 def write_tensors(content: dict[str, Any], path: Path) -> None:
-    """Write what torch.load reads, in place in one step and safe from a power cut.
+    """Write a file for torch.load, atomically and safe from a power cut.
 
     Raises:
-        OSError, KeyboardInterrupt: a full disk, control-C; torch alone would report both as a
-            RuntimeError about its file format.
+        OSError, KeyboardInterrupt: a full disk, Ctrl-C; torch reports both as a RuntimeError about
+            its file format.
     """
     with replacing(path) as unfinished, unfinished.open("wb") as file:
         try:
@@ -65,24 +68,24 @@ def write_tensors(content: dict[str, Any], path: Path) -> None:
 
 
 def trainable_state(model: GPTModel) -> dict[str, torch.Tensor]:
-    """What training changes: all weights, or the adapters alone (workflow/lib/model/lora.py)."""
+    """Return the weights that training changes: all, or only LoRA's adapters."""
     return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
 
 
 def load_trainable(model: GPTModel, state: dict[str, torch.Tensor]) -> None:
-    """Put back what `trainable_state` gave; frozen weights stay."""
+    """Load a state of `trainable_state`; frozen weights stay."""
     model.load_state_dict(model.state_dict() | state)
 
 
 def load_trained_model(path: Path, training: Path) -> GPTModel:
-    """Read a finetuned model, on the CPU.
+    """Load a finetuned model, on the CPU.
 
     Args:
-        path: the state dict, of this pipeline or of the chapter.
-        training: training.json; its `model` holds the shape, which a state dict does not.
+        path: a state dict, of this pipeline or of the chapter.
+        training: training.json; its `model` holds the configuration, which a state dict lacks.
 
     Raises:
-        UserError: the file is damaged or of another shape.
+        UserError: the file is damaged or the weights have another shape.
     """
     config = GPTConfig(**read_json(training)["model"])
     try:
@@ -91,24 +94,25 @@ def load_trained_model(path: Path, training: Path) -> GPTModel:
     except (RuntimeError, UnpicklingError, EOFError, LookupError, ValueError) as error:
         reason = first_line(error)
         raise UserError(
-            f"{path}: not weights of this model ({reason}); run finetune again"
+            f"{path}: not the weights of this model ({reason}); run finetune again"
         ) from error
 
 
 def _with_weights(config: GPTConfig, state: dict[str, torch.Tensor]) -> GPTModel:
-    """A model that owns these tensors; made without memory or weights of its own first."""
-    with torch.device("meta"), _NoInitialisation():
+    """Return a model with these tensors as its weights, without allocating others first."""
+    with torch.device("meta"), _NoInitialization():
         model = GPTModel(config)
     model.load_state_dict(state, assign=True)
     return model.requires_grad_(True)
 
 
-class _NoInitialisation(TorchFunctionMode):
-    """Leaves new weights as they are: drawing some for the meta device imports torch's compiler."""
+class _NoInitialization(TorchFunctionMode):
+    """Skips torch.nn.init: on the meta device it would import torch's compiler."""
 
     def __torch_function__(
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
+        kwargs = kwargs or {}
         if getattr(function, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"]
-        return function(*args, **(kwargs or {}))
+        return function(*args, **kwargs)

@@ -25,7 +25,7 @@ from workflow.lib.report.plots.scores import (
 from workflow.lib.report.published import published_beside_own
 from workflow.lib.report.quality import read_quality
 from workflow.lib.report.responses import Response, disputes, galleries, judged_response
-from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL, MARGIN, Comparison, Interval
+from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL, MARGIN
 from workflow.lib.report.summary import GOOD_SCORE
 from workflow.lib.report.variants import Variant, read_variants
 from workflow.lib.runtime.files import replacing
@@ -80,10 +80,9 @@ def write_report(
         judges=judges,
         models=_models(variants),
         examples=_examples(variants, first_judge),
-        draw_score=_draw_score,
         published=published_beside_own(variants, recipes),
         comparisons={judge: _comparisons(variants, judge) for judge in judges},
-        draw_difference=_draw_difference,
+        draw_mean=draw_mean,
         draw_scale=draw_scale,
         kinds=[
             (group, judge, rows)
@@ -173,13 +172,6 @@ def _examples(
     )
 
 
-def _draw_score(variant: Variant, judge: str) -> Markup:
-    judging = variant.judged[judge]
-    low, high = judging.number("low"), judging.number("high")
-    interval = Interval(low, high) if low is not None and high is not None else None
-    return draw_mean(judging.number("mean"), interval, 0, 100, hollow=not variant.finetuned)
-
-
 def _comparisons(variants: Sequence[Variant], judge: str) -> tuple[list[Pair], float]:
     """Return all pairs, and the end of their common scale to both sides."""
     pairs = compare_variants(variants, judge)
@@ -189,10 +181,6 @@ def _comparisons(variants: Sequence[Variant], judge: str) -> tuple[list[Pair], f
         ends += [pair.result.difference]
         ends += [-interval.low, interval.high] if interval else []
     return pairs, math.ceil(max(ends) / 10) * 10
-
-
-def _draw_difference(result: Comparison, limit: float) -> Markup:
-    return draw_mean(result.difference, result.interval, -limit, limit)
 
 
 def _curves(variants: Sequence[Variant]) -> list[tuple[Variant, Markup]]:

@@ -8,12 +8,12 @@ from statistics import fmean
 from markupsafe import Markup
 
 from workflow.lib.data.quality.lengths import Histogram, histogram
-from workflow.lib.data.quality.truncation import Cut, entries_cut, token_lengths
 from workflow.lib.data.quality.wording import Finding, findings, left_out
 from workflow.lib.report.format import points
 from workflow.lib.report.plots.lengths import draw_lengths
 from workflow.lib.report.variants import Variant
 from workflow.lib.runtime.files import read_json
+from workflow.lib.tokens.truncation import Truncation, token_lengths, truncation_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Quality:
     findings: Sequence[Finding]
     left_out: Sequence[tuple[str, list[int]]]
     lengths: Sequence[tuple[str, str, Markup]]
-    cut: Sequence[Cut]
+    cut: Sequence[Truncation]
     without_seen: Sequence[tuple[str, str, str, str]]
 
 
@@ -74,7 +74,7 @@ def read_quality(
         findings(content),
         left_out(content),
         [(what, _summary(found), draw_lengths(found)) for what, found in counted.items()],
-        [cut for v in variants if (cut := entries_cut(v.name, v.training))],
+        [cut for v in variants if (cut := truncation_of(v.name, v.training))],
         without,
     )
 

@@ -1,7 +1,7 @@
 """The responses worth reading first: each variant's best and worst, and the most disputed."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
@@ -11,6 +11,8 @@ from workflow.lib.report.format import points
 from workflow.lib.report.variants import Variant
 
 SHOWN = 3  # responses per list
+# Distance in points, and the responses by variant and number of the entry.
+_Distances = list[tuple[float, list[tuple[Variant, int]]]]
 _NUMBER_ALONE = re.compile(r"\s*[-+]?\d+(\.\d+)?\s*")
 
 
@@ -93,12 +95,15 @@ def galleries(variants: Sequence[Variant], judge: str) -> list[Gallery]:
 
 def disputes(variants: Sequence[Variant], judges: Sequence[str]) -> list[Dispute]:
     """Pick where judges differ most, or else one judge's repeats, or else variants."""
+    each = [(variant, number) for variant in variants for number in range(len(variant.entries))]
     if len(judges) > 1:
-        return _largest(variants, _between_judges, "The judges are {} points apart")
-    repeated = _largest(
-        variants, _between_repeats, f"{judges[0]} spreads {{}} points over its repeats"
+        between = [(_between_judges(*one), [one]) for one in each]
+        return _largest("The judges are {} points apart", between)
+    between = [(_between_repeats(*one), [one]) for one in each]
+    repeated = _largest(f"{judges[0]} spreads {{}} points over its repeats", between)
+    return repeated or _largest(
+        "Two variants are {} points apart", _between_variants(variants, judges[0])
     )
-    return repeated or _between_variants(variants, judges[0])
 
 
 def _judgment(variant: Variant, number: int, judge: str) -> Judgment:
@@ -113,15 +118,12 @@ def _judgment(variant: Variant, number: int, judge: str) -> Judgment:
     return Judgment(judge, f"{score:.0f}", score / 100, replies)
 
 
-def _largest(
-    variants: Sequence[Variant], distance: Callable[[Variant, int], float], why: str
-) -> list[Dispute]:
-    """Return the responses with the largest distances above zero."""
-    found = [(distance(v, n), v, n) for v in variants for n in range(len(v.entries))]
-    found = sorted((row for row in found if row[0] > 0), key=lambda row: -row[0])[:SHOWN]
+def _largest(why: str, found: _Distances) -> list[Dispute]:
+    """Return the largest distances above zero as disputes; `why` has a placeholder for them."""
+    largest = sorted((row for row in found if row[0] > 0), key=lambda row: -row[0])[:SHOWN]
     return [
-        Dispute(why.format(points(apart, 0)), [judged_response(variant, number)])
-        for apart, variant, number in found
+        Dispute(why.format(points(distance, 0)), [judged_response(*one) for one in responses])
+        for distance, responses in largest
     ]
 
 
@@ -136,9 +138,9 @@ def _between_repeats(variant: Variant, number: int) -> float:
     return stdev(scores) if len(scores) > 1 else 0
 
 
-def _between_variants(variants: Sequence[Variant], judge: str) -> list[Dispute]:
-    """Return the entries on which the scores of finetuned variants differ most."""
-    found = []
+def _between_variants(variants: Sequence[Variant], judge: str) -> _Distances:
+    """Return the distance between the best and the worst finetuned variant on every entry."""
+    found: _Distances = []
     for group in by_test_set([variant for variant in variants if variant.finetuned]):
         for number in range(len(group[0].entries)):
             scored = [
@@ -149,12 +151,5 @@ def _between_variants(variants: Sequence[Variant], judge: str) -> list[Dispute]:
             if scored:
                 scored.sort(key=lambda row: -row[0])
                 (high, best), (low, worst) = scored[0], scored[-1]
-                found.append((high - low, best, worst, number))
-    found = sorted((row for row in found if row[0] > 0), key=lambda row: -row[0])[:SHOWN]
-    return [
-        Dispute(
-            f"Two variants are {points(apart, 0)} points apart",
-            [judged_response(best, number), judged_response(worst, number)],
-        )
-        for apart, best, worst, number in found
-    ]
+                found.append((high - low, [(best, number), (worst, number)]))
+    return found

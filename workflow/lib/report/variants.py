@@ -8,6 +8,7 @@ from typing import Any
 
 from workflow.lib.judge.scores import Verdict, by_entry, entry_scores, read_scores
 from workflow.lib.report.losses import read_losses
+from workflow.lib.report.statistics import Interval
 from workflow.lib.runtime.files import read_csv, read_json
 
 
@@ -33,6 +34,12 @@ class Judging:
     def number(self, column: str) -> float | None:
         """Return a number of the summary, None where it is blank."""
         return float(self.summary[column]) if self.summary[column] else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Interval of the mean score, None where the summary has none."""
+        low, high = self.number("low"), self.number("high")
+        return Interval(low, high) if low is not None and high is not None else None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ LEFT_OUT = (
     "workflow/lib/cluster",
     "workflow/lib/parallel/launching",
 )
+_LOG_METHODS = ("debug", "info", "warning", "error")
 _CAN_DO_SOMETHING = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 
 
@@ -171,6 +172,7 @@ def _is_log_call(node: ast.expr) -> bool:
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
+        and node.func.attr in _LOG_METHODS
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id == "log"
     )

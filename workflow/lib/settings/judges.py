@@ -106,7 +106,7 @@ class ServerJudge(JudgeSettings):
     @property
     def label(self) -> str:
         """Who judges, in words that leave no doubt whether it is a language model."""
-        return f"the judgement of {self.model}, a language model"
+        return f"the judgment of {self.model}, a language model"
 
     @property
     def note(self) -> str:

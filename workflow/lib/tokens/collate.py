@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-IGNORE_INDEX = -100  # what cross_entropy leaves out by default
+IGNORE_INDEX = -100  # the target that cross_entropy ignores by default
 
 
 def collate(
-    sequences: Sequence[Sequence[int]],
+    sequences: Sequence[Sequence[int] | np.ndarray],
     end_of_text: int,
     max_length: int | None = None,
-    response_starts: Sequence[int] | None = None,
+    response_starts: Sequence[int] | np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Pad a batch with end-of-text and shift it into inputs and targets.
 
@@ -26,11 +27,11 @@ def collate(
     Args:
         sequences: B lists of token ids.
         end_of_text: id of the end-of-text token.
-        max_length: where rows are cut, after padding; not cut if not given.
-        response_starts: tokens of each prompt, whose targets become IGNORE_INDEX too.
+        max_length: tokens to which rows are truncated, after padding; not truncated if None.
+        response_starts: tokens of each prompt, if its targets are to become IGNORE_INDEX too.
 
     Returns:
-        inputs and targets, each (B, T) int64, T the longest sequence or max_length.
+        Inputs and targets, each (B, T) int64, with T the longest sequence or max_length.
     """
     longest = max(len(sequence) for sequence in sequences)
     padded = torch.full((len(sequences), longest + 1), end_of_text)  # (B, T + 1)

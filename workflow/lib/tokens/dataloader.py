@@ -1,10 +1,11 @@
-"""Tokenized entries as batches to train on, or to measure losses on (listing 7.6)."""
+"""Dataloaders: batches of a tokenized split to train on or to evaluate (listing 7.6)."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
@@ -16,18 +17,18 @@ from workflow.lib.tokens.dataset import TokenizedSplit, load_tokens
 def read_split(
     path: Path, max_length: int, too_long: str = "truncate"
 ) -> tuple[TokenizedSplit, list[int]]:
-    """The tokens of a split, and which entries are longer than what is kept.
+    """Read a tokenized split and find the entries longer than max_length.
 
     Args:
-        path: what `tokenize_split` wrote.
-        max_length: most tokens of an entry.
-        too_long: what becomes of longer ones: truncate (here or when batched), drop or raise.
+        path: a file of `tokenize_split`.
+        max_length: the most tokens of an entry.
+        too_long: what to do with longer entries: truncate (left to `collate`), drop or raise.
 
     Returns:
-        the split, and the numbers of the entries in question, counted from 0 in the file.
+        The split, and the numbers of the long entries, counted from 0 in the file.
 
     Raises:
-        UserError: there are such entries and too_long is raise, or no other entries.
+        UserError: there are long entries and too_long is raise, or it is drop and all are long.
     """
     split = load_tokens(path)
     numbers = [n for n, ids in enumerate(split.sequences) if len(ids) > max_length]
@@ -39,7 +40,7 @@ def read_split(
             f"{path}: {len(numbers)} entries are longer than {max_length} tokens: {some}; shorten "
             "them, raise training.max_length or set training.too_long to drop or truncate"
         )
-    done = "left out for being longer than" if too_long == "drop" else "cut to"
+    done = "dropped, longer than" if too_long == "drop" else "truncated to"
     log.info("%s: %d entries %s %d tokens: %s", path, len(numbers), done, max_length, some)
     if too_long == "drop":
         if len(numbers) == len(split.sequences):
@@ -48,23 +49,23 @@ def read_split(
     return split, numbers
 
 
-def leave_out_unanswered(
+def drop_cut_before_response(
     split: TokenizedSplit, path: Path, max_length: int
 ) -> tuple[TokenizedSplit, list[int]]:
-    """A split without the entries that a masked prompt leaves nothing to learn from.
+    """Drop the entries that are truncated before their response begins.
 
-    They are those whose prompt alone is longer than what is kept. In a batch they would count for
-    nothing, unseen.
+    With a masked prompt nothing of them would be learned, and nobody would notice.
 
     Args:
-        split: of that path.
-        max_length: where rows are cut.
+        split: the tokenized split.
+        path: its file, for messages.
+        max_length: tokens to which rows are truncated.
 
     Returns:
-        the other entries, and the numbers of those left out, counted from 0 in the split.
+        The other entries, and the numbers of those dropped, counted from 0 in the split.
 
     Raises:
-        UserError: there are no others.
+        UserError: there are no other entries.
     """
     numbers = np.flatnonzero(split.response_starts > max_length).tolist()
     if not numbers:
@@ -75,26 +76,26 @@ def leave_out_unanswered(
             "training.max_length or set training.mask_prompt: false"
         )
     log.info(
-        "%s: %d entries left out, cut before their responses at %d tokens: %s",
+        "%s: %d entries dropped, truncated before their responses at %d tokens: %s",
         path, len(numbers), max_length, _some(numbers),
     )  # fmt: skip
     return _without(split, numbers), numbers
 
 
-def make_loader(
+def make_dataloader(
     split: TokenizedSplit, end_of_text: int, training: Training, max_length: int, shuffle: bool
-) -> DataLoader:
-    """Batches of a split, drawn from torch's global generator.
+) -> DataLoader[int]:
+    """Make a dataloader; it draws its order and its base seed from torch's global generator.
 
     Args:
         split: token ids of the entries.
-        end_of_text: what pads.
-        training: batch size and masking.
-        max_length: where rows are cut.
-        shuffle: a new order each pass and whole batches only, as for training.
+        end_of_text: the token that pads.
+        training: batch size, and whether prompts are masked.
+        max_length: tokens to which rows are truncated.
+        shuffle: a new order in each pass, and full batches only, as for training.
 
     Returns:
-        a loader of inputs and targets, each (B, T).
+        A dataloader of inputs and targets, each (B, T).
     """
 
     def collate_entries(numbers: list[int]) -> tuple[Tensor, Tensor]:
@@ -102,8 +103,9 @@ def make_loader(
         sequences = [split.sequences[number] for number in numbers]
         return collate(sequences, end_of_text, max_length, starts)
 
+    numbers = cast("Dataset[int]", range(len(split.sequences)))  # torch takes any sequence
     return DataLoader(
-        range(len(split.sequences)),
+        numbers,
         batch_size=training.batch_size,
         collate_fn=collate_entries,
         shuffle=shuffle,
@@ -117,5 +119,5 @@ def _without(split: TokenizedSplit, numbers: list[int]) -> TokenizedSplit:
 
 
 def _some(numbers: list[int]) -> str:
-    """The first ten, for a message."""
+    """Name the first ten, for a message."""
     return ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")

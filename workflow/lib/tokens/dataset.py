@@ -1,4 +1,4 @@
-"""A split as token ids, made once for every recipe that reads it (listing 7.4)."""
+"""A split as token ids, stored once for every recipe that uses it (listing 7.4)."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -17,11 +17,11 @@ from workflow.lib.tokens.prompt_style import PromptStyle
 
 @dataclass(frozen=True)
 class TokenizedSplit:
-    """Token ids of every entry of a split: prompt, header and answer, no end-of-text.
+    """Token ids of the entries of a split: prompt, response header and output, no end-of-text.
 
     Args:
-        sequences: int32 arrays, one an entry.
-        response_starts: for each, how many of its tokens belong wholly to the prompt.
+        sequences: an int32 array per entry.
+        response_starts: for each, how many of its tokens belong entirely to the prompt.
     """
 
     sequences: list[np.ndarray]
@@ -31,7 +31,7 @@ class TokenizedSplit:
 def tokenize_split(
     entries: Path, tokenizer: tiktoken.Encoding, style: PromptStyle, output: Path
 ) -> None:
-    """Encode a split and store it as .npz: `token_ids`, `offsets` (n + 1), `response_starts`."""
+    """Tokenize a split into an .npz file: `token_ids`, `offsets` (n + 1), `response_starts` (n)."""
     loaded = read_entries(entries)
     prompts = [style.prompt(entry) for entry in loaded]
     texts = [prompt + style.completion(e) for prompt, e in zip(prompts, loaded, strict=True)]
@@ -54,7 +54,11 @@ def tokenize_split(
 
 
 def load_tokens(path: Path) -> TokenizedSplit:
-    """Read what `tokenize_split` wrote."""
+    """Read a file of `tokenize_split`.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     try:
         with np.load(path) as stored:
             offsets = stored["offsets"]
@@ -65,10 +69,10 @@ def load_tokens(path: Path) -> TokenizedSplit:
 
 
 def response_start(token_bytes: np.ndarray, prompt: str) -> int:
-    """How many tokens lie wholly in the prompt.
+    """Return how many tokens lie entirely in the prompt.
 
-    Counted in bytes, because a merge may join the end of the prompt with the start of the header;
-    such a token counts as response, or the header would never be learned whole.
+    They are counted in bytes, because one token may hold the end of the prompt and the start of the
+    response header. It counts as response: otherwise the header would never be learned whole.
 
     Args:
         token_bytes: length in bytes of each token of the whole text.
@@ -78,7 +82,7 @@ def response_start(token_bytes: np.ndarray, prompt: str) -> int:
 
 
 def _bytes_of_tokens(tokenizer: tiktoken.Encoding) -> np.ndarray:
-    """Length in bytes by token id."""
+    """Return the length in bytes of every token of the vocabulary."""
     lengths = np.zeros(tokenizer.n_vocab, dtype=np.int32)
     for token in range(tokenizer.n_vocab):
         if token != tokenizer.eot_token:

@@ -1,13 +1,13 @@
-"""Prompt styles: how an entry becomes the text a model reads (listing 7.2, exercise 7.1)."""
+"""Prompt styles: the text that an entry becomes for the model (listing 7.2, exercise 7.1)."""
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from workflow.lib.data.entries import Entry
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_yaml
 from workflow.lib.runtime.names import choose
@@ -17,38 +17,38 @@ PROMPTS = Path(__file__).resolve().parents[2] / "prompts"
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """A file of workflow/prompts.
+    """The templates of a file in workflow/prompts.
 
     Args:
-        instruction: template with {instruction}.
-        input: template with {input}, left out where an entry's input is empty.
-        response: template with {output}.
+        instruction: contains {instruction}.
+        input: contains {input}; omitted if the input of an entry is empty.
+        response: response header and {output}.
     """
 
     instruction: str
     input: str
     response: str
 
-    def prompt(self, entry: Mapping[str, str]) -> str:
-        """What the model is given: the chapter's format_input."""
+    def prompt(self, entry: Entry) -> str:
+        """Return the prompt of an entry: the chapter's format_input."""
         text = self.instruction.format(instruction=entry["instruction"])
         return text + (self.input.format(input=entry["input"]) if entry["input"] else "")
 
-    def completion(self, entry: Mapping[str, str]) -> str:
-        """What the model should write after the prompt: header and answer (listing 7.4)."""
+    def completion(self, entry: Entry) -> str:
+        """Return the completion to learn: response header and output (listing 7.4)."""
         return self.response.format(output=entry["output"])
 
     def answer(self, written: str) -> str:
-        """The answer in what the model wrote: header and outer white space removed (listing 7.9).
+        """Return generated text without response header and outer white space (listing 7.9).
 
         Args:
-            written: the generated text alone, without the prompt.
+            written: the generated text, without the prompt.
         """
         header = self.response.format(output="").strip()
         return written.replace(header, "").strip()
 
     def as_dict(self) -> dict[str, str]:
-        """The templates by name, for params that decide on reruns."""
+        """Return the templates by name, for the params of rules."""
         return asdict(self)
 
 
@@ -56,10 +56,11 @@ def load_style(name: str, folder: Path = PROMPTS) -> PromptStyle:
     """Read a prompt style.
 
     Args:
-        name: a file of the folder, without .yaml, or the path of one's own.
+        name: a file of the folder, without .yaml, or the path of a file elsewhere.
+        folder: folder of the styles that come with the workflow.
 
     Raises:
-        UserError: there is no such style, or its file is broken; one line.
+        UserError: there is no such style, or its file is not a prompt style.
     """
     kind = "prompt style"
     path = prompt_file(kind, name, folder)
@@ -79,11 +80,12 @@ def load_style(name: str, folder: Path = PROMPTS) -> PromptStyle:
 
 
 def prompt_file(kind: str, name: str, folder: Path) -> Path:
-    """The file that a config names.
+    """Return the file that a name in config.yaml refers to.
 
     Args:
-        kind: what is named, for messages.
+        kind: what it is, for messages.
         name: a file of the folder, without .yaml, or a path: with a slash, or ending in .yaml.
+        folder: folder of the files that come with the workflow.
 
     Raises:
         UserError: there is no such file.
@@ -98,11 +100,11 @@ def prompt_file(kind: str, name: str, folder: Path) -> Path:
 
 
 def prompt_folder(name: str) -> str:
-    """What a prompt style's results are kept under: one folder, whatever it is named by.
+    """Return the folder name for the results of a prompt style.
 
     Returns:
-        the name, or of a path the file's name with a digest of the path, so that two files of one
-        name are two styles.
+        The style's name; for a path, the file's name and a digest of the path, so that two files
+        with the same name are two styles.
     """
     if not _is_path(name):
         return name
@@ -115,14 +117,14 @@ def _is_path(name: str) -> bool:
 
 
 def _mistake_of(template: Any, placeholder: str) -> str | None:
-    """What keeps something from being text with exactly its own placeholder; None if it is."""
+    """Return why a value is not text with exactly this placeholder; None if it is."""
     wanted = f"should be text with {{{placeholder}}} in it, once"
     if not isinstance(template, str):
         return wanted
     try:
         fields = [field for field in Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
-        return f"{error}; a brace itself is written {{{{ or }}}}"
+        return f"{error}; write {{{{ or }}}} for a literal brace"
     found = [name for _, name, *_ in fields]
     if found != [placeholder] or fields[0][2:] != ("", None):  # no {input!r}, no {input:>9}
         return f"{wanted}, not {', '.join(f'{{{name}}}' for name in found) or 'none'}"

@@ -11,17 +11,17 @@ from workflow.lib.data.entries import END_OF_TEXT
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json
 
-# tiktoken would keep copies of these files in a temporary folder, found again by path alone.
+# tiktoken would cache these files in a temporary folder under their path, whatever they contain.
 os.environ["TIKTOKEN_CACHE_DIR"] = ""
 
 
 def load_tokenizer(folder: Path) -> tiktoken.Encoding:
-    """Build the encoding; its end-of-text token is `eot_token`, its size `n_vocab`.
+    """Build the encoding; `eot_token` is its end-of-text token, `n_vocab` its vocabulary size.
 
-    Text is encoded with `encode_ordinary`, so that `<|endoftext|>` in a data set is plain text.
+    Encode text with `encode_ordinary`, so that `<|endoftext|>` in a data set is plain text.
 
     Args:
-        folder: holds encoder.json and vocab.bpe in OpenAI's format.
+        folder: contains encoder.json and vocab.bpe in OpenAI's format.
 
     Raises:
         UserError: the two files do not belong together or lack the end-of-text token.
@@ -42,5 +42,5 @@ def load_tokenizer(folder: Path) -> tiktoken.Encoding:
     except (AssertionError, KeyError, ValueError) as error:
         raise UserError(
             f"{encoder} and {merges} do not make one encoding; delete the folder and "
-            "resources/downloads to fetch them anew"
+            "resources/downloads to download them again"
         ) from error

@@ -20,7 +20,7 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import sha256_of, write_csv, write_json
 from workflow.lib.runtime.log import log
 from workflow.lib.settings.recipe import Evaluation, Training
-from workflow.lib.tokens.dataloader import leave_out_unanswered, make_loader, read_split
+from workflow.lib.tokens.dataloader import drop_cut_before_response, make_dataloader, read_split
 from workflow.lib.tokens.prompt_style import PromptStyle
 from workflow.lib.tokens.tokenizer import load_tokenizer
 from workflow.lib.training.checkpoint import Checkpoint, Evaluated, State
@@ -116,15 +116,15 @@ def finetune(
     val, val_too_long = read_split(inputs.val, max_length, training.too_long)
     unanswered: dict[str, list[int]] = {"train": [], "val": []}
     if training.mask_prompt:
-        train, unanswered["train"] = leave_out_unanswered(train, inputs.train, max_length)
-        val, unanswered["val"] = leave_out_unanswered(val, inputs.val, max_length)
+        train, unanswered["train"] = drop_cut_before_response(train, inputs.train, max_length)
+        val, unanswered["val"] = drop_cut_before_response(val, inputs.val, max_length)
     if len(train.sequences) < training.batch_size:
         raise UserError(
             f"{inputs.train}: {len(train.sequences)} entries do not fill a batch of "
             f"{training.batch_size}; lower training.batch_size of the recipe"
         )
-    train_loader = make_loader(train, tokenizer.eot_token, training, max_length, shuffle=True)
-    val_loader = make_loader(val, tokenizer.eot_token, training, max_length, shuffle=False)
+    train_loader = make_dataloader(train, tokenizer.eot_token, training, max_length, shuffle=True)
+    val_loader = make_dataloader(val, tokenizer.eot_token, training, max_length, shuffle=False)
     parameters = sum(map(torch.numel, model.parameters()))
     if training.lora:
         add_adapters(model, training.lora, training.seed)

@@ -1,5 +1,5 @@
-"""Files from an address, its mirrors or a local path, kept once and resumed.
+"""Downloads with resume, retries, mirrors and checks; local paths are copied.
 
-In: a URL and expected digests. Out: the file in place, or one line that says why not.
+In: addresses and expected digests. Out: the file in place, or one line that says why not.
 Open `fetch.py` first.
 """

@@ -1,4 +1,4 @@
-"""Doubtful entries of a data set: duplicates, conflicts, leaks and cut texts.
+"""What weakens a data set: duplicates, conflicting answers, leaks between splits, empty outputs.
 
-In: the three splits. Out: quality.json. Open `measure.py` first.
+In: the three splits. Out: quality.json, and its findings in words. Open `measure.py` first.
 """

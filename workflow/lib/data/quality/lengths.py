@@ -1,4 +1,4 @@
-"""How long texts are: counts by doubling bins."""
+"""Histograms of text lengths, in bins of doubling width."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from typing import TypedDict
 
 
 class Histogram(TypedDict):
-    """Lengths of the texts of a data set.
+    """The distribution of text lengths.
 
-    `starts` are where the bins begin, 0, 1, 2, 4, 8 and on, the last that of the longest text;
-    `counts` the texts in each.
+    `starts` holds the first length of every bin: 0, 1, 2, 4, 8, ..., up to the bin of the longest
+    text; `counts` the number of texts in each bin.
     """
 
     starts: list[int]
@@ -20,7 +20,7 @@ class Histogram(TypedDict):
 
 
 def histogram(lengths: Sequence[int]) -> Histogram:
-    """Count lengths, of which there is at least one."""
+    """Count lengths; there must be at least one."""
     longest = max(lengths)
     starts = [0, *(2**power for power in range(longest.bit_length()))]
     counts = [0] * len(starts)
@@ -32,7 +32,7 @@ def histogram(lengths: Sequence[int]) -> Histogram:
 
 
 def bins(found: Histogram) -> list[tuple[str, int]]:
-    """The bins from the first that is not empty, each as its range in words and its count."""
+    """Return range (in words) and count of every bin, from the first that is not empty."""
     starts, counts = found["starts"], found["counts"]
     ends = [start - 1 for start in starts[1:]] + [found["longest"]]
     named = [

@@ -1,4 +1,4 @@
-"""Makes quality.json: what weakens what is learned or measured from a data set."""
+"""The findings of quality.json: entries that weaken what is learned or measured."""
 
 from collections.abc import Mapping
 from itertools import chain
@@ -8,13 +8,13 @@ from typing import Any
 from workflow.lib.data.entries import (
     TEXTS,
     Entry,
-    asked_the_same,
+    empty_outputs,
+    group_by_question,
     read_entries,
     with_end_of_text,
-    without_answer,
 )
 from workflow.lib.data.quality.lengths import histogram
-from workflow.lib.data.quality.near_duplicates import AlikeEntries
+from workflow.lib.data.quality.near_duplicates import NearDuplicates
 from workflow.lib.runtime.files import read_json, write_json
 from workflow.lib.runtime.log import log, progress
 
@@ -22,14 +22,14 @@ SPLITS = ("train", "val", "test")
 
 
 def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> None:
-    """Look at the entries of all splits.
+    """Examine the entries of all splits and write quality.json.
 
     Args:
-        files: what `split_dataset` wrote: train, val, test and origins.
-        near: percent from which on two entries are alike.
-        output: JSON file to write: how many entries each split has, the findings of
-            `find_doubtful`, the numbers left out before, lengths of the texts, and under `where`
-            the split, place in it, file and line of every number named.
+        files: the files that `split_dataset` wrote: train, val, test and origins.
+        near: similarity in percent from which on two entries are near duplicates.
+        output: JSON file to write: the number of entries of every split, the findings of
+            `find_doubtful`, the numbers left out by the checks, histograms of text lengths, and
+            under `where` the split, index, file and line of every entry mentioned.
     """
     origins = read_json(files["origins"])
     parts = {name: dict(zip(origins[name], read_entries(files[name]), strict=True))
@@ -65,30 +65,30 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
 def find_doubtful(
     parts: Mapping[str, Mapping[int, Entry]], near: float
 ) -> dict[str, list[list[Any]]]:
-    """Entries that weaken the measurement.
+    """Find entries that weaken what is learned or measured.
 
     Args:
         parts: the entries of every split by their number in the data set.
-        near: percent from which on two entries are alike.
+        near: similarity in percent from which on two entries are near duplicates.
 
     Returns:
-        groups of entry numbers under `duplicates` (all three texts the same),
-        `conflicting_answers` (asked the same, answered differently), `test_also_in_train`,
-        `test_also_in_val` and `val_also_in_train` (asked the same in both), `empty_outputs` and
-        `end_of_text`; and [number, number, percent] under `near_duplicates` (every entry with the
-        most alike before it) and `test_near_train` (every test entry with the most alike one).
+        Groups of entry numbers under `duplicates` (all three texts equal), `conflicting_answers`
+        (same question, different outputs), `test_also_in_train`, `test_also_in_val` and
+        `val_also_in_train` (same question in both), `empty_outputs` and `end_of_text`; and
+        [number, number, percent] under `near_duplicates` (an entry and the most similar one before
+        it) and `test_near_train` (a test entry and the most similar training entry).
     """
     entries = dict(sorted((n, e) for part in parts.values() for n, e in part.items()))
     split_of = {number: name for name, part in parts.items() for number in part}
-    questions = asked_the_same(entries)
+    questions = group_by_question(entries)
     groups = [sorted(chain(*answers)) for answers in questions]
 
     def in_both(one: str, other: str) -> list[list[int]]:
         found = ([n for n in group if split_of[n] in (one, other)] for group in groups)
         return [group for group in found if {split_of[n] for n in group} == {one, other}]
 
-    alike = AlikeEntries(entries, near)
-    in_order = progress(entries, "alike entries", len(entries))
+    similar = NearDuplicates(entries, near)
+    in_order = progress(entries, "near duplicates", len(entries))
     return {
         "duplicates": [same for answers in questions for same in answers if len(same) > 1],
         "conflicting_answers": [
@@ -97,24 +97,25 @@ def find_doubtful(
         "test_also_in_train": in_both("test", "train"),
         "test_also_in_val": in_both("test", "val"),
         "val_also_in_train": in_both("val", "train"),
-        "near_duplicates": [*map(list, alike.each_with_one_before(in_order))],
+        "near_duplicates": [list(pair) for pair in similar.among(in_order)],
         "test_near_train": [
-            *map(list, alike.each_with_one_of(sorted(parts["test"]), sorted(parts["train"])))
+            list(pair) for pair in similar.between(sorted(parts["test"]), sorted(parts["train"]))
         ],
-        "empty_outputs": [[number] for number in without_answer(entries)],
+        "empty_outputs": [[number] for number in empty_outputs(entries)],
         "end_of_text": [[number] for number in with_end_of_text(entries)],
     }
 
 
 def _numbers(group: list[Any]) -> list[int]:
-    """The entry numbers of a group, without the percent of one that is only alike."""
+    """Return the entry numbers of a group, without the percent of a near duplicate."""
     return [item for item in group if isinstance(item, int)]
 
 
 def _where(origins: Mapping[str, Any], numbers: set[int]) -> dict[str, dict[str, Any]]:
-    """Where each of the entries stands, before and after splitting."""
+    """Return the split, index, file, number in the file and line of each entry, by number."""
     place = {n: (name, index) for name in SPLITS for index, n in enumerate(origins[name])}
-    found, start = {}, 0
+    found: dict[str, dict[str, Any]] = {}
+    start = 0
     for file in origins["files"]:
         for number in sorted(n for n in numbers if start <= n < start + file["entries"]):
             split, index = place.get(number, (None, None))

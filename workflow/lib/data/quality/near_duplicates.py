@@ -1,14 +1,13 @@
-"""Entries that are almost the same.
+"""Near duplicates: entries whose questions and outputs are both almost equal.
 
-Two entries are alike if both what is asked and the answer are: rapidfuzz's ratio, the share of
-characters that need no edit, reaches a limit, case and white space aside. Alike questions with
-other answers are not meant: "Convert 5 km to m." and "Convert 60 km to m." ask for different
-things.
+Similarity is rapidfuzz's ratio, the share of characters that need no edit, ignoring case and white
+space; of two entries it is the smaller one of questions and outputs. Similar questions with
+different outputs do not count: "Convert 5 km to m." and "Convert 60 km to m." differ.
 
-Comparing all pairs of Stanford Alpaca's 52,002 entries would take minutes. Only those are compared
-that share two of the RARE rarest words of each, words that stand in no other entry left out: in the
-chapter's data this misses none of the pairs from 90 percent on. A question of one or two such words
-is compared by each of them; and for each key only with the RECENT entries before.
+Comparing all pairs of Stanford Alpaca's 52,002 entries would take minutes. Two entries are compared
+only if they share two of the RARE rarest words of each question, not counting words that occur in
+one entry only: in the chapter's data this misses no pair of 90 percent or more. A question with one
+or two such words is compared by each single word. Every key leads to the RECENT latest entries.
 """
 
 import re
@@ -23,35 +22,36 @@ from workflow.lib.data.entries import Entry
 
 RARE = 5
 RECENT = 1000
-Alike = tuple[int, int, float]  # a number, that of the entry most alike, how much in percent
-# Scripts that part no words have a word a character.
+Pair = tuple[int, int, float]  # number, number of the most similar entry, percent
+# In scripts without spaces every character counts as a word.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 
 
 @dataclass(frozen=True)
-class _Plain:
-    """An entry as it is compared, and the keys that it shares with what it is compared to."""
+class _Normalized:
+    """An entry in the form that is compared, with the keys that candidates share with it."""
 
-    asked: str
-    answer: str
-    exact: tuple[str, str]
+    question: str
+    output: str
+    exact: tuple[str, str]  # instruction and input
     keys: tuple[tuple[str, ...], ...]
 
 
-class AlikeEntries:
-    """Finds the most alike of entries.
+class NearDuplicates:
+    """Finds the most similar entry of each entry.
 
-    Those that ask exactly the same are found without this: of them only the first is compared.
+    Of entries with exactly the same question only the first is compared: `group_by_question` finds
+    those.
 
     Args:
-        entries: all, by number.
-        limit: percent from which on two are alike.
+        entries: all entries, by number.
+        limit: similarity in percent from which on two entries are near duplicates.
     """
 
     def __init__(self, entries: Mapping[int, Entry], limit: float) -> None:
         self._limit = limit
-        asked = {n: _plain(f"{e['instruction']} {e['input']}") for n, e in entries.items()}
-        words = {number: set(_WORD.findall(text)) for number, text in asked.items()}
+        questions = {n: _normalize(f"{e['instruction']} {e['input']}") for n, e in entries.items()}
+        words = {number: set(_WORD.findall(text)) for number, text in questions.items()}
         in_entries = Counter(word for found in words.values() for word in found)
 
         def keys(number: int) -> tuple[tuple[str, ...], ...]:
@@ -60,63 +60,67 @@ class AlikeEntries:
             single = [(word,) for word in rare] if len(rare) < 3 else []
             return (*combinations(rare, 2), *single)
 
-        self._plain = {
-            number: _Plain(
-                asked[number],
-                _plain(entry["output"]),
+        self._normalized = {
+            number: _Normalized(
+                questions[number],
+                _normalize(entry["output"]),
                 (entry["instruction"].strip(), entry["input"].strip()),
                 keys(number),
             )
             for number, entry in entries.items()
         }
 
-    def each_with_one_before(self, numbers: Iterable[int]) -> Iterator[Alike]:
-        """Every entry that has one alike among those before it."""
+    def among(self, numbers: Iterable[int]) -> Iterator[Pair]:
+        """Yield every entry that has a near duplicate before it."""
         index: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for number in self._first_to_ask(numbers):
-            yield from self._nearest(number, index)
+        for number in self._distinct(numbers):
+            yield from self._most_similar(number, index)
             self._add(number, index)
 
-    def each_with_one_of(self, numbers: Iterable[int], others: Iterable[int]) -> Iterator[Alike]:
-        """Every entry that has one alike among the others."""
+    def between(self, numbers: Iterable[int], others: Iterable[int]) -> Iterator[Pair]:
+        """Yield every entry that has a near duplicate among the others."""
         index: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for other in self._first_to_ask(others):
+        for other in self._distinct(others):
             self._add(other, index)
-        for number in self._first_to_ask(numbers):
-            yield from self._nearest(number, index)
+        for number in self._distinct(numbers):
+            yield from self._most_similar(number, index)
 
-    def _first_to_ask(self, numbers: Iterable[int]) -> Iterator[int]:
-        asked = set()
+    def _distinct(self, numbers: Iterable[int]) -> Iterator[int]:
+        seen = set()
         for number in numbers:
-            if (exact := self._plain[number].exact) not in asked:
-                asked.add(exact)
+            if (exact := self._normalized[number].exact) not in seen:
+                seen.add(exact)
                 yield number
 
     def _add(self, number: int, index: dict[tuple[str, ...], list[int]]) -> None:
-        for key in self._plain[number].keys:
+        for key in self._normalized[number].keys:
             index[key].append(number)
 
-    def _nearest(self, number: int, index: Mapping[tuple[str, ...], list[int]]) -> Iterator[Alike]:
-        """The first of the most alike in the index, if any reaches the limit."""
-        own, limit = self._plain[number], self._limit
-        shortest = len(own.asked) * limit / (200 - limit)  # of another length none is as alike
-        longest = len(own.asked) * (200 - limit) / limit
+    def _most_similar(
+        self, number: int, index: Mapping[tuple[str, ...], list[int]]
+    ) -> Iterator[Pair]:
+        """Yield the (first) most similar entry of the index if it reaches the limit."""
+        own, limit = self._normalized[number], self._limit
+        shortest = len(own.question) * limit / (200 - limit)  # no other length reaches the limit
+        longest = len(own.question) * (200 - limit) / limit
         found = {
-            other: plain.asked
+            other: normalized.question
             for key in own.keys
             for other in index.get(key, ())[-RECENT:]
-            if shortest <= len((plain := self._plain[other]).asked) <= longest
-            and plain.exact != own.exact
+            if shortest <= len((normalized := self._normalized[other]).question) <= longest
+            and normalized.exact != own.exact
         }
-        asked = process.extract(own.asked, found, scorer=fuzz.ratio, score_cutoff=limit, limit=None)
-        alike = [
-            (min(ratio, fuzz.ratio(own.answer, self._plain[other].answer)), -other)
-            for _, ratio, other in asked
+        questions = process.extract(
+            own.question, found, scorer=fuzz.ratio, score_cutoff=limit, limit=None
+        )
+        similar = [
+            (min(ratio, fuzz.ratio(own.output, self._normalized[other].output)), -other)
+            for _, ratio, other in questions
         ]
-        if alike and max(alike)[0] >= limit:
-            ratio, other = max(alike)
+        if similar and max(similar)[0] >= limit:
+            ratio, other = max(similar)
             yield number, -other, round(ratio, 1)
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     return " ".join(text.casefold().split())

@@ -7,47 +7,49 @@ from typing import Any
 _MEANINGS = {
     "duplicates": (
         "Duplicates",
-        "Entries whose instruction, input and output all stand more than once.",
+        "Entries whose instruction, input and output all occur more than once.",
     ),
     "near_duplicates": (
-        "Almost duplicates",
-        "Entries whose question and answer are both almost those of an earlier entry.",
+        "Near duplicates",
+        "Entries whose question and answer both nearly equal those of an earlier entry.",
     ),
     "conflicting_answers": (
         "Conflicting answers",
         "Entries that ask the same and expect different answers.",
     ),
     "test_also_in_train": (
-        "Test entries that also stand in the training split",
+        "Test entries that are also in the training split",
         "The model has seen these questions, so their answers measure memory.",
     ),
     "test_near_train": (
-        "Test entries that almost stand in the training split",
+        "Test entries with near duplicates in the training split",
         "The model has seen nearly these questions with nearly these answers.",
     ),
     "test_also_in_val": (
-        "Test entries that also stand in the validation split",
+        "Test entries that are also in the validation split",
         "If the best weights are kept, these took part in the choice.",
     ),
     "val_also_in_train": (
-        "Validation entries that also stand in the training split",
+        "Validation entries that are also in the training split",
         "They make the validation loss look lower.",
     ),
-    "empty_outputs": ("Empty answers", "Entries that teach to answer nothing."),
+    "empty_outputs": ("Empty answers", "Entries that teach the model to answer nothing."),
     "end_of_text": (
         "Entries with <|endoftext|> inside",
-        "There it is read as plain text, not as the end.",
+        "It is tokenized as plain text, not as the end-of-text token.",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One sort of doubt.
+    """One kind of finding.
 
     Args:
-        groups: entries that are doubtful together, by their number from 0 in the data set.
-        named: the same in words, with how much two are alike.
+        name: a title.
+        meaning: a sentence that says why it matters.
+        groups: entries that belong together, by their number from 0 in the data set.
+        named: the groups in words, with the similarity of near duplicates.
     """
 
     name: str
@@ -57,7 +59,7 @@ class Finding:
 
 
 def findings(quality: Mapping[str, Any]) -> list[Finding]:
-    """Every sort of doubt, also those of which nothing was found.
+    """Return every kind of finding, also those without any groups.
 
     Args:
         quality: content of quality.json.
@@ -75,5 +77,5 @@ def findings(quality: Mapping[str, Any]) -> list[Finding]:
 
 
 def left_out(quality: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
-    """The numbers left out as the settings say, by why."""
+    """Return the entry numbers that the checks of the settings left out, by check in words."""
     return [(why.replace("_", " "), numbers) for why, numbers in quality["left_out"].items()]

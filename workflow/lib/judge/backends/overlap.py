@@ -27,7 +27,7 @@ class Overlap(JudgeSettings):
     @property
     def label(self) -> str:
         """A warning that this is no language model."""
-        return "reference-overlap score, not an LLM's judgement"
+        return "reference-overlap score, not an LLM's judgment"
 
     @property
     def note(self) -> str:

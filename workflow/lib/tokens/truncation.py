@@ -1,4 +1,4 @@
-"""What token files and training records add to quality.json: lengths in tokens, entries cut."""
+"""Lengths in tokens, and entries longer than a variant keeps: what quality.json cannot know."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Entries of a variant that were longer than what it kept of them.
+class Truncation:
+    """The entries that were too long for a variant.
 
     Args:
         variant: model and recipe.
-        most: tokens of an entry that are kept.
-        done: what became of longer ones: truncate or drop.
-        numbers: their places, from 0, in the training and the validation split.
+        max_length: the most tokens of an entry that it keeps.
+        too_long: what it did with longer ones: truncate or drop.
+        numbers: their indices, from 0, in the training and the validation split.
     """
 
     variant: str
-    most: int
-    done: str
+    max_length: int
+    too_long: str
     numbers: Mapping[str, list[int]]
 
 
 def token_lengths(files: Iterable[Path]) -> dict[tuple[str, str], list[int]]:
-    """Tokens of every entry, prompt and answer, by tokenizer and prompt style.
+    """Return the number of tokens of every entry, by tokenizer and prompt style.
 
     Args:
         files: results/tokens/{tokenizer}/{dataset}/{prompt}/{split}.npz of one data set.
@@ -39,8 +39,8 @@ def token_lengths(files: Iterable[Path]) -> dict[tuple[str, str], list[int]]:
     return found
 
 
-def entries_cut(variant: str, training: Mapping[str, Any]) -> Cut | None:
-    """What a training record says of entries too long; None if there were none.
+def truncation_of(variant: str, training: Mapping[str, Any]) -> Truncation | None:
+    """Return which entries were too long, as training.json records; None if there were none.
 
     Args:
         variant: model and recipe.
@@ -49,5 +49,5 @@ def entries_cut(variant: str, training: Mapping[str, Any]) -> Cut | None:
     numbers = {split: found for split, found in training.get("too_long", {}).items() if found}
     if not numbers:
         return None
-    most = min(training["training"]["max_length"], training["model"]["context_length"])
-    return Cut(variant, most, training["training"]["too_long"], numbers)
+    max_length = min(training["training"]["max_length"], training["model"]["context_length"])
+    return Truncation(variant, max_length, training["training"]["too_long"], numbers)
