@@ -89,13 +89,6 @@ def test_every_error_line_quoted_is_one_that_the_code_writes():
             assert part.strip() in code, f"{part!r} of {line!r}"
 
 
-def test_the_citation_is_complete_and_of_the_day_of_the_release():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
-    assert {"cff-version", "message", "title", "authors", "version"} <= citation.keys()
-    newest = re.search(r"^## \[[\d.]+\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
-    assert newest and str(citation["date-released"]) == newest[1]
-
-
 def test_hosted_checks_run_what_the_makefile_has():
     """GitHub's workflow, which cannot be run here, is at least read, and its make targets exist."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text("utf-8"))
