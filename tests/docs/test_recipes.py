@@ -6,15 +6,16 @@ of what the recipes change, and those that they create.
 """
 
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.pages import Block, blocks
 from tests.support.paths import ROOT
+from tests.support.project import copy_project
+
+pytestmark = pytest.mark.slow
 
 pytestmark = pytest.mark.slow
 
@@ -25,9 +26,7 @@ STEPS = blocks(ROOT / "CONTRIBUTING.md")
 def followed(tmp_path_factory) -> Path:
     """A copy of the project after all steps."""
     folder = tmp_path_factory.mktemp("recipes") / "project"
-    made = shutil.ignore_patterns(".git", ".venv", "results", ".snakemake", "__pycache__")
-    shutil.copytree(ROOT, folder, ignore=made)
-    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    copy_project(folder)
     follow(folder)
     return folder
 

@@ -21,7 +21,7 @@ def arrive(team, job):
 
 
 def add(team, device, job):
-    """All is well."""
+    """Add up the ranks, from 1, and say the sum."""
     total = team.sum(torch.tensor([float(team.rank + 1)]))
     log.info("the sum is %d, says %d, on %s", int(total), team.rank, device.type)
     found = team.collected((team.rank, torch.get_num_threads(), os.getpid()))
@@ -64,7 +64,7 @@ def mute(team, device, job):
 
 
 def hung(team, device, job):
-    """The others wait in the midst of a computation."""
+    """Hang while the others wait in the midst of a computation."""
     arrive(team, job)
     if team.rank == 1:
         time.sleep(3600)
@@ -72,7 +72,7 @@ def hung(team, device, job):
 
 
 def hung_results(team, device, job):
-    """The others have nothing left to do but to wait for the results of one."""
+    """Hang while the others wait for the results of this one."""
     arrive(team, job)
     if team.rank == 1:
         time.sleep(3600)

@@ -26,6 +26,8 @@ from workflow.lib.training.finetune import Outputs, finetune
 from workflow.lib.training.optimizer import make_optimizer, update
 from workflow.lib.training.train import evaluate, loss_parts
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 NAMES = ("model.pth", "losses.csv", "samples.json", "training.json")
 EVERYTHING = {

@@ -14,6 +14,8 @@ from workflow.lib.parallel.launch import Processes, compute
 from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.computing import Computing
 
+pytestmark = pytest.mark.slow
+
 FORK = multiprocessing.get_context("fork")
 DEADLINE = 300  # seconds, for what should take a few on a machine that has time
 

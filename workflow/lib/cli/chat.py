@@ -6,7 +6,7 @@ at a time, so it does not see the earlier ones.
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -25,6 +25,7 @@ from rich.text import Text
 
 from workflow.lib.cli.program import Parser
 from workflow.lib.cli.trained_variant import TrainedVariant, open_variant
+from workflow.lib.data.entries import Entry
 from workflow.lib.generation.sampling import Choice
 from workflow.lib.generation.streaming import stream_answer, stream_tokens
 from workflow.lib.model.device import prepare_device
@@ -74,7 +75,7 @@ class Chat:
         command, _, rest = line.partition(" ")
         if not line.startswith("/"):
             if line:
-                self.answer({"instruction": line, "input": self.input})
+                self.answer({"instruction": line, "input": self.input, "output": ""})
                 self.input = ""
         elif command == "/quit":
             return False
@@ -98,7 +99,7 @@ class Chat:
             base = self.variant.load_base().to(self.device).eval()
             self.models = {"before": base, **self.models}
 
-    def answer(self, entry: Mapping[str, str]) -> None:
+    def answer(self, entry: Entry) -> None:
         """Show the answers, two of them side by side if the terminal is wide enough."""
         prompt = self.tokenizer.encode_ordinary(self.style.prompt(entry))
         context = self.variant.record["model"]["context_length"]
