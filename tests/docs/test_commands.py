@@ -32,7 +32,6 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
-pytestmark = pytest.mark.slow
 
 LANGUAGES = {"bash", "console", "yaml", "python", "snakefile", "text", "error"}
 

@@ -17,8 +17,6 @@ from tests.support.project import copy_project
 
 pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.slow
-
 STEPS = blocks(ROOT / "CONTRIBUTING.md")
 
 
