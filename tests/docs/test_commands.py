@@ -32,6 +32,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
+
 LANGUAGES = {"bash", "console", "yaml", "python", "snakefile", "text", "error"}
 
 
