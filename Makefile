@@ -1,16 +1,35 @@
-# `make scores` and `make test` set up .venv themselves and need only Python 3.11 or newer.
+# `make scores`, `make check` and `make test` set up .venv themselves and need only Python 3.11 or
+# newer.
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt
+PYTEST = .venv/bin/python -m pytest
 
-.PHONY: scores test
+.PHONY: scores check lint types quick test
 
 # The default run, offline: results/scores.csv and results/report.html.
 scores: .venv/ready
 	.venv/bin/snakemake --cores all results/scores.csv
 
-# All tests; REAL_DATA=folder adds those of tests/real.
+# What to run before every commit, a minute or so: lint and types beside the quick tests.
+check: .venv/ready-dev
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint types quick
+
+lint: .venv/ready-dev
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/ruff check --quiet .
+	.venv/bin/snakefmt --check --quiet Snakefile workflow
+
+types: .venv/ready-dev
+	.venv/bin/mypy
+
+# Without tests/pipeline, tests/cluster, tests/real and what is marked slow: tests/conftest.py says
+# what that is.
+quick: .venv/ready-dev
+	$(PYTEST) -m "not slow"
+
+# All tests, lint and types among them; REAL_DATA=folder adds those of tests/real.
 test: .venv/ready-dev
-	.venv/bin/python -m pytest $(if $(REAL_DATA),--real-data=$(REAL_DATA))
+	$(PYTEST) $(if $(REAL_DATA),--real-data=$(REAL_DATA))
 
 .venv/ready: envs/requirements.txt envs/lock.txt
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed: make PYTHON=python3.11')"

@@ -24,12 +24,14 @@ from benchmarks.common import (
     medians,
     shuffled_batches,
 )
+from workflow.lib.fast.cpu_kernels import speed_up
 from workflow.lib.model.gpt import GPTConfig, GPTModel
-from workflow.lib.parallel.engine import ALONE, Team
+from workflow.lib.parallel.distributed import DistributedEngine
+from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.world import World
 from workflow.lib.settings.recipe import Training
 from workflow.lib.tokens.collate import collate
-from workflow.lib.training.optimizer import make_optimizer, update
-from workflow.lib.training.train import loss_parts
+from workflow.lib.training.optimizer import make_optimizer
 
 CPU = torch.device("cpu")
 
@@ -50,8 +52,8 @@ def _process(
     """Run one of the two processes."""
     store = dist.FileStore(str(Path(folder) / "store"), 2)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    together = _training(config, batches, Team(rank, 2))
-    alone = _training(config, batches, ALONE) if rank == 0 else None
+    together = _training(config, batches, World(rank, 2))
+    alone = _training(config, batches, World()) if rank == 0 else None
 
     def turn(action: Callable[[int], object] | None, threads: int) -> Callable[[int], None]:
         def taken(number: int) -> None:
@@ -84,18 +86,20 @@ def _process(
 
 
 def _training(
-    config: GPTConfig, batches: list[tuple[Tensor, Tensor]], team: Team
+    config: GPTConfig, batches: list[tuple[Tensor, Tensor]], world: World
 ) -> Callable[[int], None]:
     """Return a function that trains a model of random weights by one step."""
     torch.manual_seed(123)
     model, training = GPTModel(config), Training()
-    team.prepare(model, CPU)
+    speed_up(model, CPU)
+    one = world.world_size == 1
+    engine = Engine(model) if one else DistributedEngine(model, world, CPU)
     optimizer = make_optimizer(model, training)
 
     def step(number: int) -> None:
-        for part in loss_parts(model, *batches[number], team=team):
-            part.backward()
-        update(optimizer, training, number, 1000)
+        optimizer.zero_grad()
+        engine.backward(*batches[number])
+        optimizer.step()
 
     return step
 

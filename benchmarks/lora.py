@@ -36,7 +36,8 @@ FINETUNE = """
 import json, sys
 from pathlib import Path
 from workflow.lib.model.device import prepare_device
-from workflow.lib.training.finetune import Inputs, Outputs, finetune
+from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe, Inputs, Outputs
+from workflow.lib.training.finetune import finetune
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Training
@@ -44,14 +45,15 @@ from workflow.lib.tokens.tokenizer import load_tokenizer
 folder, tokenizer, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 inputs = ("model.safetensors", "train.npz", "val.npz", "val.json")
 outputs = ("model.pth", "losses.csv", "samples.json", "training.json", "adapter.safetensors")
+training = Training(**json.loads((folder / "settings.json").read_text()))
 finetune(
-    Inputs(*(folder / name for name in inputs)),
-    Outputs(*(folder / name for name in outputs)),
-    load_tokenizer(tokenizer),
-    load_style("alpaca"),
-    Training(**json.loads((folder / "settings.json").read_text())),
-    Evaluation(batches=1),
-    prepare_device(Computing(device="cpu", threads=threads)),
+    Files(
+        Inputs(*(folder / name for name in inputs)), Outputs(*(folder / name for name in outputs))
+    ),
+    FinetuneRecipe(
+        load_tokenizer(tokenizer), load_style("alpaca"), training, Evaluation(batches=1)
+    ),
+    Compute(prepare_device(Computing(device="cpu", threads=threads))),
 )
 """
 

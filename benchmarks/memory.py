@@ -21,14 +21,16 @@ import torch
 from benchmarks.common import ROOT, machine
 from workflow.lib.cluster.estimate import finetune_needs, generate_needs
 from workflow.lib.cluster.workload import Workload
-from workflow.lib.generation.generate import write_responses
+from workflow.lib.fast.cpu_kernels import speed_up
+from workflow.lib.generation.responses import write_responses
 from workflow.lib.model.device import peak_memory, prepare_device
 from workflow.lib.model.shape import GPT2, Shape
 from workflow.lib.model.weights import load_trained_model
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Generation, Recipe, Training
 from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.training.finetune import Inputs, Outputs, finetune
+from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe, Inputs, Outputs
+from workflow.lib.training.finetune import finetune
 
 SIZES = {"nano": Shape(3000, 256, 128, 4), **GPT2}
 HEADS = {"nano": 4, "124M": 12, "355M": 16, "774M": 20, "1558M": 25}
@@ -121,6 +123,7 @@ def measure(case: Case) -> list[int]:
         files["entries.json"].write_text(json.dumps(entries))
         if case.rule == "generate":
             model = load_trained_model(files["model.pth"], folder / "training.json")
+            speed_up(model, CPU)
             write_responses(model, files["entries.json"], tokenizer, style, recipe.generation,
                             folder / "responses.json")  # fmt: skip
             longest = max(len(tokenizer.encode_ordinary(style.prompt(e))) for e in entries)
@@ -134,12 +137,14 @@ def measure(case: Case) -> list[int]:
                 offsets=np.arange(count + 1) * case.length,
                 response_starts=np.ones(count, int),
             )
+        inputs = (files["model.safetensors"], folder / "train.npz", folder / "val.npz",
+                  files["entries.json"])  # fmt: skip
+        outputs = ("out.pth", "losses.csv", "samples.json", "t.json")
         finetune(
-            Inputs(files["model.safetensors"], folder / "train.npz", folder / "val.npz",
-                   files["entries.json"]),
-            Outputs(*(folder / n for n in ("out.pth", "losses.csv", "samples.json", "t.json"))),
-            tokenizer, style, recipe.training, recipe.evaluation, CPU,
-        )  # fmt: skip
+            Files(Inputs(*inputs), Outputs(*(folder / name for name in outputs))),
+            FinetuneRecipe(tokenizer, style, recipe.training, recipe.evaluation),
+            Compute(CPU),
+        )
         work = Workload(count, case.length, count * case.length)
         return [peak_memory(CPU), finetune_needs(shape, recipe, work, "cpu").mem_mb * 10**6]
 

@@ -29,10 +29,10 @@ from workflow.lib.fast.cpu_kernels import recycle_gradients, speed_up
 from workflow.lib.fast.packing import PackedBatch, pack
 from workflow.lib.model.device import prepare_device
 from workflow.lib.model.gpt import GPTModel
+from workflow.lib.parallel.engine import Engine
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Training
-from workflow.lib.training.optimizer import make_optimizer, update
-from workflow.lib.training.train import loss_parts
+from workflow.lib.training.optimizer import make_optimizer
 
 WARM_UP = 2  # rounds
 
@@ -130,15 +130,15 @@ def _pipeline(batches: Batches, vocab_size: int, threads: int) -> None:
     speed_up(model, torch.device("cpu"))
     optimizer = make_optimizer(model, training)
     recycle_gradients(model, optimizer)
+    engine = Engine(model)
 
     def step(number: int) -> None:
-        for part in loss_parts(model, *batches[number]):
-            part.backward()
-        update(optimizer, training, number, 1000)
+        optimizer.zero_grad()
+        engine.backward(*batches[number])
+        optimizer.step()
 
-    @torch.inference_mode()
     def evaluate(number: int) -> None:
-        sum(loss_parts(model, *batches[number]))
+        engine.losses([batches[number]])
 
     _ACTIONS.update(step=step, evaluate=evaluate, MKL=matmul, oneDNN=matmul_onednn)
 

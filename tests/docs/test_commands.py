@@ -16,7 +16,6 @@ is not known there fails.
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -30,7 +29,10 @@ import yaml
 from tests.support.pages import PAGES, blocks
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
+
 LANGUAGES = {"bash", "console", "yaml", "python", "snakefile", "text", "error"}
 
 
@@ -91,21 +93,11 @@ def of_kind(*programs: str) -> list[Command]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
+def project(default_run, tmp_path_factory) -> Path:
     """A copy of the project in which the default run has ended, with what it printed."""
-    folder = tmp_path_factory.mktemp("docs") / "project"
-    made = shutil.ignore_patterns(
-        ".git", ".venv", "results", ".snakemake", "__pycache__", ".*_cache", ".hypothesis"
-    )
-    shutil.copytree(
-        ROOT, folder, ignore=lambda where, names: {
-            *made(where, names), *(["resources"] if Path(where) == ROOT else [])
-        },
-    )  # fmt: skip
-    (folder / ".venv").symlink_to(BIN.parent)
-    done = run(folder, "snakemake --cores all results/scores.csv")
-    assert done.returncode == 0, done.stdout[-3000:]
-    (folder / "make-scores.txt").write_text(done.stdout, "utf-8")
+    done, outcome = default_run
+    folder = done.copy(tmp_path_factory.mktemp("docs") / "project").folder
+    (folder / "make-scores.txt").write_text(outcome.text, "utf-8")
     return folder
 
 

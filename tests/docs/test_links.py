@@ -9,7 +9,6 @@ import yaml
 
 from tests.support.pages import PAGES, blocks, prose
 from tests.support.paths import ROOT
-from workflow.lib.runtime.version import VERSION
 
 ALL_PAGES = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md"]
 # Folders whose files are named in text; results/ and resources/ are made by runs.
@@ -88,15 +87,6 @@ def test_every_error_line_quoted_is_one_that_the_code_writes():
     for line in lines:
         for part in re.sub("^(error: )?(judge …: )?", "", line).split("…"):
             assert part.strip() in code, f"{part!r} of {line!r}"
-
-
-def test_metadata_agrees_on_the_version():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
-    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
-    assert citation["version"] == VERSION
-    newest = re.search(r"^## \[([\d.]+)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
-    assert newest and newest[1] == VERSION
-    assert str(citation["date-released"]) == newest[2]
 
 
 def test_hosted_checks_run_what_the_makefile_has():

@@ -1,9 +1,12 @@
 """Whole runs of snakemake, shared between tests where they only look or copy."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.judge_servers import ollama_server, running
 from tests.support.project import Project, tiny_overlay
+from tests.support.shared import made_once
 
 
 @pytest.fixture(scope="session")
@@ -16,10 +19,17 @@ def ollama():
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, ollama) -> Project:
     """A project whose comparison has run to its end; not to be changed."""
-    folder = tmp_path_factory.mktemp("finished")
-    project = Project.create(folder / "project", tiny_overlay(folder / "sources", ollama.address))
-    outcome = project.run()
-    assert outcome.code == 0, outcome.tail
+
+    def make(folder: Path) -> None:
+        project = Project.create(
+            folder / "project", tiny_overlay(folder / "sources", ollama.address)
+        )
+        outcome = project.run()
+        assert outcome.code == 0, outcome.tail
+
+    made = Project(made_once(tmp_path_factory, "finished", make) / "project")
+    project = made.copy(tmp_path_factory.mktemp("finished") / "project")
+    project.change(judges__server__url=ollama.address)  # the server is each worker's own
     return project
 
 

@@ -47,7 +47,7 @@ def test_a_backend_of_ones_own_judges(judged):
     assert all(row.startswith("tiny-a,quick,polly,") for row in rows)
     assert any(",42,scored," in row for row in rows)
     usage = json.loads((folder / "usage.json").read_text("utf-8"))
-    assert (usage["backend"], usage["digests"]) == ("parrot", ["grey"])
+    assert (usage["backend"], usage["digests"]) == ("parrot", ["gray"])
     assert usage["servers"] == ["the kitchen"]
     assert usage["cost"] > 0
 

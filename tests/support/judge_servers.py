@@ -144,7 +144,7 @@ def running(server: JudgeServer) -> Iterator[JudgeServer]:
 
 
 def ollama_server(*models: str, port: int = 0) -> JudgeServer:
-    """A server of these models; llama3:latest if none is given.
+    """Return a server of these models; llama3:latest if none is given.
 
     Args:
         port: where to listen; 0 for any free one.
@@ -153,7 +153,7 @@ def ollama_server(*models: str, port: int = 0) -> JudgeServer:
 
 
 def openai_server(*models: str, key: str | None = None) -> JudgeServer:
-    """A server of these models; gpt-4 if none is given.
+    """Return a server of these models; gpt-4 if none is given.
 
     Args:
         key: the one that it accepts; without it, any or none.
@@ -275,7 +275,7 @@ class _OllamaHandler(_Handler):
 
 
 def _listing(model: str, digest: str) -> dict[str, Any]:
-    """A model as /api/tags lists it."""
+    """Describe a model as /api/tags does."""
     return {
         "name": model,
         "model": model,
@@ -294,7 +294,7 @@ def _listing(model: str, digest: str) -> dict[str, Any]:
 
 
 def _chat(model: str, reply: Reply) -> Iterator[str]:
-    """The lines of a streamed answer; without escapes, so that letters take several bytes."""
+    """Yield the lines of a streamed answer; without escapes, so that letters take several bytes."""
 
     def line(message: dict[str, Any], **rest: Any) -> str:
         head = {"model": model, "created_at": "2024-05-20T10:00:00.5Z"}

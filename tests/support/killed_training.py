@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
-from tests.support.training_case import BYTES
+from tests.support.training_case import CPU, recipe_of
+from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation
-from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.training import checkpoint as resume
+from workflow.lib.training.arguments import Compute, Files
+from workflow.lib.training.checkpoint import Checkpoint
 from workflow.lib.training.finetune import finetune
 
 # A new process for every run, so that it can be killed: by an alarm that nobody handles, which the
@@ -20,16 +21,14 @@ FORK = multiprocessing.get_context("fork")
 
 def start(files, training, code="1", every=1, dies=None):
     """Start a finetuning in a process of its own."""
-    inputs, outputs = files
 
     def body():
         torch.set_num_threads(1)
         if dies:
             die_after(*dies)
-        finetune(
-            inputs, outputs, BYTES, load_style("phi3"), training, Evaluation(every=2, batches=2),
-            torch.device("cpu"), code=code, checkpoint_every=every,
-        )  # fmt: skip
+        recipe = recipe_of(training, Evaluation(every=2, batches=2))
+        settings = Computing(checkpoint_every=every)
+        finetune(Files(*files), recipe, Compute(CPU, settings=settings, code=code))
 
     process = FORK.Process(target=body)
     process.start()
@@ -48,15 +47,15 @@ def finish(files, training, **options):
 
 def die_after(checkpoints, delay):
     """Let the kernel end this process a little after so many checkpoints, whatever it then does."""
-    save, written = resume.Checkpoint.save, []
+    save, written = Checkpoint.save, []
 
-    def save_and_count(self, state):
-        save(self, state)
-        written.append(state.steps)
+    def save_and_count(self, progress):
+        save(self, progress)
+        written.append(progress.step)
         if len(written) == checkpoints:
             signal.setitimer(signal.ITIMER_REAL, delay)
 
-    resume.Checkpoint.save = save_and_count
+    Checkpoint.save = save_and_count
     if not checkpoints:
         signal.setitimer(signal.ITIMER_REAL, delay)
 

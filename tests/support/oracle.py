@@ -64,7 +64,7 @@ def logits_of(model, token_ids):
 
 
 def collate_textbook(batch, pad_token_id, allowed_max_length=None, prompt_lengths=None):
-    """Listing 7.5, entry by entry; with prompt_lengths also exercise 7.2."""
+    """Collate as listing 7.5, entry by entry; with prompt_lengths also exercise 7.2."""
     longest = max(len(entry) + 1 for entry in batch)
     inputs, targets = [], []
     for number, entry in enumerate(batch):

@@ -28,7 +28,7 @@ class ParrotBackend(ServerBackend[Parrot]):
 
     def preflight(self) -> dict[str, Any]:
         """See that the bird is awake."""
-        return {"digest": "grey", "awake": True}
+        return {"digest": "gray", "awake": True}
 
     def ask(self, request: Mapping[str, Any], timeout: float) -> Reply:
         """Wait for the bird to speak."""
@@ -38,6 +38,6 @@ class ParrotBackend(ServerBackend[Parrot]):
             question_tokens=words,
             answer_tokens=2,
             seconds=0.5,
-            digest="grey",
+            digest="gray",
             server=self.address,
         )

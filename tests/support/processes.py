@@ -5,25 +5,25 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from workflow.lib.parallel.engine import ALONE, Team
+from workflow.lib.parallel.world import World, join_world
+from workflow.lib.runtime.processes import Worker
 
 FORK = multiprocessing.get_context("fork")
-PATIENCE = timedelta(seconds=300)  # this machine may be busy
+PATIENCE = 300.0  # seconds; this machine may be busy
 
 
-def together(size: int, body: Callable[[Team], Any], exitcode: int = 0) -> list[Any]:
-    """Call a function in processes that form a team over gloo; one alone forms none.
+def together(size: int, body: Callable[[World], Any], exitcode: int = 0) -> list[Any]:
+    """Call a function in processes that are connected over gloo, if they are several.
 
     Args:
         size: how many.
-        body: given the process's team.
+        body: given the processes as one of them sees them.
         exitcode: with which all of them should end.
 
     Returns:
@@ -44,16 +44,14 @@ def together(size: int, body: Callable[[Team], Any], exitcode: int = 0) -> list[
     return results
 
 
-def _member(rank: int, size: int, folder: str, body: Callable[[Team], Any], writer: Any) -> None:
+def _member(rank: int, size: int, folder: str, body: Callable[[World], Any], writer: Any) -> None:
     torch.set_num_threads(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # gloo greets
-    team = ALONE
+    worker = Worker()
     if size > 1:
         store = dist.FileStore(str(Path(folder) / "store"), size)
-        dist.init_process_group("gloo", store=dist.PrefixStore("group", store), rank=rank,
-                                world_size=size, timeout=PATIENCE)  # fmt: skip
-        team = Team(rank, size, store, PATIENCE.total_seconds())
-    result = body(team)
+        worker = Worker(rank, size, rank, size, store, PATIENCE)
+    result = body(join_world(worker, torch.device("cpu")))
     writer.send_bytes(pickle.dumps(result))
     if size > 1:
         dist.barrier()

@@ -89,7 +89,7 @@ class Project:
         return project
 
     def copy(self, folder: Path) -> "Project":
-        """The same project elsewhere, times and results included."""
+        """Copy the project, times and results included."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
@@ -118,7 +118,7 @@ class Project:
         return run_command(self.command(*arguments), self.folder, environment)
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line of `run`."""
+        """Return the command line of `run`."""
         return [
             sys.executable, "-m", "snakemake", "--quiet", "host", "--cores", "1",
             *(arguments or ("results/scores.csv",)),
@@ -136,6 +136,18 @@ class Project:
 
     def _write(self, overlay: dict[str, Any]) -> None:
         self.path("overlay.yaml").write_text(yaml.safe_dump(overlay, allow_unicode=True), "utf-8")
+
+
+def copy_project(folder: Path) -> None:
+    """Copy the whole project, without what runs and tools make, and link its .venv."""
+
+    def made(where: str, names: list[str]) -> set[str]:
+        here = {".git", ".venv", "results", "resources"} if Path(where) == ROOT else set()
+        tools = shutil.ignore_patterns(".snakemake", "__pycache__", ".*_cache", ".hypothesis")
+        return here | tools(where, names)
+
+    shutil.copytree(ROOT, folder, ignore=made)
+    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
 
 
 def one_error(outcome: Outcome) -> str:

@@ -68,7 +68,7 @@ SLURM_CONF={folder}/slurm.conf exec {path} "$@"
 
 
 def missing() -> str | None:
-    """Why no cluster can be started here; None if one can."""
+    """Say why no cluster can be started here; None if one can."""
     if os.geteuid() != 0:
         return "needs root, to start Slurm"
     if lacking := [name for name in PROGRAMS if _program(name) is None]:
@@ -94,13 +94,13 @@ class Cluster:
         self._processes: dict[str, subprocess.Popen] = {}
 
     def ask(self, *command: str) -> str:
-        """What a command of Slurm prints."""
+        """Return what a command of Slurm prints."""
         return subprocess.run(
             command, env=self.environment, capture_output=True, text=True, check=True, timeout=60
         ).stdout.strip()
 
     def jobs(self, *fields: str, states: str = "all") -> list[tuple[str, ...]]:
-        """Fields of all jobs, such as JobID and State, arrays job by job."""
+        """Return fields of all jobs, such as JobID and State, arrays job by job."""
         answer = self.ask(
             "squeue", "--noheader", "--array", f"--states={states}",
             "--Format=" + ",".join(f"{field}:|" for field in fields),
@@ -109,17 +109,17 @@ class Cluster:
         return [tuple(value.strip() for value in line) for line in lines]
 
     def details(self, job: str) -> dict[str, str]:
-        """Everything that scontrol says of a job."""
+        """Return everything that scontrol says of a job."""
         words = self.ask("scontrol", "show", "job", "--oneliner", job).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def calls(self) -> Counter[str]:
-        """How often each command was used so far by runs and their jobs."""
+        """Count how often each command was used so far by runs and their jobs."""
         path = self.folder / "calls"
         return Counter(path.read_text().splitlines() if path.exists() else [])
 
     def state(self, job: str) -> str:
-        """Such as RUNNING."""
+        """Return a job's state, such as RUNNING."""
         return self.details(job)["JobState"]
 
     def start_node(self) -> None:
@@ -174,7 +174,7 @@ class Cluster:
             _kill_tree(process)
 
     def log(self) -> str:
-        """The ends of the daemons' logs, to say why something failed."""
+        """Return the ends of the daemons' logs, to say why something failed."""
         return "\n".join(
             f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}"
             for path in sorted(self.folder.glob("*.log"))
@@ -197,7 +197,7 @@ class Cluster:
             process.wait(PATIENCE)
 
     def _of_this_cluster(self, name: str) -> Iterator[int]:
-        """Processes of that name that were started under this cluster's configuration."""
+        """Yield the processes of that name that were started under this cluster's configuration."""
         mark = f"{self.folder}/".encode()
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -209,7 +209,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
-    """A cluster until the end of the block, which is stopped whatever happens."""
+    """Start a cluster, and stop it at the end of the block, whatever happens."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
     folder.chmod(0o755)
     cluster = Cluster(folder)
@@ -228,7 +228,7 @@ def wait_for(condition: Callable[[], object], patience: float = PATIENCE) -> Non
         with suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired):
             if condition():
                 return
-        assert time.monotonic() < until, "waited in vain"
+        assert time.monotonic() < until, f"{patience:.0f} s were not enough"
         time.sleep(0.2)
 
 

@@ -1,7 +1,6 @@
 """The project's own source, as the tests of the house read it."""
 
 import ast
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from tests.support.paths import ROOT
 
 LIB = ROOT / "workflow/lib"
+FOLDERS = (".ci", ".github", "benchmarks", "docs", "envs", "profiles", "tests", "workflow")
 # Lowest first: a package may import only itself and what stands before it.
 PACKAGES = (
     "runtime", "settings", "data", "tokens", "model", "fast", "parallel", "generation", "training",
@@ -23,11 +23,11 @@ def python_files(*folders: str) -> list[Path]:
 
 @cache
 def text_files(*ends: str) -> list[Path]:
-    """Return the files of the project, ignored ones left out, whose names end so."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    paths = [ROOT / name for name in listed.splitlines() if name.endswith(ends)]
-    return [path for path in paths if path.is_file() and not path.is_symlink()]
+    """Return the files of the project whose names end so, without what runs and tools make."""
+    paths = [path for path in ROOT.iterdir() if path.is_file()]
+    for folder in FOLDERS:
+        paths += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+    return sorted(path for path in paths if path.name.endswith(ends))
 
 
 @cache

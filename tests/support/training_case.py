@@ -15,7 +15,9 @@ from workflow.lib.model.gpt import GPTConfig
 from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.tokens.dataset import TokenizedSplit
 from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.training.finetune import Inputs, Outputs, finetune
+from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe, Inputs, Outputs
+from workflow.lib.training.finetune import finetune
+from workflow.lib.training.optimizer import clip_gradients, learning_rate, set_learning_rate
 
 CONFIG = GPTConfig(vocab_size=257, context_length=64, emb_dim=32, n_heads=4, n_layers=2)
 BYTES = tiktoken.Encoding(
@@ -27,6 +29,7 @@ BYTES = tiktoken.Encoding(
 )
 TRAINING = Training(learning_rate=1e-3, max_length=50)
 EVALUATION = Evaluation()
+CPU = torch.device("cpu")
 
 
 def random_split(count: int, seed: int) -> TokenizedSplit:
@@ -57,7 +60,7 @@ def write_weights(path: Path, config: GPTConfig) -> None:
     save_file(state, path, {"config": json.dumps(shape)})
 
 
-def make_files(folder: Path) -> tuple[Inputs, Outputs]:
+def make_files(folder: Path) -> Files:
     """Write random weights and tokens to finetune with; return inputs and outputs."""
     write_weights(folder / "model.safetensors", CONFIG)
     write_split(folder / "train.npz", random_split(43, 2))
@@ -67,13 +70,26 @@ def make_files(folder: Path) -> tuple[Inputs, Outputs]:
     inputs = Inputs(*(folder / n for n in ("model.safetensors", "train.npz", "val.npz")),
                     folder / "val.json")  # fmt: skip
     names = ("model.pth", "losses.csv", "samples.json", "training.json")
-    return inputs, Outputs(*(folder / "out" / name for name in names))
+    return Files(inputs, Outputs(*(folder / "out" / name for name in names)))
+
+
+def recipe_of(training=TRAINING, evaluation=EVALUATION, style="phi3") -> FinetuneRecipe:
+    """Return what is learned: from random bytes, in a prompt style."""
+    return FinetuneRecipe(BYTES, load_style(style), training, evaluation)
+
+
+def update(model, optimizer, training, step, total_steps):
+    """Change the weights by their gradients as the training loop does, and clear these."""
+    clip_gradients(model, training.clip_norm)
+    set_learning_rate(optimizer, learning_rate(training, step, total_steps))
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def run(files, training=TRAINING, evaluation=EVALUATION, style="phi3"):
     """Finetune; return the rows of losses.csv and the record."""
-    inputs, outputs = files
-    finetune(inputs, outputs, BYTES, load_style(style), training, evaluation, torch.device("cpu"))
+    outputs = files[1]
+    finetune(files, recipe_of(training, evaluation, style), Compute(CPU))
     with outputs.losses.open() as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     return rows, json.loads(outputs.training.read_text())

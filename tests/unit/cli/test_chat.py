@@ -21,7 +21,7 @@ from workflow.lib.cli import chat as module
 from workflow.lib.cli.chat import Chat, main
 from workflow.lib.cli.program import run_program
 from workflow.lib.generation.generate import generate
-from workflow.lib.generation.sampling import Choice
+from workflow.lib.generation.sampling import Sampler
 from workflow.lib.generation.streaming import stream_answer, stream_tokens
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import PromptStyle, load_style
@@ -48,16 +48,16 @@ def test_streamed_tokens_are_those_of_generate(length, settings):
     """Within the context of 32, growing out of it, and from its very edge."""
     model = random_model(3)
     [prompt] = random_prompts([length])
-    [(_, expected)] = generate(model, [prompt], 15, 96, Choice(settings))
-    assert list(stream_tokens(model, prompt, 15, 96, Choice(settings))) == expected
+    [(_, expected)] = generate(model, [prompt], 15, 96, Sampler(settings))
+    assert list(stream_tokens(model, prompt, 15, 96, Sampler(settings))) == expected
 
 
 def test_a_stream_ends_at_end_of_text():
     model = random_model(3)
     [prompt] = random_prompts([4])
-    tokens = list(stream_tokens(model, prompt, 15, -1, Choice(Generation())))
+    tokens = list(stream_tokens(model, prompt, 15, -1, Sampler(Generation())))
     end = tokens[5]
-    found = list(stream_tokens(model, prompt, 15, end, Choice(Generation())))
+    found = list(stream_tokens(model, prompt, 15, end, Sampler(Generation())))
     assert found == tokens[: tokens.index(end)]
 
 

@@ -70,8 +70,8 @@ def test_version():
     [
         (["chta"], "unknown command 'chta'; did you mean chat?"),
         (["xyz"], "unknown command 'xyz'; there are: chat, quality, schema, show"),
-        (["schema", "more"], "unrecognized arguments: more; --help shows what there is"),
-        (["quality"], "the following arguments are required: DATASET; --help shows what there is"),
+        (["schema", "more"], "unrecognized arguments: more; see --help"),
+        (["quality"], "the following arguments are required: DATASET; see --help"),
     ],
     ids=str,
 )

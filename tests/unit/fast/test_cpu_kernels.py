@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tests.support.models import random_model
+from tests.support.training_case import update
 from workflow.lib.fast import cpu_kernels
 from workflow.lib.fast.cpu_kernels import (
     FastEmbedding,
@@ -15,9 +16,9 @@ from workflow.lib.fast.cpu_kernels import (
     recycle_gradients,
     speed_up,
 )
+from workflow.lib.parallel.engine import Engine
 from workflow.lib.settings.recipe import Training
-from workflow.lib.training.optimizer import make_optimizer, update
-from workflow.lib.training.train import loss_parts
+from workflow.lib.training.optimizer import make_optimizer
 
 CPU = torch.device("cpu")
 BATCHES = [torch.randint(96, (4, 9), generator=torch.Generator().manual_seed(n)) for n in range(3)]
@@ -158,7 +159,7 @@ def test_small_layers_and_other_devices_stay_torchs(monkeypatch):
     assert not any(isinstance(part, FastLinear | FastEmbedding) for part in model.modules())
 
 
-def trained(parts=1, clip_norm=None):
+def trained(micro_batches=1, clip_norm=None):
     """Weights after three steps, and where the gradients of two of them lay in each."""
     model, training = random_model(3), Training(learning_rate=1e-3, clip_norm=clip_norm)
     speed_up(model, CPU)
@@ -166,24 +167,23 @@ def trained(parts=1, clip_norm=None):
     recycle_gradients(model, optimizer)
     places = []
     for step, batch in enumerate(BATCHES):
-        for part in loss_parts(model, batch[:, :-1], batch[:, 1:], parts):
-            part.backward()
+        Engine(model, micro_batches=micro_batches).backward(batch[:, :-1], batch[:, 1:])
         large = (model.tok_emb.weight, model.out_head.weight)
         places.append([weight.grad.data_ptr() for weight in large])
-        update(optimizer, training, step, len(BATCHES))
+        update(model, optimizer, training, step, len(BATCHES))
         assert all(weight.grad is None for weight in large)
     return {name: weight.detach() for name, weight in model.named_parameters()}, places
 
 
 @needs_onednn
 @pytest.mark.usefixtures("_all_gradients_are_recycled")
-@pytest.mark.parametrize("parts", [1, 4])
+@pytest.mark.parametrize("micro_batches", [1, 4])
 @pytest.mark.parametrize("clip_norm", [None, 0.1])
-def test_steps_are_those_of_new_memory(monkeypatch, parts, clip_norm):
-    recycled, places = trained(parts, clip_norm)
+def test_steps_are_those_of_new_memory(monkeypatch, micro_batches, clip_norm):
+    recycled, places = trained(micro_batches, clip_norm)
     assert places[0] == places[1] == places[2]
     monkeypatch.undo()  # small is small again
-    expected, _ = trained(parts, clip_norm)
+    expected, _ = trained(micro_batches, clip_norm)
     for name, weight in recycled.items():
         torch.testing.assert_close(weight, expected[name], rtol=1e-4, atol=2e-5, msg=name)
 

@@ -1,14 +1,12 @@
 """A packed batch has the loss and every gradient of the padded one, whatever the batch."""
 
-import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.support.models import random_model
 from tests.support.oracle import collate_textbook, logits_of
-from workflow.lib.fast import packing
-from workflow.lib.fast.packing import pack, summed_loss
+from workflow.lib.fast.packing import pack, packed_loss
 from workflow.lib.model.gpt import GPTConfig
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
 
@@ -44,7 +42,7 @@ def test_loss_and_every_gradient_are_the_padded_batchs(batch):
     assume((targets != IGNORE_INDEX).any())
     logits = logits_of(MODEL, inputs)
     padded = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-    packed = summed_loss(MODEL, inputs, targets) / (targets != IGNORE_INDEX).sum()
+    packed = packed_loss(MODEL, inputs, targets) / (targets != IGNORE_INDEX).sum()
     torch.testing.assert_close(packed, padded, atol=1e-12, rtol=1e-12)
     expected = gradients_of(padded)
     for name, gradient in gradients_of(packed).items():
@@ -70,13 +68,3 @@ def test_masked_prompts_leave_the_head_out():
     batch = pack(*collate([[1, 2, 3, 4], [1, 2, 5, 6, 7]], END, response_starts=[3, 3]))
     assert len(batch.token_ids) == 2 + 2 + 3
     assert batch.predicting.tolist() == [2, 3, 4, 5, 6]
-
-
-def test_dropout_is_drawn_for_every_padded_position(monkeypatch):
-    """With dropout in training the padded path is taken, in evaluation the packed one."""
-    model = random_model(5, GPTConfig(**vars(CONFIG) | {"drop_rate": 0.1}))
-    inputs, targets = collate([[1, 2, 3], [1, 2, 4, 5]], END)
-    monkeypatch.setattr(packing, "pack", lambda *_: pytest.fail("packed"))
-    summed_loss(model.train(), inputs, targets)
-    with pytest.raises(pytest.fail.Exception, match="packed"):
-        summed_loss(model.eval(), inputs, targets)

@@ -11,7 +11,8 @@ from tests.support.training_case import BYTES
 from tests.support.training_case import CONFIG as BYTES_CONFIG
 from workflow.lib.generation import generate as module
 from workflow.lib.generation import kv_cache
-from workflow.lib.generation.generate import generate, write_responses
+from workflow.lib.generation.generate import generate
+from workflow.lib.generation.responses import write_responses
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import load_style
 
@@ -92,7 +93,7 @@ def test_a_finished_row_is_given_to_a_prompt_that_waits(monkeypatch):
     prompts = random_prompts([4, 4, 4, 4, 4])
     end = generate_textbook(model, prompts[0], 3, -1)[2]  # ends the first early
     expected = [generate_textbook(model, prompt, 9, end) for prompt in prompts]
-    monkeypatch.setattr(module, "CACHE_BYTES", 2 * (4 + 9) * module.bytes_a_position(model))
+    monkeypatch.setattr(module, "CACHE_BYTES", 2 * (4 + 9) * module.bytes_per_position(model))
     shapes = computed_by(model, monkeypatch)
     assert [tokens for _, tokens in sorted(generate(model, prompts, 9, end))] == expected
     steps = sum(shape[0] for shape in shapes if len(shape) == 2)

@@ -6,7 +6,7 @@ import torch
 from tests.support.models import END, random_model, random_prompts
 from workflow.lib.generation import generate as module
 from workflow.lib.generation.generate import generate
-from workflow.lib.generation.sampling import Choice
+from workflow.lib.generation.sampling import Sampler
 from workflow.lib.settings.recipe import Generation
 
 LOGITS = torch.tensor([1.0, 3.0, 2.0, -1.0])
@@ -14,8 +14,8 @@ LOGITS = torch.tensor([1.0, 3.0, 2.0, -1.0])
 
 def frequencies(**settings):
     """How often each token is drawn in 4,000 draws, as shares."""
-    choose = Choice(Generation(**settings))
-    tokens = [choose(LOGITS[None], [0])[0] for _ in range(4000)]
+    sampler = Sampler(Generation(**settings))
+    tokens = [sampler(LOGITS[None], [0])[0] for _ in range(4000)]
     return torch.bincount(torch.tensor(tokens), minlength=4) / 4000
 
 
@@ -36,12 +36,12 @@ def test_top_k_of_one_and_temperature_zero_take_the_likeliest():
     model, prompts = random_model(3), random_prompts([2, 5, 9])
     greedy = dict(generate(model, prompts, 12, END))
     for settings in (Generation(temperature=5.0, top_k=1), Generation(top_k=3)):
-        assert dict(generate(model, prompts, 12, END, Choice(settings))) == greedy
+        assert dict(generate(model, prompts, 12, END, Sampler(settings))) == greedy
 
 
 def sampled(prompts, seed=123):
     settings = Generation(temperature=1.5, top_k=20, seed=seed)
-    return dict(generate(random_model(3), prompts, 15, END, Choice(settings)))
+    return dict(generate(random_model(3), prompts, 15, END, Sampler(settings)))
 
 
 @pytest.mark.parametrize("cache_bytes", [1, 50_000])
@@ -63,7 +63,7 @@ def test_entries_draw_independently_and_seeds_differ():
 
 
 def test_equal_logits_are_reported():
-    choose = Choice(Generation())
+    sampler = Sampler(Generation())
     logits = torch.tensor([[5.0, 5.0 + 1e-6, 1.0], [5.0, 5.1, 1.0], [-90.0, -99.0, -90.00001]])
-    assert choose(logits, [7, 8, 9]) == [1, 1, 0]
-    assert choose.ties == {7, 9}
+    assert sampler(logits, [7, 8, 9]) == [1, 1, 0]
+    assert sampler.ties == {7, 9}

@@ -250,14 +250,14 @@ def test_a_reply_without_a_word_is_unparsed(server, tmp_path: Path) -> None:
 # Patience
 
 
-def test_retry_after_is_honoured_in_seconds(server, tmp_path: Path) -> None:
+def test_retry_after_is_honored_in_seconds(server, tmp_path: Path) -> None:
     server.behave = in_turn(Reply(status=429, headers={"Retry-After": "0.4"}))
     started = time.monotonic()
     judge_entries(tmp_path, ollama(server), ENTRIES[:1])
     assert time.monotonic() - started > 0.4
 
 
-def test_retry_after_is_honoured_as_a_date(server, tmp_path: Path) -> None:
+def test_retry_after_is_honored_as_a_date(server, tmp_path: Path) -> None:
     date = formatdate(time.time() + 2, usegmt=True)
     server.behave = in_turn(Reply(status=503, headers={"Retry-After": date}))
     started = time.monotonic()

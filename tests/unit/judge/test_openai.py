@@ -196,7 +196,7 @@ def test_failures_that_stay_are_not_asked_again(
     assert len(server.questions) == 5
 
 
-def test_retry_after_is_honoured(server, tmp_path: Path) -> None:
+def test_retry_after_is_honored(server, tmp_path: Path) -> None:
     server.behave = in_turn(Reply(status=429, headers={"Retry-After": "0.4"}))
     started = time.monotonic()
     judge_entries(tmp_path, openai(server), ENTRIES[:1])

@@ -27,7 +27,7 @@ from workflow.lib.judge.parse import read_score
         ('{"score": "85"}', 85),
         ('```json\n{"score": 85}\n```', 85),
         ('Here it is:\n{"reason": "fine", "score": 40}', 40),
-        # labelled: the last one
+        # labeled: the last one
         ("Score: 85", 85),
         ("**Score:** 85\n\nThe answer is right.", 85),
         ("Score: **85**", 85),

@@ -12,27 +12,39 @@ from torch import nn
 from tests.support.killed_training import checkpoint_of, finish, kill_after
 from tests.support.models import random_model
 from tests.support.oracle import logits_of
-from tests.support.training_case import BYTES, CONFIG, TRAINING, run, write_weights
+from tests.support.training_case import (
+    BYTES,
+    CONFIG,
+    CPU,
+    TRAINING,
+    run,
+    update,
+    write_weights,
+)
 from workflow.lib.generation.generate import generate
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.model.lora import (
     LoraLinear,
     add_adapters,
-    load_adapters,
     merge_adapters,
-    save_adapters,
 )
-from workflow.lib.model.weights import load_base_model, load_trained_model, trainable_state
-from workflow.lib.runtime.errors import UserError
+from workflow.lib.model.weights import (
+    load_base_model,
+    load_trainable,
+    load_trained_model,
+    trainable_state,
+)
+from workflow.lib.parallel.engine import Engine
 from workflow.lib.runtime.files import sha256_of
+from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Lora, Training
 from workflow.lib.tokens.collate import collate
 from workflow.lib.tokens.dataloader import make_dataloader
 from workflow.lib.tokens.dataset import load_tokens, tokenize_split
 from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe
 from workflow.lib.training.finetune import finetune
-from workflow.lib.training.optimizer import make_optimizer, update
-from workflow.lib.training.train import loss_parts
+from workflow.lib.training.optimizer import make_optimizer
 
 LORA = Lora(rank=4, alpha=8)
 LORA_TRAINING = TRAINING.model_copy(update={"lora": LORA, "learning_rate": 1e-2})
@@ -53,7 +65,7 @@ def adapted(settings=LORA, seed=1, config=CONFIG):
 @pytest.fixture
 def lora_files(files):
     inputs, outputs = files
-    return inputs, replace(outputs, adapter=outputs.model.with_name("adapter.safetensors"))
+    return Files(inputs, replace(outputs, adapter=outputs.model.with_name("adapter.safetensors")))
 
 
 def test_gpt2_medium_has_the_published_number_of_trainable_parameters():
@@ -108,15 +120,14 @@ def test_merged_equals_unmerged(qkv_bias):
     """Logits, the loss of a packed batch, and generated tokens; the result is a plain model."""
     model = adapted(config=replace(CONFIG, qkv_bias=qkv_bias))
     tokens = torch.arange(24).view(2, 12)
-    [loss] = loss_parts(model, *collate(SEQUENCES, 256))
+    [loss] = Engine(model).losses([collate(SEQUENCES, 256)])
     logits, written = model(tokens), dict(generate(model, SEQUENCES, 8, 256))
     places = {weight.data_ptr() for weight in model.parameters() if not weight.requires_grad}
     merge_adapters(model)
     torch.testing.assert_close(model(tokens), logits, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(logits_of(model, tokens), logits, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(
-        next(loss_parts(model, *collate(SEQUENCES, 256))), loss, atol=1e-5, rtol=1e-4
-    )
+    [merged_loss] = Engine(model).losses([collate(SEQUENCES, 256)])
+    assert merged_loss == pytest.approx(loss, abs=1e-5, rel=1e-4)
     assert dict(generate(model, SEQUENCES, 8, 256)) == written
     assert model.state_dict().keys() == random_model(1, model.config).state_dict().keys()
     assert not any(isinstance(part, LoraLinear) for part in model.modules())
@@ -132,9 +143,7 @@ def test_gradients_are_those_of_the_merged_weights(drop_rate, parts):
     model, plain = adapted(config=config).double(), adapted(config=config).double()
     merge_adapters(plain)
     for one in (model, plain):
-        one.train()
-        for part in loss_parts(one, *collate(SEQUENCES, 256), parts):
-            part.backward()
+        Engine(one, micro_batches=parts).backward(*collate(SEQUENCES, 256))
     for name, layer in model.named_modules():
         if isinstance(layer, LoraLinear):
             whole = plain.get_submodule(name).weight.grad
@@ -155,17 +164,15 @@ def test_only_adapters_train(bf16):
     training = Training(learning_rate=1e-2, clip_norm=1.0)
     optimizer = make_optimizer(model, training)
 
-    def loss():
-        return sum(part.item() for part in loss_parts(model, *collate(SEQUENCES, 256), bf16=bf16))
-
-    first = loss()
+    engine, batch = Engine(model, bf16=bf16), collate(SEQUENCES, 256)
+    [first] = engine.losses([batch])
     for step in range(20):
-        for part in loss_parts(model, *collate(SEQUENCES, 256), bf16=bf16):
-            part.backward()
+        engine.backward(*batch)
         frozen = [w for w in model.parameters() if not w.requires_grad]
         assert all(weight.grad is None for weight in frozen)
-        update(optimizer, training, step, 20)
-    assert loss() < 0.5 * first
+        update(model, optimizer, training, step, 20)
+    [last] = engine.losses([batch])
+    assert last < 0.5 * first
     trained = trainable_state(model)
     assert len(optimizer.state) == len(trained) == 2 * (6 * CONFIG.n_layers + 1)
     for name, weight in model.state_dict().items():
@@ -183,7 +190,8 @@ def test_a_run_leaves_a_small_adapter_and_a_plain_merged_model(lora_files):
 
     with safe_open(outputs.adapter, framework="pt") as stored:
         metadata = stored.metadata()
-        assert len(stored.keys()) == 2 * (6 * CONFIG.n_layers + 1)
+        adapters = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    assert len(adapters) == 2 * (6 * CONFIG.n_layers + 1)
     digest = sha256_of(inputs.weights)
     assert (metadata["rank"], metadata["alpha"]) == ("4", "8.0")
     assert metadata["base_sha256"] == digest
@@ -191,7 +199,8 @@ def test_a_run_leaves_a_small_adapter_and_a_plain_merged_model(lora_files):
 
     merged = load_trained_model(outputs.model, outputs.training)
     model = load_base_model(inputs.weights)
-    load_adapters(model, digest, outputs.adapter)
+    add_adapters(model, LORA, seed=0)
+    load_trainable(model, adapters)
     tokens = torch.arange(24).view(2, 12)
     torch.testing.assert_close(model(tokens), merged(tokens), atol=1e-5, rtol=1e-4)
     merge_adapters(model)
@@ -216,9 +225,8 @@ def test_the_best_adapters_are_kept(lora_files):
     assert record["kept_step"] == best["step"] < record["steps"] - 1
     model = load_trained_model(lora_files[1].model, lora_files[1].training)
     sequences = load_tokens(lora_files[0].val).sequences[:8]  # a batch, in the order of the file
-    with torch.no_grad():
-        [loss] = loss_parts(model, *collate(sequences, 256, 50))
-    assert float(loss) == pytest.approx(best["val_loss"], abs=1e-4)
+    [loss] = Engine(model).losses([collate(sequences, 256, 50)])
+    assert loss == pytest.approx(best["val_loss"], abs=1e-4)
 
 
 @pytest.mark.parametrize("drop_rate", [0.0, 0.1])
@@ -256,25 +264,12 @@ def test_adapters_combine_with_style_masking_and_precision(
     training = LORA_TRAINING.model_copy(
         update={"mask_prompt": mask_prompt, "max_length": 256, "epochs": 3}
     )
-    finetune(
-        inputs, outputs, BYTES, style, training, Evaluation(), torch.device("cpu"),
-        precision=precision,
-    )  # fmt: skip
+    recipe = FinetuneRecipe(BYTES, style, training, Evaluation())
+    finetune(lora_files, recipe, Compute(CPU, settings=Computing(precision=precision)))
     record = json.loads(outputs.training.read_text())
     loader = make_dataloader(load_tokens(inputs.val), 256, training, 256, shuffle=False)
     model = load_trained_model(outputs.model, outputs.training)
-    with torch.no_grad():
-        losses = [sum(loss_parts(model, *batch)) for batch in loader]
-    assert float(sum(losses)) / len(losses) < 0.7 * record["initial_losses"]["val"]
+    losses = Engine(model).losses(loader)
+    assert sum(losses) / len(losses) < 0.7 * record["initial_losses"]["val"]
     assert record["precision"] == precision
     assert outputs.adapter.exists()
-
-
-def test_adapters_of_another_base_or_a_damaged_file_are_refused(tmp_path):
-    path = tmp_path / "adapter.safetensors"
-    save_adapters(adapted(), LORA, "ab" * 32, path)
-    with pytest.raises(UserError, match="not adapters of these weights"):
-        load_adapters(random_model(1, CONFIG), "cd" * 32, path)
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="damaged"):
-        load_adapters(random_model(1, CONFIG), "ab" * 32, path)

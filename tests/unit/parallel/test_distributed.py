@@ -12,21 +12,35 @@ import torch
 
 from tests.support.models import random_model
 from tests.support.processes import together
-from tests.support.training_case import BYTES, CONFIG, TRAINING, make_files, random_split
-from workflow.lib.generation.generate import write_responses
+from tests.support.training_case import (
+    BYTES,
+    CONFIG,
+    CPU,
+    TRAINING,
+    make_files,
+    random_split,
+    recipe_of,
+    update,
+)
+from workflow.lib.generation.responses import write_responses
 from workflow.lib.model.gpt import GPTConfig, GPTModel
-from workflow.lib.parallel.engine import Team, is_too_large
+from workflow.lib.parallel.distributed import DistributedEngine, is_too_large, shard_batch
+from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.world import World
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Generation, Lora, Training
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
 from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.training import checkpoint as resume
-from workflow.lib.training import finetune as finetune_module
-from workflow.lib.training.finetune import Outputs, finetune
-from workflow.lib.training.optimizer import make_optimizer, update
-from workflow.lib.training.train import evaluate, loss_parts
+from workflow.lib.training import run as run_module
+from workflow.lib.training.arguments import Compute, Files, Outputs
+from workflow.lib.training.checkpoint import Checkpoint
+from workflow.lib.training.finetune import finetune
+from workflow.lib.training.optimizer import make_optimizer
+from workflow.lib.training.train import Loaders, evaluate
 
-CPU = torch.device("cpu")
+pytestmark = pytest.mark.slow
+
 NAMES = ("model.pth", "losses.csv", "samples.json", "training.json")
 EVERYTHING = {
     "gradient_accumulation": 3, "clip_norm": 0.5, "decay": "cosine", "warmup_steps": 3,
@@ -51,13 +65,13 @@ def outputs_in(folder) -> Outputs:
     return Outputs(*(folder / name for name in NAMES), folder / "adapter.safetensors")
 
 
-def train(files, case, folder, team, every=None):
+def train(files, case, folder, world, every=None):
     settings, sharding = CASES[case]
     finetune(
-        files[0], outputs_in(folder), BYTES, load_style("phi3"),
-        TRAINING.model_copy(update=settings), Evaluation(every=3, batches=2), CPU,
-        team=team, sharding=sharding, checkpoint_every=every,
-    )  # fmt: skip
+        Files(files[0], outputs_in(folder)),
+        recipe_of(TRAINING.model_copy(update=settings), Evaluation(every=3, batches=2)),
+        Compute(CPU, world, Computing(checkpoint_every=every), sharding),
+    )
 
 
 def read(folder):
@@ -93,7 +107,7 @@ def inputs(tmp_path_factory):
 def short_samples():
     """Fifty tokens take long if all processes must meet for each."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune_module, "SAMPLE_TOKENS", 5)
+        patch.setattr(run_module, "SAMPLE_TOKENS", 5)
         yield
 
 
@@ -102,8 +116,8 @@ def trainings(inputs, tmp_path_factory):
     """The folder of every case's results, by number of processes."""
     folder = tmp_path_factory.mktemp("trainings")
     for size in (1, 2, 4):
-        together(size, lambda team: [
-            train(inputs, case, folder / str(team.size) / case, team) for case in CASES
+        together(size, lambda world: [
+            train(inputs, case, folder / str(world.world_size) / case, world) for case in CASES
         ])  # fmt: skip
     return folder
 
@@ -134,7 +148,14 @@ def test_with_dropout_the_batches_are_those_of_one_process(trainings, size):
     assert rows[-1]["val_loss"] == pytest.approx(expected[-1]["val_loss"], abs=0.2)
 
 
-def gradients(team: Team, sharding: str, parts: int):
+def engine_of(model: GPTModel, world: World, sharding: str = "none", **options) -> Engine:
+    """Return the engine of one process or of several."""
+    if world.world_size == 1:
+        return Engine(model, **options)
+    return DistributedEngine(model, world, CPU, sharding, **options)
+
+
+def gradients(world: World, sharding: str, micro_batches: int):
     """Return losses, gradients and weights after a clipped step, all in double precision.
 
     There nothing can hide behind rounding. Of the batch's 5 sequences the last two are masked
@@ -142,69 +163,64 @@ def gradients(team: Team, sharding: str, parts: int):
     """
     model = random_model(1, CONFIG).double()
     model.pos_emb.requires_grad_(False)  # not all weights need train
-    team.prepare(model, CPU, sharding)
+    engine = engine_of(model, world, sharding, micro_batches=micro_batches)
     sequences = random_split(5, 8).sequences
     inputs, targets = collate(sequences, 256, 50)
     targets[3:] = IGNORE_INDEX
-    losses = evaluate(
-        model, [(inputs, targets)], [(inputs[:1], targets[:1])], Training(), Evaluation(), team=team
+    losses = evaluate(engine, Loaders([(inputs, targets)], [(inputs[:1], targets[:1])]), 5)
+    engine.backward(inputs, targets)
+    found = engine.full_state(
+        {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
     )
-    model.train()
-    loss = torch.zeros((), dtype=torch.float64)
-    for part in loss_parts(model, inputs, targets, parts, team=team):
-        part.backward()
-        loss += part.detach()
-    found = team.whole({n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad})
     training = Training(clip_norm=1e-3, learning_rate=1e-2)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
-    update(optimizer, training, 0, 1)
-    weights = {n: w.clone() for n, w in team.whole(model.state_dict()).items()}
-    return losses, float(team.sum(loss)), found, weights
+    update(model, optimizer, training, 0, 1)
+    weights = {n: w.clone() for n, w in engine.full_state(model.state_dict()).items()}
+    return losses, found, weights
 
 
-@pytest.mark.parametrize("parts", [1, 3])
-def test_gradients_add_up_to_those_of_the_batch(parts):
+@pytest.mark.parametrize("micro_batches", [1, 3])
+def test_gradients_add_up_to_those_of_the_batch(micro_batches):
     """Also of processes whose share is masked, or that have none; and clipped as one."""
-    [(losses, loss, expected, weights)] = together(
-        1, partial(gradients, sharding="none", parts=parts)
+    [(losses, expected, weights)] = together(
+        1, partial(gradients, sharding="none", micro_batches=micro_batches)
     )
     for size, sharding in ((2, "none"), (4, "none"), (4, "full")):
-        results = together(size, partial(gradients, sharding=sharding, parts=parts))
+        results = together(size, partial(gradients, sharding=sharding, micro_batches=micro_batches))
         for found in results:
             assert found[0] == pytest.approx(losses, rel=1e-12)
             assert found[0] == results[0][0]  # to the last bit
-            assert found[1] == pytest.approx(loss, rel=1e-12)
-        torch.testing.assert_close(results[0][2], expected, atol=1e-13, rtol=1e-10)
-        torch.testing.assert_close(results[0][3], weights, atol=1e-9, rtol=1e-7)
-        assert all(not found[2] for found in results[1:])  # process 0 alone holds them whole
+        torch.testing.assert_close(results[0][1], expected, atol=1e-13, rtol=1e-10)
+        torch.testing.assert_close(results[0][2], weights, atol=1e-9, rtol=1e-7)
+        assert all(not found[1] for found in results[1:])  # the leader alone has full ones
 
 
 def killed_after(steps: int):
     """From now on this process ends right after so many checkpoints."""
-    save = resume.Checkpoint.save_if_due
+    save = Checkpoint.save_if_due
 
-    def save_and_die(self, state):
-        save(self, state)
-        if state.steps == steps:
-            if self.team.size > 1:
+    def save_and_die(self, progress):
+        save(self, progress)
+        if progress.step == steps:
+            if self.engine.world.world_size > 1:
                 torch.distributed.barrier()  # process 0 has written
             os._exit(9)
 
-    resume.Checkpoint.save_if_due = save_and_die
+    Checkpoint.save_if_due = save_and_die
 
 
 @pytest.mark.parametrize("case", ["everything", "sharded, everything", "lora", "dropout"])
 def test_a_killed_training_goes_on_with_more_or_fewer_processes(inputs, trainings, tmp_path, case):
-    def dies(team):
+    def dies(world):
         killed_after(7)
-        train(inputs, case, tmp_path / "killed", team, every=1)
+        train(inputs, case, tmp_path / "killed", world, every=1)
 
     together(2, dies, exitcode=9)
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint.pt"]
     for size in (1, 4):
         folder = tmp_path / str(size)
         shutil.copytree(tmp_path / "killed", folder)
-        together(size, lambda team, folder=folder: train(inputs, case, folder, team, every=1))
+        together(size, lambda world, folder=folder: train(inputs, case, folder, world, every=1))
         assert read(folder)[2]["resumed_at"] == [7]
         assert not (folder / "checkpoint.pt").exists()
         if case != "dropout":
@@ -225,9 +241,9 @@ def test_the_checkpoint_of_several_processes_is_that_of_one(inputs, tmp_path):
         ("spread", 2, "sharded"),
     ):
 
-        def dies(team, name=name, case=case):
+        def dies(world, name=name, case=case):
             killed_after(1)
-            train(inputs, case, tmp_path / name, team, every=1)
+            train(inputs, case, tmp_path / name, world, every=1)
 
         together(size, dies, exitcode=9)
         content = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
@@ -255,12 +271,12 @@ def test_responses_are_the_same_bytes(tmp_path):
         many = [{**entry, "kind": str(n)} for n in range(count // 3 or 1) for entry in entries]
         (tmp_path / f"{count}.json").write_text(json.dumps(many[:count]))
 
-    def answer(team):
+    def answer(world):
         for name, settings in SETTINGS.items():
             for count in (1, 3, 12):
                 write_responses(
                     random_model(1, CONFIG), tmp_path / f"{count}.json", BYTES, load_style("phi3"),
-                    settings, tmp_path / f"{name}-{count}-{team.size}.json", team,
+                    settings, tmp_path / f"{name}-{count}-{world.world_size}.json", world,
                 )  # fmt: skip
 
     for size in (1, 2, 4):
@@ -280,22 +296,20 @@ def test_responses_are_the_same_bytes(tmp_path):
 def test_every_sequence_that_counts_falls_to_one_process(size):
     inputs, targets = collate(random_split(5, 3).sequences, 256, 50)
     targets[1] = IGNORE_INDEX
-    marked = inputs[:, 0] = torch.arange(5)
-    shares = [Team(rank, size).share(inputs, targets) for rank in range(size)]
+    inputs[:, 0] = torch.arange(5)
+    shares = [shard_batch(inputs, targets, World(rank, size)) for rank in range(size)]
     counted = [int(n) for rows, _, counts in shares if counts for n in rows[:, 0]]
-    assert sorted(counted) == ([0, 2, 3, 4] if size > 1 else marked.tolist())
+    assert sorted(counted) == [0, 2, 3, 4]
     assert all((own != IGNORE_INDEX).any() for _, own, _ in shares)
     tokens = [int((own != IGNORE_INDEX).sum()) for _, own, counts in shares if counts]
     assert max(tokens) - min(tokens) < 50  # no process has two long ones more than another
 
 
 def test_a_user_error_in_every_process_is_raised_in_every_process(inputs):
-    def fails(team):
+    def fails(world):
         try:
-            finetune(
-                inputs[0], inputs[1], BYTES, load_style("phi3"),
-                TRAINING.model_copy(update={"learning_rate": 1e30}), Evaluation(), CPU, team=team,
-            )  # fmt: skip
+            recipe = recipe_of(TRAINING.model_copy(update={"learning_rate": 1e30}))
+            finetune(inputs, recipe, Compute(CPU, world))
         except UserError as error:
             return str(error)
 
@@ -305,13 +319,12 @@ def test_a_user_error_in_every_process_is_raised_in_every_process(inputs):
 
 
 def test_the_optimizer_of_spread_weights_is_spread_too():
-    def sizes(team):
+    def sizes(world):
         model = random_model(1, CONFIG)
-        team.prepare(model, CPU, "full")
+        engine = engine_of(model, world, "full")
         optimizer = make_optimizer(model, TRAINING)
         inputs, targets = collate(random_split(4, 3).sequences, 256, 50)
-        for part in loss_parts(model, inputs, targets, team=team):
-            part.backward()
+        engine.backward(inputs, targets)
         optimizer.step()
         held = [*model.parameters(), *(s["exp_avg"] for s in optimizer.state.values())]
         return sum(tensor.to_local().numel() for tensor in held)

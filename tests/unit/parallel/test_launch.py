@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import distributed_work
-from workflow.lib.parallel.launch import Processes, compute
+from workflow.lib.parallel.launching.launch import Processes, launch
 from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.computing import Computing
+
+pytestmark = pytest.mark.slow
 
 FORK = multiprocessing.get_context("fork")
 DEADLINE = 300  # seconds, for what should take a few on a machine that has time
@@ -27,12 +29,14 @@ class Job:
         self.printed = folder / "printed"
         computing = Computing(device="cpu", threads=4, patience=patience)
 
+        job = distributed_work.Work(name=work.__name__, folder=folder, computing=computing)
+
         def script():
             for number in (1, 2):
                 os.dup2(os.open(self.printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
             sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)  # pytest has put another
             with rule_log(self.log):
-                compute(work, {"folder": str(folder)}, computing, processes, str(self.log))
+                launch(job, processes, str(self.log))
 
         self.process = FORK.Process(target=script)
         self.process.start()
@@ -118,8 +122,8 @@ def test_the_first_process_speaks_and_threads_are_divided(job):
         (distributed_work.user_error_everywhere, "a thing is wrong; put it right"),
         (
             distributed_work.killed,
-            "process 1 of 2 was ended by SIGKILL, perhaps for want of memory; run the same "
-            "command again to go on",
+            "process 1 of 2 was ended by SIGKILL, perhaps because memory ran out; run the "
+            "same command again to go on",
         ),
         (
             distributed_work.mute,
@@ -216,7 +220,7 @@ def test_a_process_killed_on_one_of_two_machines_ends_both(job, srun):
 def test_a_machine_that_does_not_come_is_waited_for_no_longer_than_patience(job, srun):
     srun("0")
     line = job(distributed_work.add, Processes(1, 2), patience=3).error()
-    assert line.startswith("error: the 2 processes did not come together: no rendezvous (")
+    assert line.startswith("error: the 2 processes did not connect: no rendezvous (")
 
 
 def test_a_signal_ends_all_machines(job, srun):

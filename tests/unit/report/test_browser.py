@@ -15,9 +15,12 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
 
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM, reason="needs a browser: apt-get install chromium, or the like"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not CHROMIUM, reason="needs a browser: apt-get install chromium, or the like"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

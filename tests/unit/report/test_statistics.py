@@ -118,7 +118,7 @@ def test_holm_never_makes_a_p_value_smaller_nor_changes_their_order(p_values):
 
 def test_agreement_by_hand():
     result = agreement([10, 20, 30, 40], [10, 30, 20, 80])
-    # Centred: (-15, -5, 5, 15) and (-25, -5, -15, 45): 1000 / sqrt(500 * 2900).
+    # Centered: (-15, -5, 5, 15) and (-25, -5, -15, 45): 1000 / sqrt(500 * 2900).
     assert result.pearson == pytest.approx(1000 / (500 * 2900) ** 0.5)
     assert result.spearman == pytest.approx(0.8)
     assert result.kendall == pytest.approx(4 / 6)  # five pairs in order, one not

@@ -116,7 +116,7 @@ def test_a_part_of_a_config_is_valid(schema, config):
         ({"datasets": {"mine": {"url": 7}}}, "datasets.mine.url"),
         ({"datasets": {"mine": {"checks": {"leaks": "ignore"}}}}, "datasets.mine.checks.leaks"),
         ({"datasets": {"mine": {"files": {"training": "a.csv"}}}}, "datasets.mine.files"),
-        ({"models": {"mine": {"url": "x", "tokeniser": "gpt2"}}}, "models.mine"),
+        ({"models": {"mine": {"url": "x", "tokenzer": "gpt2"}}}, "models.mine"),
         ({"judges": {"mine": {"backend": "olama"}}}, "judges.mine"),
         ({"judges": {"mine": {"backend": "ollama", "base_url": "http://x"}}}, "judges.mine"),
         ({"judges": {"mine": {"backend": "overlap", "prompt": "integer"}}}, "judges.mine"),

@@ -162,6 +162,7 @@ def test_the_shipped_models_have_openais_seven_files_and_stay_small() -> None:
     assert sum(sizes) <= 12_000_000
 
 
+@pytest.mark.slow
 def test_pretraining_teaches_facts(documents: list[str], tmp_path: Path) -> None:
     tokenizer = fast_tokenizer(SHIPPED / "nano-1M")
     text = "".join("The capital of France is Paris." + END_OF_TEXT + "\n" for _ in range(600))

@@ -13,7 +13,7 @@ from tests.support.killed_training import checkpoint_of, finish, kill_after, sta
 from tests.support.training_case import TRAINING
 from workflow.lib.model.weights import write_tensors
 from workflow.lib.training import checkpoint as resume
-from workflow.lib.training.finetune import Outputs
+from workflow.lib.training.arguments import Outputs
 
 PLAIN = TRAINING.model_copy(update={"epochs": 6})
 EVERYTHING = PLAIN.model_copy(

@@ -8,16 +8,17 @@ import torch
 
 from tests.support.models import CONFIG, random_model
 from tests.support.oracle import collate_textbook
-from tests.support.training_case import BYTES, TRAINING, run
+from tests.support.training_case import CPU, TRAINING, recipe_of, run, update
 from workflow.lib.model.weights import load_trained_model
+from workflow.lib.parallel.engine import Engine
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.tokens.dataloader import read_split
 from workflow.lib.tokens.dataset import load_tokens
-from workflow.lib.tokens.prompt_style import load_style
+from workflow.lib.training.arguments import Compute
 from workflow.lib.training.finetune import finetune
-from workflow.lib.training.optimizer import learning_rate, make_optimizer, update
-from workflow.lib.training.train import loss_parts
+from workflow.lib.training.optimizer import learning_rate, make_optimizer
 
 
 def rates(steps, **options):
@@ -56,34 +57,37 @@ def test_clipping_shortens_the_gradient_and_keeps_its_direction(clip_norm):
     """AdamW's first moments after one step are a tenth of the gradient that it was given."""
     model = random_model(1)
     batch = collate_textbook([[1, 2, 3], [4, 5]], 96)
-    [loss] = loss_parts(model, *batch)
-    loss.backward()
+    Engine(model).backward(*batch)
     whole = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
     training = Training(clip_norm=clip_norm)
     optimizer = make_optimizer(model, training)
-    update(optimizer, training, 0, 1)
+    update(model, optimizer, training, 0, 1)
     given = torch.cat([optimizer.state[p]["exp_avg"].flatten() * 10 for p in model.parameters()])
     expected = whole * min(1, clip_norm / whole.norm())
     torch.testing.assert_close(given, expected, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("parts", [2, 3, 8, 20])
-@pytest.mark.parametrize("drop_rate", [0.0, 1e-12], ids=["packed", "padded"])
-def test_parts_of_a_batch_have_its_gradient(parts, drop_rate):
-    """However unevenly the targets are spread over the parts; one of them has none at all."""
+@pytest.mark.parametrize("micro_batches", [2, 3, 8, 20])
+@pytest.mark.parametrize(
+    ("packed", "drop_rate"),
+    [(True, 0.0), (False, 0.0), (True, 1e-12)],
+    ids=["packed", "padded", "padded for dropout"],
+)
+def test_micro_batches_have_the_gradient_of_the_batch(micro_batches, packed, drop_rate):
+    """However unevenly the targets are spread over them; one has none at all."""
     model = random_model(1, type(CONFIG)(**vars(CONFIG) | {"drop_rate": drop_rate})).double()
-    model.train()
     sequences = [[1, 2, 3, 4, 5, 6], [7], [8, 9], [1, 2, 5, 5, 5], [3, 3], [4], [5], [6, 6, 1]]
     batch = collate_textbook(sequences, 96, 5, [0, 0, 0, 6, 0, 0, 0, 0])
 
-    def gradients(parts):
+    def gradients(micro_batches):
+        engine = Engine(model, micro_batches=micro_batches, packed=packed)
         model.zero_grad()
-        losses = list(loss_parts(model, *batch, parts))
-        sum(losses).backward()
-        return [sum(losses), *(parameter.grad for parameter in model.parameters())]
+        engine.backward(*batch)
+        losses = torch.tensor(engine.losses([batch]), dtype=torch.float64)
+        return [losses, *(parameter.grad for parameter in model.parameters())]
 
-    for whole, parted in zip(gradients(1), gradients(parts), strict=True):
-        torch.testing.assert_close(parted, whole, atol=1e-9, rtol=1e-6)
+    for whole, divided in zip(gradients(1), gradients(micro_batches), strict=True):
+        torch.testing.assert_close(divided, whole, atol=1e-9, rtol=1e-6)
 
 
 def test_a_run_in_parts_gives_the_run_in_one(files):
@@ -97,7 +101,7 @@ def test_a_run_in_parts_gives_the_run_in_one(files):
 def test_a_batch_without_targets_is_refused():
     batch = collate_textbook([[1, 2, 3]], 96, 2, [3])
     with pytest.raises(UserError, match="prompts alone"):
-        list(loss_parts(random_model(1), *batch))
+        Engine(random_model(1)).backward(*batch)
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(files):
@@ -109,9 +113,8 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(files):
     assert record["kept_step"] == best["step"] < record["steps"] - 1
     model = load_trained_model(files[1].model, files[1].training)
     sequences = load_tokens(files[0].val).sequences[:8]  # a batch, in the order of the file
-    with torch.no_grad():
-        [loss] = loss_parts(model.eval(), *collate_textbook(sequences, 256, 50))
-    assert float(loss) == pytest.approx(best["val_loss"], abs=1e-5)
+    [loss] = Engine(model).losses([collate_textbook(sequences, 256, 50)])
+    assert loss == pytest.approx(best["val_loss"], abs=1e-5)
 
 
 def test_long_entries_are_dropped_or_refused_on_request(files, caplog):
@@ -132,10 +135,8 @@ def test_long_entries_are_dropped_or_refused_on_request(files, caplog):
 def test_training_in_bfloat16_is_close_to_float32(files):
     """The path of CUDA, on the CPU: weights stay float32, losses are near."""
     exact, _ = run(files)
-    finetune(
-        *files, BYTES, load_style("phi3"), TRAINING, Evaluation(), torch.device("cpu"),
-        precision="bf16",
-    )  # fmt: skip
+    settings = Computing(precision="bf16")
+    finetune(files, recipe_of(), Compute(CPU, settings=settings))
     record = json.loads(files[1].training.read_text())
     assert record["precision"] == "bf16"
     state = torch.load(files[1].model, weights_only=True)

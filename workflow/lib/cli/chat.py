@@ -6,7 +6,7 @@ at a time, so it does not see the earlier ones.
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -25,7 +25,9 @@ from rich.text import Text
 
 from workflow.lib.cli.program import Parser
 from workflow.lib.cli.trained_variant import TrainedVariant, open_variant
-from workflow.lib.generation.sampling import Choice
+from workflow.lib.data.entries import Entry
+from workflow.lib.fast.cpu_kernels import speed_up
+from workflow.lib.generation.sampling import Sampler
 from workflow.lib.generation.streaming import stream_answer, stream_tokens
 from workflow.lib.model.device import prepare_device
 from workflow.lib.model.gpt import GPTModel
@@ -74,7 +76,7 @@ class Chat:
         command, _, rest = line.partition(" ")
         if not line.startswith("/"):
             if line:
-                self.answer({"instruction": line, "input": self.input})
+                self.answer({"instruction": line, "input": self.input, "output": ""})
                 self.input = ""
         elif command == "/quit":
             return False
@@ -95,10 +97,10 @@ class Chat:
         if "before" in self.models:
             del self.models["before"]
         else:
-            base = self.variant.load_base().to(self.device).eval()
+            base = ready(self.variant.load_base(), self.device)
             self.models = {"before": base, **self.models}
 
-    def answer(self, entry: Mapping[str, str]) -> None:
+    def answer(self, entry: Entry) -> None:
         """Show the answers, two of them side by side if the terminal is wide enough."""
         prompt = self.tokenizer.encode_ordinary(self.style.prompt(entry))
         context = self.variant.record["model"]["context_length"]
@@ -115,7 +117,7 @@ class Chat:
 
     def _stream(self, model: GPTModel, prompt: list[int]) -> Iterator[str]:
         end, limit = self.tokenizer.eot_token, self.settings.max_new_tokens
-        tokens = stream_tokens(model, prompt, limit, end, Choice(self.settings))
+        tokens = stream_tokens(model, prompt, limit, end, Sampler(self.settings))
         return stream_answer(tokens, self.tokenizer, self.style)
 
     def _show_in_turn(self, streams: dict[str, Iterator[str]]) -> None:
@@ -140,6 +142,12 @@ class Chat:
                         text.append(piece)
         finally:
             self.console.print(table)  # stays on the screen, even if control-C cut it short
+
+
+def ready(model: GPTModel, device: torch.device) -> GPTModel:
+    """Return a model ready to answer on a device."""
+    speed_up(model, device)
+    return model.to(device).eval()
 
 
 def _instructions(interactive: bool) -> Iterator[str]:
@@ -216,7 +224,7 @@ def main(arguments: list[str]) -> None:
     variant = open_variant(options.folder)
     device = prepare_device(Computing(device=options.device))
     tokenizer = variant.load_tokenizer()
-    models = {"after": variant.load_model().to(device).eval()}
+    models = {"after": ready(variant.load_model(), device)}
     chat = Chat(variant, models, tokenizer, variant.style, settings, device)
     if options.before:
         chat.toggle_before()

@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; --help shows what there is\n")
+        self.exit(2, f"error: {message}; see --help\n")
 
 
 def run_program(program: Callable[[], None]) -> None:

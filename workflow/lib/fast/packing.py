@@ -1,17 +1,17 @@
-"""A batch without what a padded one computes in vain: padding, and common beginnings over and over.
+"""A batch without the positions that a padded one computes needlessly.
 
 The loss of a padded batch (B, T) needs a position only up to the last target that counts in its
-row. And where all rows begin with the same tokens, which is what a prompt style gives them, they
-have the same states there, because a position sees none that come after it::
+row: the rest is padding. And where all rows begin with the same tokens, as those of one prompt
+style do, they have the same states there, because a position sees none that come after it::
 
     padded   p p p a a . .        packed   p p p a a b b b b c
-             p p p b b b b                 prefix, then what is left of each row
+             p p p b b b b                 the common prefix, then the rest of each row
              p p p c . . .
 
-Everything but attention and the loss looks at one position at a time and is given the packed ones.
+Everything but attention and the loss treats positions one by one and is given the packed ones.
 Attention gets them laid out as rows again. In the loss, a prediction that several rows share counts
 as often as there are rows. That is the same sum of the same terms, so loss and gradients are those
-of the padded batch up to rounding. Dropout would be another matter: it draws for every position.
+of the padded batch up to rounding. Dropout would not be the same: it draws for every position.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ from workflow.lib.tokens.collate import IGNORE_INDEX
 
 @dataclass(frozen=True)
 class PackedAttention:
-    """Causal attention within sequences that lie behind each other, their common prefix first.
+    """Causal attention within sequences stored one after the other, their common prefix first.
 
     Args:
         prefix: positions P that all sequences share.
-        tails: positions of each of the B sequences behind the prefix; with P they make N in all.
+        tails: positions of each of the B sequences after the prefix; with P they add up to N.
     """
 
     prefix: int
@@ -42,14 +42,14 @@ class PackedAttention:
         return self.as_packed(CausalAttention()(layer, *rows))  # (N, H, D/H)
 
     def as_rows(self, packed: Tensor) -> Tensor:
-        """(N, ...) to (B, T, ...): the prefix before every tail, zeros behind it."""
+        """Lay out (N, ...) as (B, T, ...): the prefix before every tail, zeros after it."""
         shared, *tails = packed.split([self.prefix, *self.tails])
         padding = packed.new_zeros(max(self.tails), *packed.shape[1:])
         parts = [part for tail in tails for part in (shared, tail, padding[len(tail) :])]
         return torch.cat(parts).unflatten(0, (len(tails), -1))
 
     def as_packed(self, rows: Tensor) -> Tensor:
-        """(B, T, ...) to (N, ...): the prefix of the first row, then the tails."""
+        """Pack (B, T, ...) to (N, ...): the prefix of the first row, then the tails."""
         longest = max(self.tails)
         sizes = [size for tail in self.tails for size in (self.prefix, tail, longest - tail)]
         parts = rows.flatten(0, 1).split(sizes)
@@ -62,8 +62,8 @@ class PackedBatch:
 
     Args:
         token_ids: (N,).
-        positions: (N,), each one's place in its own sequence.
-        attention: how they see each other.
+        positions: (N,), the position of each in its own sequence.
+        attention: which positions see each other.
         predicting: (M,), which of the N positions predicts.
         targets: (M,), what it should predict.
         counts: (M,), how many targets of the padded batch that prediction stands for.
@@ -77,7 +77,7 @@ class PackedBatch:
     counts: Tensor
 
     def to(self, device: torch.device) -> "PackedBatch":
-        """The same batch there; CUDA copies it while it still computes the one before."""
+        """Copy the batch to a device; CUDA copies while it still computes the batch before."""
         cuda = device.type == "cuda"
         moved = {
             name: (tensor.pin_memory() if cuda else tensor).to(device, non_blocking=cuda)
@@ -118,20 +118,17 @@ def pack(inputs: Tensor, targets: Tensor) -> PackedBatch:
     )
 
 
-def summed_loss(model: GPTModel, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Sum of the cross-entropies of all targets that count.
+def packed_loss(model: GPTModel, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the sum of the cross-entropies of all targets that count.
 
     Args:
+        model: whose dropout, if any, is off.
         inputs, targets: (B, T), as `collate` makes them; at least one target counts.
 
     Returns:
         a scalar on the model's device; divided by the number of targets, the chapter's loss.
     """
-    device = model.tok_emb.weight.device
-    if model.training and model.config.drop_rate:
-        logits = model(inputs.to(device))  # (B, T, V)
-        return cross_entropy(logits.flatten(0, 1), targets.to(device).flatten(), reduction="sum")
-    batch = pack(inputs, targets).to(device)
+    batch = pack(inputs, targets).to(model.tok_emb.weight.device)
     states = model.hidden(batch.token_ids, batch.positions, batch.attention)  # (N, D)
     logits = model.out_head(states[batch.predicting])  # (M, V)
     losses = cross_entropy(logits, batch.targets, reduction="none")  # (M,)

@@ -1,7 +1,7 @@
-"""Keys and values of earlier positions, kept so that a new token costs one position.
+"""A key-value cache: with it, a new token costs the computation of one position.
 
 The chapter feeds the whole text through the model again for every token. But a position sees none
-that come after it, so its keys and values never change as the text grows.
+that come after it, so its keys and values do not change as the text grows.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from torch.nn.functional import scaled_dot_product_attention
 from workflow.lib.fast.packing import PackedAttention
 from workflow.lib.model.gpt import CausalAttention, GPTConfig, GPTModel
 
-AHEAD = 32  # positions that are cleared before they are reached
+AHEAD = 32  # positions that are zeroed before they are reached
 
 
 class KeyValueCache:
     """Keys and values of every layer for several sequences, and the attention of new positions.
 
-    The first `len(cache)` rows are in use. Each has a length of its own; what it holds behind that
-    is never seen::
+    The first `len(cache)` rows are in use. Each has its own length; what it holds after that is
+    never seen::
 
         row 0   k k k k k k . .     length 6
         row 1   k k k . . . . .     length 3
@@ -29,8 +29,8 @@ class KeyValueCache:
 
     Args:
         config: shape of the model.
-        rows: sequences B there is room for.
-        capacity: positions S each of them has room for.
+        rows: the most sequences B at a time.
+        capacity: the most positions S of each.
         like: a tensor of the wanted type and device.
     """
 
@@ -46,12 +46,12 @@ class KeyValueCache:
         return len(self.lengths)
 
     def add(self, model: GPTModel, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Put prompts into free rows, their common beginning computed once and padding never.
+        """Put prompts into free rows; a common prefix is computed once, and no padding.
 
         Returns:
             (len(prompts), D) states of their last tokens, which predict what comes next.
         """
-        # Without the last tokens, so that every prompt has one of its own to predict from.
+        # Without last tokens, so that every prompt has its own position to predict from.
         columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
         shared = [tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, columns)]
         prefix = len(shared)
@@ -77,7 +77,7 @@ class KeyValueCache:
         return states[torch.tensor(last, device=device)]
 
     def extend(self, model: GPTModel, tokens: Sequence[int]) -> Tensor:
-        """Put one token behind each row in use.
+        """Append one token to each row in use.
 
         Returns:
             (len(tokens), D) their states.
@@ -113,9 +113,9 @@ class KeyValueCache:
             self.lengths[row] = length
 
     def _clear(self, seen: int) -> None:
-        """Zero what is looked at for the first time: a NaN there would spoil even a weight of 0.
+        """Zero positions before they are first read: NaN times an attention weight of 0 is NaN.
 
-        A part at a time, as the texts grow: memory that is never touched is never taken.
+        Done in parts, as the texts grow: the system provides memory only once it is touched.
         """
         if seen > self.cleared:
             part = slice(self.cleared, seen + AHEAD)
@@ -124,6 +124,6 @@ class KeyValueCache:
             self.cleared = part.stop
 
 
-def bytes_a_position(model: GPTModel) -> int:
-    """Keys and values of one token in all layers."""
+def bytes_per_position(model: GPTModel) -> int:
+    """Return the size of the keys and values of one token in all layers."""
     return 2 * model.config.n_layers * model.config.emb_dim * model.tok_emb.weight.element_size()

@@ -1,4 +1,4 @@
-"""From logits to the next token (chapter 5): the likeliest, or drawn at random."""
+"""The next token from logits (chapter 5): the likeliest, or sampled."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,18 +9,19 @@ from torch import Tensor
 from workflow.lib.settings.recipe import Generation
 
 
-class Choice:
-    """Chooses tokens as `generation` says, and remembers where that was a close call.
+class Sampler:
+    """Chooses tokens as `generation` says, and remembers the entries with nearly equal logits.
 
-    Greedy without a temperature: two logits that differ by no more than rounding may change places
-    on another machine or in another batch. Otherwise every entry draws from a generator of its own,
-    one number a token, so that its response does not depend on which others are computed with it.
+    Without a temperature the choice is greedy. Two logits that differ by no more than rounding may
+    change places on another machine or in another batch. With a temperature, every entry draws from
+    its own generator, one number a token, so that its response does not depend on which others are
+    computed with it.
 
     Args:
         settings: temperature, top_k and seed.
 
     Attributes:
-        ties: numbers of the entries with a greedy choice between logits equal up to rounding.
+        ties: numbers of the entries whose best two logits were once equal up to rounding.
     """
 
     def __init__(self, settings: Generation) -> None:
@@ -29,7 +30,7 @@ class Choice:
         self.generators: dict[int, torch.Generator] = {}
 
     def __call__(self, logits: Tensor, numbers: Sequence[int]) -> list[int]:
-        """Choose the next token of each entry.
+        """Return the next token of each entry.
 
         Args:
             logits: (B, V).
@@ -51,12 +52,12 @@ class Choice:
         if self.settings.top_k is not None:
             likeliest = scaled.topk(min(self.settings.top_k, scaled.shape[1]))
             scaled = torch.full_like(scaled, -torch.inf).scatter_(1, *likeliest[::-1])
-        sums = scaled.softmax(-1).cumsum(-1)  # (B, V): a token's share ends where the next begins
+        sums = scaled.softmax(-1).cumsum(-1)  # (B, V), the cumulative distribution
         drawn = torch.stack([self._next(number) for number in numbers])  # (B,) in [0, 1)
         return torch.searchsorted(sums, drawn[:, None] * sums[:, -1:], right=True)[:, 0].tolist()
 
     def _next(self, number: int) -> Tensor:
-        """The next random number of an entry."""
+        """Return the next random number of an entry."""
         if number not in self.generators:
             digest = hashlib.sha256(f"{self.settings.seed} {number}".encode()).digest()
             seed = int.from_bytes(digest[:8]) // 2  # seeds below 2 ** 63

@@ -1,4 +1,4 @@
-"""An answer as it is being written: tokens one by one, text as soon as it is certain."""
+"""A response as it is being written: tokens one by one, text as soon as it is certain."""
 
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,23 +7,23 @@ import tiktoken
 import torch
 
 from workflow.lib.generation.kv_cache import KeyValueCache
-from workflow.lib.generation.sampling import Choice
+from workflow.lib.generation.sampling import Sampler
 from workflow.lib.model.gpt import GPTModel
 from workflow.lib.tokens.prompt_style import PromptStyle
 
 
 @torch.inference_mode()
 def stream_tokens(
-    model: GPTModel, prompt: Sequence[int], max_new_tokens: int, end_of_text: int, choose: Choice
+    model: GPTModel, prompt: Sequence[int], max_new_tokens: int, end_of_text: int, sample: Sampler
 ) -> Iterator[int]:
-    """Continue one prompt until end-of-text: the tokens of `generate`, each at once.
+    """Yield the tokens of `generate` for one prompt, each as soon as it is chosen.
 
     Args:
         model: on the device to compute on, in evaluation mode.
         prompt: token ids, at least one.
         max_new_tokens: most tokens to add.
         end_of_text: the token that ends a response; not yielded.
-        choose: the next token.
+        sample: chooses the next token.
     """
     weight, context = model.tok_emb.weight, model.config.context_length
     text = list(prompt)
@@ -37,7 +37,7 @@ def stream_tokens(
             states = cache.extend(model, text[-1:])
         else:
             states = cache.add(model, [text])
-        [token] = choose(model.out_head(states), [0])
+        [token] = sample(model.out_head(states), [0])
         if token == end_of_text:
             return
         text.append(token)
@@ -47,10 +47,10 @@ def stream_tokens(
 def stream_answer(
     tokens: Iterable[int], tokenizer: tiktoken.Encoding, style: PromptStyle
 ) -> Iterator[str]:
-    """Pieces of `style.answer` of all tokens, none of which is taken back later.
+    """Yield the text of `style.answer` in pieces, none of which has to be taken back later.
 
-    A token may end within a character, and what looks like the response header may turn out to be
-    one: both wait for the tokens that tell.
+    A token may end within a character, and a text that looks like the response header may become
+    one. Both are held back until further tokens decide.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     header = style.response.format(output="").strip()
@@ -64,7 +64,7 @@ def stream_answer(
 
 
 def _certain(written: str, header: str) -> str:
-    """The text without an end that may be the beginning of a header."""
+    """Return the text without an end that may be the beginning of a header."""
     ends = (n for n in range(min(len(header) - 1, len(written)), 0, -1))
     held = next((n for n in ends if written.endswith(header[:n])), 0)
     return written[: len(written) - held]

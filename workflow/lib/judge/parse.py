@@ -10,7 +10,7 @@ _OUT_OF = r"(?:\s*(?:/|out of)\s*(?P<out_of>\d+(?:\.\d+)?))"
 # The number must end here: 1,000 and 80-90 are no scores.
 _END = r"(?![\d%]|[.,/]\d|\s*[-–]\s*\d)"
 _MARKUP = r"[*_`\"'\s]*"
-_LABELLED = re.compile(
+_LABELED = re.compile(
     rf"(?<![^\W_])(?:score\b|rating\b|점수|평점){_MARKUP}(?:\([^()]*\){_MARKUP})?"
     rf"(?:(?::|=|\bis\b|\bof\b|는|은){_MARKUP})+{_NUMBER}{_OUT_OF}?{_END}",
     re.IGNORECASE,
@@ -27,7 +27,7 @@ def read_score(reply: str, worst: int = 0, best: int = 100) -> float | None:
     """Return the score in a judge's reply, in the chapter's points (section 7.8).
 
     Read in this order, the first form that occurs decides: a JSON object with a number as `score`;
-    nothing but a whole number (listing 7.11); the last labelled number ("Score: 85"); a number out
+    nothing but a whole number (listing 7.11); the last labeled number ("Score: 85"); a number out
     of the best one ("85/100", "85 out of 100"), if all such numbers agree.
 
     Args:
@@ -52,8 +52,8 @@ def _stated(reply: str, best: int) -> float | None:
         return _json_score(stated)
     if whole := _WHOLE.fullmatch(reply):
         return _value(whole)
-    if labelled := list(_LABELLED.finditer(reply)):
-        return _value(labelled[-1]) if _is_out_of(labelled[-1], best) else None
+    if labeled := list(_LABELED.finditer(reply)):
+        return _value(labeled[-1]) if _is_out_of(labeled[-1], best) else None
     fractions = [*_FRACTION.finditer(reply), *_KOREAN_FRACTION.finditer(reply)]
     values = {_value(fraction) for fraction in fractions if _is_out_of(fraction, best)}
     return values.pop() if len(values) == 1 else None

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from workflow.lib.data.entries import Entry
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_yaml
 from workflow.lib.settings.base import Section
@@ -78,8 +79,11 @@ class JudgePrompt(Section):
         Args:
             entry: instruction, input, output and model_response.
         """
+        asked = Entry(
+            instruction=entry["instruction"], input=entry["input"], output=entry["output"]
+        )
         texts = {
-            "prompt": self.style.prompt(entry),
+            "prompt": self.style.prompt(asked),
             "output": entry["output"],
             "model_response": entry["model_response"],
         }

@@ -1,5 +1,5 @@
-"""One job computed by several processes, on one machine or several.
+"""One job computed by one process or by several.
 
-In: a function and the number of processes. Out: the same result as one process gives.
-Open `engine.py` first; `launch.py` starts the processes.
+In: a model, and the rank of this process among all. Out: the losses, gradients and weights that a
+single process computes. Open `engine.py` first, which is one process; `distributed.py` is several.
 """

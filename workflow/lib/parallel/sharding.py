@@ -1,4 +1,4 @@
-"""Weights spread over the processes (FSDP2), for models whose training one GPU cannot hold."""
+"""Weights sharded over the processes (FSDP2), for models whose training one GPU cannot hold."""
 
 import torch
 import torch.distributed as dist
@@ -10,15 +10,15 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from workflow.lib.model.gpt import GPTModel
 
 
-def shard(model: GPTModel, root: nn.Module, device: torch.device) -> nn.Module:
+def shard_weights(model: GPTModel, root: nn.Module, device: torch.device) -> nn.Module:
     """Leave each process its part of every weight, on its device.
 
-    A block's weights are put together when it is computed and taken apart after it, so that no
-    process ever holds more than one block, or embeddings and head, beside its own part.
+    A block's weights are gathered before it is computed and freed after it, so that no process ever
+    holds more than one block, or embeddings and head, beside its own part.
 
     Args:
         model: on the CPU; changed in place.
-        root: the module that calls it; its forward is where the weights are whole.
+        root: the module that calls it; embeddings and head are gathered in its forward.
     """
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     for block in model.trf_blocks:
@@ -31,29 +31,29 @@ def shard(model: GPTModel, root: nn.Module, device: torch.device) -> nn.Module:
     return root
 
 
-def gathered(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
-    """Spread tensors put together on the CPU; all processes must call this together.
+def gather_full(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """Gather sharded tensors on the CPU; all ranks must call this together.
 
     Args:
-        tensors: spread or not.
-        keep: whether this process wants them; the others get an empty dict.
+        tensors: sharded or not.
+        keep: whether this rank wants them; the others get an empty dict.
     """
     found = {}
     for name, tensor in tensors.items():
-        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
         if keep:
-            found[name] = whole.detach().cpu()
+            found[name] = full.detach().cpu()
     return found
 
 
-def part_of(whole: Tensor, like: Tensor) -> Tensor:
-    """This process's part of a tensor that all have whole, as another one is spread.
+def local_part(full: Tensor, like: Tensor) -> Tensor:
+    """Return this rank's part of a tensor that all hold in full, sharded as another one is.
 
     Args:
-        whole: the same in every process.
-        like: of the same shape if it is to be spread; else nothing happens, as with AdamW's steps.
+        full: the same in every process.
+        like: of the same shape if `full` is to be sharded; AdamW's step counts are not.
     """
-    if not isinstance(like, DTensor) or whole.shape != like.shape:
-        return whole
-    whole = whole.to(like.device, like.dtype)
-    return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None)
+    if not isinstance(like, DTensor) or full.shape != like.shape:
+        return full
+    full = full.to(like.device, like.dtype)
+    return distribute_tensor(full, like.device_mesh, like.placements, src_data_rank=None)

@@ -10,7 +10,7 @@ SMALL_MODEL = 10_000_000  # parameters
 
 
 class Computing(Section):
-    """How a job computes. Only `precision` changes results, so only it reruns anything."""
+    """How a job computes. Only `precision` reruns anything: `fast` changes results by rounding."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto (a GPU if there is one), cpu, cuda or mps"
@@ -22,6 +22,10 @@ class Computing(Section):
     threads: Count | None = Field(
         None,
         description="CPU threads per job; null: all, or one for a model below 10M parameters",
+    )
+    fast: bool = Field(
+        True,
+        description="packed batches and a CPU's faster layers; false: the chapter's computations",
     )
     checkpoint_every: Count | None = Field(
         None, description="steps between checkpoints; null: about one a minute"

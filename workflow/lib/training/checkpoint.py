@@ -1,15 +1,13 @@
-"""A training that is killed goes on where its last checkpoint was, and ends as if never killed.
+"""The file from which a training that was killed goes on, to end as if never interrupted.
 
-The checkpoint is a side file that Snakemake does not know of: the outputs of a job that fails are
-deleted. It holds everything that the next step depends on, random numbers included, and belongs to
-one set of settings, inputs and code; any other is ignored.
+Snakemake does not know of it, because it deletes the declared outputs of a job that fails. It holds
+everything that the next step depends on, random numbers included, and belongs to one set of
+settings, inputs and code; a checkpoint of any other is ignored.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -17,175 +15,124 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import AdamW
-from torch.utils.data import DataLoader
 
-from workflow.lib.model.gpt import GPTModel
 from workflow.lib.model.weights import load_trainable, trainable_state, write_tensors
-from workflow.lib.parallel.engine import ALONE, Team
+from workflow.lib.parallel.engine import Engine
 from workflow.lib.runtime.errors import first_line
 from workflow.lib.runtime.log import log
+from workflow.lib.training.progress import Progress
 
 PAUSE = 60.0  # seconds between two checkpoints if their steps are not given
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """Losses after a step; steps count from 0, epochs from 1, tokens with padding."""
-
-    step: int
-    epoch: int
-    tokens_seen: int
-    train_loss: float
-    val_loss: float
-
-
-@dataclass
-class State:
-    """All that changes while a model is finetuned.
-
-    Args:
-        model, optimizer: hold the weights and what AdamW remembers of each; none without epochs.
-        initial_losses: train and val, before the first step.
-        epoch: the one under way, from 1.
-        batches_done: of that epoch.
-        steps: done in all.
-        tokens_seen: in all, padding included.
-        seconds: of training and evaluation, runs that were killed included up to the checkpoint.
-        evaluations: so far.
-        samples: responses so far, as in samples.json.
-        best: trained weights of the lowest validation loss so far, if they are to be kept.
-        epoch_began: state of the random generator from which this epoch's order is drawn.
-        resumed_at: steps that were done whenever a killed training went on.
-    """
-
-    model: GPTModel
-    optimizer: AdamW | None
-    initial_losses: tuple[float, float] = (0.0, 0.0)
-    epoch: int = 1
-    batches_done: int = 0
-    steps: int = 0
-    tokens_seen: int = 0
-    seconds: float = 0.0
-    evaluations: list[Evaluated] = field(default_factory=list)
-    samples: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Tensor] | None = None
-    epoch_began: Tensor | None = None
-    resumed_at: list[int] = field(default_factory=list)
-
-
 class Checkpoint:
-    """The side file of one training.
+    """The checkpoint of one training.
 
     Args:
-        path: where it is.
+        path: of the file.
         belongs_to: whatever the training depends on, as JSON can hold it.
         every: steps between two checkpoints; if None, one a minute, or fewer where writing one
             takes longer than a twentieth of the time between them.
-        team: the processes; the first writes, all read, and there may be more or fewer of them
-            when the training goes on.
+        engine: of the model. The leader writes and all processes read; there may be more or fewer
+            of them when the training goes on.
+        optimizer: of the model; None without epochs, when nothing is written.
     """
 
     def __init__(
-        self, path: Path, belongs_to: dict[str, Any], every: int | None, team: Team = ALONE
+        self,
+        path: Path,
+        belongs_to: dict[str, Any],
+        every: int | None,
+        engine: Engine,
+        optimizer: AdamW | None,
     ) -> None:
         self.path = path
-        self.team = team
         self.key = hashlib.sha256(json.dumps(belongs_to, sort_keys=True).encode()).hexdigest()
         self.every = every
+        self.engine = engine
+        self.optimizer = optimizer
         self.due_at = time.monotonic() + PAUSE
 
-    def save_if_due(self, state: State) -> None:
-        """Write the state, unless it is too early for that."""
+    def save_if_due(self, progress: Progress) -> None:
+        """Write a checkpoint if the last one is long enough ago."""
         began = time.monotonic()
-        due = state.steps % self.every == 0 if self.every else began >= self.due_at
-        if self.team.decided(due):
-            self.save(state)
+        due = progress.step % self.every == 0 if self.every else began >= self.due_at
+        if self.engine.takes_part(due):
+            self.save(progress)
             now = time.monotonic()
             self.due_at = now + max(PAUSE, 20 * (now - began))
 
-    def save(self, state: State) -> None:
-        """Write the state beside the file, then put it in place in one step."""
-        content = vars(state) | {
+    def save(self, progress: Progress) -> None:
+        """Write a checkpoint in one step, in place of the last one."""
+        if self.optimizer is None:
+            return
+        content = progress.state_dict() | {
             "key": self.key,
-            "model": self.team.whole(trainable_state(state.model)),
-            "optimizer": self.team.whole_optimizer(state.optimizer),
-            "evaluations": [asdict(evaluated) for evaluated in state.evaluations],
-            "random": _random_states(state.model),
+            "model": self.engine.full_state(trainable_state(self.engine.model)),
+            "optimizer": self.engine.full_optimizer_state(self.optimizer),
+            "random": self._random_states(),
         }
-        if not self.team.leads:
+        if not self.engine.world.is_leader:
             return
         try:
             write_tensors(content, self.path)
         except (OSError, RuntimeError) as error:  # a full disk must not end the training
-            log.info("no checkpoint at step %d: %s", state.steps, first_line(error))
+            log.info("no checkpoint at step %d: %s", progress.step, first_line(error))
 
-    def restore(self, state: State) -> bool:
-        """Take up the state of the same training that was killed; whether there was one."""
-        if not self.path.exists():
+    def restore(self, progress: Progress) -> bool:
+        """Restore weights, optimizer, random numbers and progress.
+
+        Returns:
+            whether there was a checkpoint of this training.
+        """
+        if self.optimizer is None or not self.path.exists():
             return False
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except (OSError, RuntimeError, UnpicklingError, EOFError, LookupError, ValueError) as error:
-            log.info("%s: not readable (%s); starting anew", self.path, first_line(error))
+            log.info("%s: not readable (%s); starting again", self.path, first_line(error))
             return False
         if content.pop("key", None) != self.key:
-            log.info("%s: of other settings, inputs or code; starting anew", self.path)
+            log.info("%s: of other settings, inputs or code; starting again", self.path)
             return False
-        self._load(state.model, state.optimizer, content.pop("model"), content.pop("optimizer"))
-        _set_random_states(state.model, content.pop("random"))
-        state.evaluations = [Evaluated(**values) for values in content.pop("evaluations")]
-        for name, value in content.items():
-            setattr(state, name, value)
-        state.resumed_at.append(state.steps)
-        log.info("Resumed after %d steps, from %s", state.steps, self.path)
+        self._load_weights(content.pop("model"))
+        self._load_optimizer(self.optimizer, content.pop("optimizer"))
+        self._set_random_states(content.pop("random"))
+        progress.load_state_dict(content)
+        progress.resumed_at.append(progress.step)
+        log.info("Resumed after %d steps, from %s", progress.step, self.path)
         return True
 
-    def _load(
-        self, model: GPTModel, optimizer: AdamW, weights: dict[str, Tensor], means: dict[str, Any]
-    ) -> None:
-        """Take up weights and what AdamW remembers, of which each process may hold a part."""
-        own = trainable_state(model)
-        load_trainable(model, {n: self.team.spread(w, own[n]) for n, w in weights.items()})
-        trained = [weight for group in optimizer.param_groups for weight in group["params"]]
-        spread = {
-            number: {name: self.team.spread(value, trained[number]) for name, value in of.items()}
-            for number, of in means["state"].items()
-        }
-        optimizer.load_state_dict(means | {"state": spread})
-
     def remove(self) -> None:
-        """Nothing is left once the outputs are written."""
+        """Delete the file, once the outputs are written."""
         self.path.unlink(missing_ok=True)
 
+    def _load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Load the weights, or this process's part of each."""
+        own = trainable_state(self.engine.model)
+        load_trainable(
+            self.engine.model,
+            {name: self.engine.local_state(full, own[name]) for name, full in weights.items()},
+        )
 
-def remaining_batches(loader: DataLoader, state: State) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of the epoch that are still to come.
+    def _load_optimizer(self, optimizer: AdamW, content: dict[str, Any]) -> None:
+        """Load AdamW's moments, or this process's part of each."""
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        moments = {
+            number: {n: self.engine.local_state(full, weights[number]) for n, full in of.items()}
+            for number, of in content["state"].items()
+        }
+        optimizer.load_state_dict(content | {"state": moments})
 
-    An epoch's order is drawn when its first batch is asked for. After a resumption it is drawn once
-    more from where the generator stood then, and the generator is put back to where it was.
-    """
-    now = torch.get_rng_state()
-    if state.batches_done:
-        torch.set_rng_state(state.epoch_began)
-    else:
-        state.epoch_began = now
-    batches = iter(loader)
-    for _ in range(state.batches_done):
-        next(batches)
-    if state.batches_done:
-        torch.set_rng_state(now)
-    return batches
+    def _random_states(self) -> dict[str, Tensor]:
+        """Return the states of torch's generator, which shuffles, and of a GPU's, for dropout."""
+        kind = self.engine.model.tok_emb.weight.device.type
+        states = {"cpu": torch.get_rng_state()}
+        return states if kind == "cpu" else states | {kind: getattr(torch, kind).get_rng_state()}
 
-
-def _random_states(model: GPTModel) -> dict[str, Tensor]:
-    """Of torch's generator, which shuffles, and of a GPU's, which drops out."""
-    kind = model.tok_emb.weight.device.type
-    states = {"cpu": torch.get_rng_state()}
-    return states if kind == "cpu" else states | {kind: getattr(torch, kind).get_rng_state()}
-
-
-def _set_random_states(model: GPTModel, states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    kind = model.tok_emb.weight.device.type
-    if kind in states and kind != "cpu":
-        getattr(torch, kind).set_rng_state(states[kind])
+    def _set_random_states(self, states: dict[str, Tensor]) -> None:
+        """Put the generators back into these states."""
+        torch.set_rng_state(states["cpu"])
+        kind = self.engine.model.tok_emb.weight.device.type
+        if kind in states and kind != "cpu":
+            getattr(torch, kind).set_rng_state(states[kind])

@@ -1,6 +1,7 @@
 """The processes of one machine, started and watched by torchrun.
 
-For several machines Slurm starts this on each: `python -m workflow.lib.parallel.node FILE`.
+For several machines Slurm starts this on each:
+`python -m workflow.lib.parallel.launching.node FILE`.
 """
 
 import json
@@ -22,12 +23,12 @@ from torch.distributed.elastic.rendezvous import (
 )
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from workflow.lib.parallel import worker
-from workflow.lib.parallel.notes import Note, silent
+from workflow.lib.parallel.launching import worker
+from workflow.lib.parallel.launching.notes import Note, note_of_exit
 from workflow.lib.runtime.errors import first_line
 
-ROOT = Path(__file__).resolve().parents[3]
-TIME_TO_END = 20  # seconds; torchrun asks processes to end, and makes those that still run in 30
+ROOT = Path(__file__).resolve().parents[4]
+SECONDS_TO_END = 20  # torchrun asks processes to end, and kills those that still run after 30
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class Meeting:
 
 
 def run_node(description: Path, meeting: Meeting) -> bool:
-    """Start this machine's processes and wait until they have ended, all of them.
+    """Start this machine's processes and wait until all have ended.
 
-    When one fails the others are ended. What happened stands in the notes beside the description.
+    When one fails the others are ended. Notes beside the description say what happened.
 
     Returns:
         whether they succeeded.
@@ -60,15 +61,15 @@ def run_node(description: Path, meeting: Meeting) -> bool:
     Raises:
         KeyboardInterrupt: a signal asked this process to end; its processes have ended.
     """
-    _be_quiet()
-    signal.signal(signal.SIGTERM, interrupt)  # until torchrun has its own way, with processes
+    _silence_torchrun()
+    signal.signal(signal.SIGTERM, interrupt)  # until torchrun, with processes, has its own handler
     signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     folder = description.parent
     os.environ["AGENT_PID"] = str(os.getpid())
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
-    first_speaks = {number: Std.OUT if number == 0 else Std.ALL for number in range(meeting.gpus)}
+    first_prints = {number: Std.OUT if number == 0 else Std.ALL for number in range(meeting.gpus)}
     config = LaunchConfig(
         min_nodes=meeting.nodes,
         max_nodes=meeting.nodes,
@@ -78,50 +79,52 @@ def run_node(description: Path, meeting: Meeting) -> bool:
         rdzv_endpoint=meeting.endpoint,
         rdzv_configs={"join_timeout": meeting.patience, "read_timeout": int(meeting.patience)},
         max_restarts=0,
-        logs_specs=DefaultLogsSpecs(str(folder / "printed"), redirects=first_speaks),
+        logs_specs=DefaultLogsSpecs(str(folder / "printed"), redirects=first_prints),
     )
     try:
         elastic_launch(config, sys.executable)("-m", worker.__name__, str(description))
     except ChildFailedError as error:
         first = min(failure.timestamp for failure in error.failures.values())
         for rank, failure in error.failures.items():
-            own = failure.exitcode != -signal.SIGTERM and failure.timestamp < first + TIME_TO_END
-            if own:  # and not ended by torchrun, for another's failure
-                words = _last_words(folder, failure.local_rank)
-                silent(rank, failure.exitcode, words).leave(folder)
+            # Those that torchrun ended after the first failure have no note of their own.
+            own = failure.exitcode != -signal.SIGTERM and failure.timestamp < first + SECONDS_TO_END
+            if own:
+                last_line = _last_line(folder, failure.local_rank)
+                note_of_exit(rank, failure.exitcode, last_line).leave(folder)
         return False
     except SignalException as error:
         raise KeyboardInterrupt from error
     except (RendezvousError, RendezvousClosedError, RendezvousTimeoutError, OSError) as error:
         number = int(os.environ.get("SLURM_NODEID", 0))
-        says = first_line(error) if str(error) else f"waited {meeting.patience:g} s in vain"
-        Note("rendezvous", number, f"{os.uname().nodename}: {says}").leave(folder)
+        reason = str(error) and first_line(error)
+        reason = reason or f"no other node joined within {meeting.patience:g} s"
+        Note("rendezvous", number, f"{os.uname().nodename}: {reason}").leave(folder)
         return False
     return True
 
 
 def interrupt(*_: Any) -> None:
-    """What a signal to end does: the same as control-C."""
+    """Handle a signal to end as control-C is handled."""
     raise KeyboardInterrupt
 
 
-def _last_words(folder: Path, local_rank: int) -> str:
-    """The last line that a process printed as an error, if that was kept."""
+def _last_line(folder: Path, local_rank: int) -> str:
+    """Return the last line that a process printed to stderr; empty if none was kept."""
     for path in (folder / "printed").rglob(f"{local_rank}/stderr.log"):
         if lines := path.read_text("utf-8", "replace").split("\n"):
             return next((line for line in reversed(lines) if line.strip()), "")
     return ""
 
 
-def _be_quiet() -> None:
-    """What torchrun has to say of failures is said in one line instead."""
+def _silence_torchrun() -> None:
+    """Turn off torchrun's reports of failures, which are summarized in one line instead."""
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher")):
             logging.getLogger(name).disabled = True
 
 
 def main(description: Path) -> None:
-    """One of several machines: meet the others, and end with status 1 if anything failed."""
+    """Run one of several machines; end with status 1 if anything failed."""
     meeting = json.loads(description.read_text("utf-8"))["meeting"]
     try:
         sys.exit(not run_node(description, Meeting(**meeting)))

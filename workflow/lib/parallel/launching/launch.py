@@ -1,0 +1,52 @@
+"""A job computed in this process, or in several that torchrun starts."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from workflow.lib.runtime.processes import Worker
+from workflow.lib.settings.computing import Computing
+
+
+class Job(Protocol):
+    """What a script wants done: a pydantic model, so that it can be handed on as JSON."""
+
+    @property
+    def computing(self) -> Computing: ...
+
+    def run(self, worker: Worker) -> None: ...
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Processes:
+    """How many processes compute a job.
+
+    Args:
+        gpus: processes on each machine; where there are GPUs, one each.
+        nodes: machines; more than one only within a Slurm job.
+    """
+
+    gpus: int = 1
+    nodes: int = 1
+
+
+def launch(job: Job, processes: Processes, log: str) -> None:
+    """Run a job in this process, or in several and wait for them.
+
+    Args:
+        job: run once in every process.
+        processes: how many.
+        log: the rule's log file, to which rank 0 appends.
+
+    Raises:
+        UserError: what a user can put right in any of the processes; or one that died, hung or
+            never started. No process is left then.
+        DefectError: a defect of the pipeline in any of them.
+    """
+    if processes.gpus * processes.nodes == 1:
+        job.run(Worker())
+        return
+    from workflow.lib.parallel.launching.start import start  # takes a while to import
+
+    start(job, processes, log)

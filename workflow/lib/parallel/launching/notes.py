@@ -1,0 +1,98 @@
+"""Notes that the processes of a failed job leave, and which of them tells the cause.
+
+When one process fails, those that wait for it fail too. Each leaves a note, a small file. Whoever
+started them reads the notes and raises the one error that was the cause.
+"""
+
+import json
+import re
+import signal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import write_json
+
+CLOSED = re.compile("closed|reset|broken pipe", re.IGNORECASE)  # connections of dead processes
+AGAIN = "run the same command again to go on"
+
+
+@dataclass(frozen=True)
+class Note:
+    """Why a process ended.
+
+    Args:
+        kind: user, what a user can put right; defect, of the pipeline; signal, it was killed or
+            crashed; waiting, other ranks did not answer; rendezvous, the nodes did not connect.
+        rank: of the process; for rendezvous the number of the node.
+        message: one line for a user; the traceback of a defect.
+        missing: ranks that did not answer, if waiting.
+    """
+
+    kind: Literal["user", "defect", "signal", "waiting", "rendezvous"]
+    rank: int
+    message: str
+    missing: tuple[int, ...] = ()
+
+    def leave(self, folder: Path) -> None:
+        """Write it to a folder, unless the process already left one."""
+        path = folder / f"note-{self.kind == 'rendezvous':d}-{self.rank}.json"
+        if not path.exists():
+            write_json(path, asdict(self))
+
+
+class DefectError(Exception):
+    """An error in a process that is the pipeline's own; holds that process's traceback."""
+
+
+def note_of_exit(rank: int, exitcode: int, last_line: str) -> Note:
+    """Describe the end of a process that left no note itself.
+
+    Args:
+        exitcode: of the process; below 0 the number of the signal that ended it.
+        last_line: the last one it printed, if any.
+    """
+    if exitcode >= 0:
+        return Note("signal", rank, f"ended with status {exitcode} ({last_line or 'no message'})")
+    name = signal.Signals(-exitcode).name
+    perhaps = ", perhaps because memory ran out" if name == "SIGKILL" else ""
+    return Note("signal", rank, f"was ended by {name}{perhaps}")
+
+
+def raise_cause(folder: Path, world_size: int, patience: float) -> None:
+    """Raise the error that made a job fail, as far as the notes tell.
+
+    Args:
+        folder: of the notes.
+        world_size: how many processes there were.
+        patience: seconds they waited for each other.
+
+    Raises:
+        UserError: in one line, which names the process if only one failed.
+        DefectError: the pipeline's own.
+    """
+    found = [Note(**json.loads(path.read_text("utf-8"))) for path in folder.glob("note-*.json")]
+    notes = sorted(found, key=lambda note: note.rank)
+    for note in notes:
+        if note.kind == "user":
+            raise UserError(note.message)
+    for note in notes:
+        if note.kind == "defect":
+            raise DefectError(f"process {note.rank} of {world_size}:\n{note.message}")
+    for note in notes:
+        if note.kind == "signal":
+            raise UserError(f"process {note.rank} of {world_size} {note.message}; {AGAIN}")
+    for note in notes:
+        if note.kind == "waiting" and note.missing:
+            which = f"process {' and '.join(map(str, note.missing))} of {world_size}"
+            if CLOSED.search(note.message):
+                raise UserError(f"{which} ended unexpectedly ({note.message}); {AGAIN}")
+            raise UserError(
+                f"{which} did not answer for {patience:g} s ({note.message}); {AGAIN}, with a "
+                "larger `patience` if it was only slow"
+            )
+    for note in notes:
+        kind = "the connection failed" if note.kind == "waiting" else "no rendezvous"
+        raise UserError(f"the {world_size} processes did not connect: {kind} ({note.message})")
+    raise UserError(f"the {world_size} processes ended without a message; {AGAIN}")

@@ -1,0 +1,128 @@
+"""A finetuning under way: begun or resumed, with what it writes while it goes on."""
+
+import platform
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.optim import AdamW
+
+from workflow.lib.data.entries import Entry
+from workflow.lib.fast.cpu_kernels import recycle_gradients
+from workflow.lib.generation.generate import generate
+from workflow.lib.model.device import describe
+from workflow.lib.model.gpt import GPTModel
+from workflow.lib.model.weights import trainable_state
+from workflow.lib.parallel.engine import Engine
+from workflow.lib.runtime.files import sha256_of
+from workflow.lib.runtime.log import log
+from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe
+from workflow.lib.training.checkpoint import Checkpoint
+from workflow.lib.training.data import FinetuneData
+from workflow.lib.training.optimizer import make_optimizer
+from workflow.lib.training.progress import Progress
+from workflow.lib.training.train import Hooks, evaluate
+
+SAMPLE_TOKENS = 50  # length of the samples written during training, as in chapter 5
+
+
+@dataclass(frozen=True)
+class Run(Hooks):
+    """A finetuning under way.
+
+    Args:
+        engine: of the model.
+        optimizer: of its weights; None without epochs.
+        recipe: what is learned.
+        sample: the entry that is answered before and after each epoch.
+        record: settings, versions and digests; what training.json begins with.
+        checkpoint: written every now and then.
+        progress: how far it is.
+    """
+
+    engine: Engine
+    optimizer: AdamW | None
+    recipe: FinetuneRecipe
+    sample: Entry
+    record: dict[str, Any]
+    checkpoint: Checkpoint
+    progress: Progress
+
+    def after_evaluation(self, progress: Progress) -> None:
+        """Keep a copy of the weights if they are the best so far and `keep: best` is set."""
+        if self.recipe.training.keep == "best" and progress.is_best:
+            weights = self.engine.full_state(trainable_state(self.engine.model))
+            progress.best_weights = {n: w.to("cpu", copy=True) for n, w in weights.items()}
+
+    def after_step(self, progress: Progress) -> None:
+        """Write a checkpoint if one is due."""
+        self.checkpoint.save_if_due(progress)
+
+    def after_epoch(self, progress: Progress) -> None:
+        """Write a sample."""
+        self.write_sample(progress.epoch)
+
+    def write_sample(self, epoch: int) -> None:
+        """Answer one entry, after so many epochs."""
+        if self.engine.takes_part():
+            response = self.engine.call(_respond, self.engine.model, self.recipe, self.sample)
+            sample = {"epoch": epoch, **self.sample, "model_response": response}
+            self.progress.samples.append(sample)
+            log.info("Epochs: %d. %s", epoch, " ".join(response.split()))
+
+
+def start_or_resume(
+    files: Files, recipe: FinetuneRecipe, compute: Compute, engine: Engine, data: FinetuneData
+) -> Run:
+    """Make the optimizer, and begin where the checkpoint is; without one, measure initial losses.
+
+    Returns:
+        the run, with weights, optimizer, random numbers and progress ready for the next step.
+    """
+    # Without epochs none is made: torch imports its compiler for it, which takes seconds.
+    optimizer = make_optimizer(engine.model, recipe.training) if recipe.training.epochs else None
+    if optimizer and compute.world.world_size == 1:
+        recycle_gradients(engine.model, optimizer)
+    record = _record_of(files, recipe, compute, engine)
+    path = files.outputs.model.with_name("checkpoint.pt")
+    belongs_to = record | {"device": compute.device.type, "code": compute.code}
+    every = compute.settings.checkpoint_every
+    checkpoint = Checkpoint(path, belongs_to, every, engine, optimizer)
+    run = Run(engine, optimizer, recipe, data.sample, record, checkpoint, Progress())
+    if not checkpoint.restore(run.progress):
+        run.write_sample(0)
+        torch.manual_seed(recipe.training.seed)
+        losses = evaluate(engine, data.loaders, recipe.evaluation.batches)
+        run.progress.initial_losses = losses
+        log.info("Initial losses: train %.3f, val %.3f", *losses)
+        torch.manual_seed(recipe.training.seed)
+    return run
+
+
+def _record_of(
+    files: Files, recipe: FinetuneRecipe, compute: Compute, engine: Engine
+) -> dict[str, Any]:
+    """Return what training.json says of a run before it begins."""
+    parameters = sum(map(torch.numel, engine.model.parameters()))
+    trained = sum(map(torch.numel, trainable_state(engine.model).values()))
+    return {
+        "model": asdict(engine.model.config),
+        "parameters": parameters - trained if recipe.training.lora else parameters,
+        "trainable_parameters": trained,
+        "tokenizer": recipe.tokenizer.name,
+        "style": asdict(recipe.style),
+        "training": recipe.training.model_dump(),
+        "evaluation": recipe.evaluation.model_dump(),
+        "precision": "bf16" if engine.bf16 else "fp32",
+        "device": describe(compute.device),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "inputs": {name: sha256_of(path) for name, path in asdict(files.inputs).items()},
+    }
+
+
+def _respond(model: GPTModel, recipe: FinetuneRecipe, entry: Entry) -> str:
+    """Return the model's response to one entry."""
+    tokenizer, style = recipe.tokenizer, recipe.style
+    prompt = tokenizer.encode_ordinary(style.prompt(entry))
+    [(_, tokens)] = generate(model, [prompt], SAMPLE_TOKENS, tokenizer.eot_token)
+    return style.answer(tokenizer.decode(tokens))
