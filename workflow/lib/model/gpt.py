@@ -6,13 +6,14 @@ Shapes in comments: B sequences, T tokens, D = emb_dim, H heads of size D / H, V
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-# How the positions of a layer see each other: takes the layer's number and its queries, keys and
-# values, each (..., H, D/H) with the leading shape of the token ids, and returns such contexts.
+# The attention of one layer: takes the layer's number and its queries, keys and values, each
+# (..., H, D/H) with the leading shape of the token ids, and returns context vectors of that shape.
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -59,7 +60,7 @@ class GPTModel(nn.Module):
         self.out_head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
 
     def forward(self, token_ids: Tensor) -> Tensor:
-        """Logits of every position.
+        """Compute the logits of every position.
 
         Args:
             token_ids: (B, T) integers, T at most context_length.
@@ -72,13 +73,13 @@ class GPTModel(nn.Module):
     def hidden(
         self, token_ids: Tensor, positions: Tensor | None = None, attend: Attend | None = None
     ) -> Tensor:
-        """Final-norm states of the given positions, before the output head.
+        """Compute the final-norm states of the given positions, before the output head.
 
         Args:
             token_ids: (B, T), or any leading shape that `attend` understands.
-            positions: place of each token in its own sequence, broadcastable to token_ids;
+            positions: position of each token in its own sequence, broadcastable to token_ids;
                 0..T-1 if not given.
-            attend: how positions see each other; plain causal attention over T if not given.
+            attend: the attention between positions; causal attention over T if not given.
 
         Returns:
             (*token_ids.shape, D).
@@ -94,7 +95,7 @@ class GPTModel(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x))."""
+    """A transformer block: x + attention(norm(x)), then x + feed_forward(norm(x))."""
 
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ class TransformerBlock(nn.Module):
 
 
 class MultiHeadAttention(nn.Module):
-    """Separate query, key and value matrices; who sees whom is the caller's `attend`."""
+    """Attention with separate query, key and value matrices; `attend` does the causal part."""
 
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
@@ -128,15 +129,15 @@ class MultiHeadAttention(nn.Module):
         context = attend(self.layer, queries, keys, values)  # (B, T, H, D/H)
         return self.out_proj(context.flatten(-2))  # (B, T, D)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        # The chapter's class also stores its causal mask, a constant that this one does not need.
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # The chapter's class also stores its causal mask, a constant that is not needed here.
         state_dict.pop(prefix + "mask", None)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 @dataclass(frozen=True)
 class CausalAttention:
-    """Every position of a (B, T) batch sees itself and those before it."""
+    """Causal attention: every position of a (B, T) batch sees itself and those before it."""
 
     drop_rate: float = 0.0
 
@@ -152,7 +153,7 @@ class CausalAttention:
 
 
 class FeedForward(nn.Module):
-    """Two layers, four times as wide in between."""
+    """A feed-forward network of two layers, four times as wide in between."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -167,14 +168,14 @@ class FeedForward(nn.Module):
 
 
 class GELU(nn.Module):
-    """The tanh approximation, which is what GPT-2 was trained with."""
+    """The tanh approximation of GELU, with which GPT-2 was trained."""
 
     def forward(self, x: Tensor) -> Tensor:
         return gelu(x, approximate="tanh")
 
 
 class LayerNorm(nn.Module):
-    """Normalises the last dimension; `scale` and `shift` are the chapter's names."""
+    """Layer normalization over the last dimension; `scale` and `shift` are the chapter's names."""
 
     def __init__(self, emb_dim: int) -> None:
         super().__init__()

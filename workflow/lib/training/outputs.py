@@ -32,8 +32,9 @@ def write_outputs(
         if lora:
             add_adapters(model, lora, recipe.training.seed)
     load_trainable(model, weights)
-    if lora and outputs.adapter:
-        save_adapters(model, lora, run.record["inputs"]["weights"], outputs.adapter)
+    if lora:
+        if outputs.adapter:
+            save_adapters(model, lora, run.record["inputs"]["weights"], outputs.adapter)
         merge_adapters(model)
 
     save_model(model, outputs.model)
