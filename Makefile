@@ -17,7 +17,7 @@ check: .venv/ready-dev
 lint: .venv/ready-dev
 	.venv/bin/ruff format --check --quiet .
 	.venv/bin/ruff check --quiet .
-	.venv/bin/snakefmt --check --quiet Snakefile workflow
+	.venv/bin/snakefmt --check Snakefile workflow
 
 types: .venv/ready-dev
 	.venv/bin/mypy
