@@ -267,7 +267,7 @@ def test_retry_after_is_honored_as_a_date(server, tmp_path: Path) -> None:
 
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(server, tmp_path: Path) -> None:
     server.behave = lambda number, body: Reply(status=429, headers={"Retry-After": "3600"})
-    with pytest.raises(UserError, match="asks to come back in 3600 s"):
+    with pytest.raises(UserError, match="asks to retry in 3600 s"):
         judge_entries(tmp_path, ollama(server))
     assert len(server.questions) == 1
 

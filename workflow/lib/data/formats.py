@@ -30,7 +30,7 @@ class Records:
 
 
 def read_records(path: Path) -> Records:
-    """Read a file of the format that its suffix says: .json, .jsonl, .csv or .parquet.
+    """Read a file in the format of its suffix: .json, .jsonl, .csv or .parquet.
 
     Raises:
         UserError: the file is not of that format, or has no entries; says where.

@@ -1,4 +1,4 @@
-"""The files of a data set read, checked and split into three lists of entries (listing 7.3)."""
+"""Reading, checking and splitting a data set into three lists of entries (listing 7.3)."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def split_dataset(
         shares = f" split {selection.split.train:g} / {selection.split.test:g}"
         raise UserError(
             f"{source}: {min(len(entries), selection.limit or len(entries))} entries"
-            f"{'' if len(files) > 1 else shares} leave nothing to {' and '.join(empty)}; "
+            f"{'' if len(files) > 1 else shares} leave nothing for {' and '.join(empty)}; "
             f"change `split`, `limit` or `checks` of {key}, or add entries"
         )
     for path, name in ((train, "train"), (val, "val"), (test, "test")):
@@ -158,7 +158,7 @@ def _labels(records: Mapping[str, Records]) -> list[str]:
 def _to_entries(
     files: Mapping[str, Path], records: Mapping[str, Records], fields: Fields, checker: Checker
 ) -> dict[int, Entry]:
-    """Turn rows into entries, by number; the check `broken` decides about those that are none."""
+    """Turn rows into entries, by number; the check `broken` decides about invalid rows."""
     called: dict[Text, str | None] = {text: getattr(fields, text) for text in TEXTS}
     for name, read in records.items():
         _check_fields(files[name], read.rows, called, checker.key)
@@ -187,7 +187,7 @@ def _check_fields(
             continue
         raise UserError(
             f"{path}: no entry has {name!r}; there are: {', '.join(map(str, present[:12]))}; "
-            f"say which is the {text} with {key}.fields.{text}"
+            f"set {key}.fields.{text} to the field that holds the {text}"
         )
 
 

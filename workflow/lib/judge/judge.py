@@ -43,7 +43,7 @@ def judge_responses(
     cache: Path,
     usage: Path | None = None,
 ) -> None:
-    """Score every response and end with the chapter's two lines.
+    """Score every response and log the chapter's two lines.
 
     Args:
         responses: JSON list of test entries with "model_response".
@@ -94,14 +94,14 @@ def _ask(
     names: Names,
     cache_path: Path,
 ) -> tuple[list[Verdict], dict[str, Any]]:
-    """Return the verdicts of a judge with a server, and what they took."""
+    """Return the verdicts of a judge with a server, and the usage of that server."""
     judge, prompt, name = backend.settings, backend.prompt, names["judge"]
     cache = ReplyCache(cache_path)
     unreachable = None
     try:
         digest = preflight(backend, name).get("digest")
     except UnreachableError as error:
-        # With all the replies at hand, a changed way of reading them needs no server.
+        # If every reply is cached, a change in how replies are parsed needs no server.
         last, unreachable = cache.last(), error
         digest = last.digest if last else None
     requests = []
@@ -184,7 +184,7 @@ def _refuse_gaps(
         faults.append(
             f"{len(failed)} got no reply (max_failed {judge.max_failed}): "
             + ", ".join(f"{count} x {reason}" for reason, count in reasons)
-            + "; run again to ask only for what is missing"
+            + "; run again to send only the missing requests"
         )
     if len(unparsed) > judge.max_unparsed * answered:
         faults.append(
@@ -202,7 +202,7 @@ def _refuse_gaps(
 
 
 def _usage(judge: JudgeSettings, replies: Sequence[Reply]) -> dict[str, Any]:
-    """Sum up what the replies took, the same when all of them came from the cache."""
+    """Sum up tokens, time and cost of the replies; the same if all came from the cache."""
     question_tokens = sum(reply.question_tokens or 0 for reply in replies)
     answer_tokens = sum(reply.answer_tokens or 0 for reply in replies)
     prices = judge.prices if isinstance(judge, ServerJudge) else None

@@ -1,4 +1,4 @@
-"""Read and write files; a file is replaced in one step, so a reader never meets half of one."""
+"""Reading and writing files; each is replaced atomically, so no reader sees half of one."""
 
 import csv
 import hashlib
@@ -86,14 +86,14 @@ def read_json(path: str | Path) -> Any:
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         ) from error
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deep
-        raise UserError(f"{path}: not JSON that can be read ({first_line(error)})") from error
+        raise UserError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
 
 
 def read_yaml(path: str | Path, called: str = "") -> Any:
     """Read a YAML file.
 
     Args:
-        called: what the file is, said before its path in messages.
+        called: what kind of file it is; put before its path in messages.
 
     Raises:
         UserError: it cannot be read, is not UTF-8 or is not YAML; says where.
@@ -118,7 +118,7 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
 
 
 def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table with line feeds, whatever its texts hold."""
+    """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept."""
     line = io.StringIO(newline="")
     writer = csv.DictWriter(line, columns)  # quotes a carriage return only if it ends the lines
     with (

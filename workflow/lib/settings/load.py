@@ -1,4 +1,4 @@
-"""Reads the config into settings. All of it is checked before anything runs.
+"""The config checked as a whole and turned into settings, before anything runs.
 
 Unknown keys are refused, and all mistakes are reported at once, each with its path in the config.
 """
@@ -46,10 +46,10 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
 
 
 def check_config_file(path: str | Path) -> None:
-    """Check that a file is YAML with keys, because Snakemake does not say where it is not.
+    """Check that a file is YAML with keys; Snakemake's own error names no line.
 
     Raises:
-        UserError: it is not; names the line if there is one.
+        UserError: it is not; names the line of a syntax error.
     """
     if not isinstance(read_yaml(Path(path)), dict):
         raise UserError(

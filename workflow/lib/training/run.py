@@ -1,4 +1,4 @@
-"""A finetuning under way: begun or resumed, with what it writes while it goes on."""
+"""A finetuning in progress, new or resumed, and what it writes on the way."""
 
 import platform
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ SAMPLE_TOKENS = 50  # length of the samples written during training, as in chapt
 
 @dataclass(frozen=True)
 class Run(Hooks):
-    """A finetuning under way.
+    """A finetuning in progress.
 
     Args:
         engine: of the model.
@@ -36,8 +36,8 @@ class Run(Hooks):
         recipe: what is learned.
         sample: the entry that is answered before and after each epoch.
         record: settings, versions and digests; what training.json begins with.
-        checkpoint: written every now and then.
-        progress: how far it is.
+        checkpoint: written at intervals.
+        progress: steps, losses and samples so far.
     """
 
     engine: Engine
@@ -63,7 +63,7 @@ class Run(Hooks):
         self.write_sample(progress.epoch)
 
     def write_sample(self, epoch: int) -> None:
-        """Answer one entry, after so many epochs."""
+        """Generate the response to the sample entry after this number of epochs."""
         if self.engine.takes_part():
             response = self.engine.call(_respond, self.engine.model, self.recipe, self.sample)
             sample = {"epoch": epoch, **self.sample, "model_response": response}
@@ -74,7 +74,7 @@ class Run(Hooks):
 def start_or_resume(
     files: Files, recipe: FinetuneRecipe, compute: Compute, engine: Engine, data: FinetuneData
 ) -> Run:
-    """Make the optimizer, and begin where the checkpoint is; without one, measure initial losses.
+    """Make the optimizer and resume from the checkpoint; without one, measure the initial losses.
 
     Returns:
         the run, with weights, optimizer, random numbers and progress ready for the next step.

@@ -7,7 +7,7 @@ from typing import Any
 _MEANINGS = {
     "duplicates": (
         "Duplicates",
-        "Entries whose instruction, input and output all occur more than once.",
+        "Entries whose instruction, input and output equal those of another entry.",
     ),
     "near_duplicates": (
         "Near duplicates",
@@ -15,7 +15,7 @@ _MEANINGS = {
     ),
     "conflicting_answers": (
         "Conflicting answers",
-        "Entries that ask the same and expect different answers.",
+        "Entries that ask the same question and expect different answers.",
     ),
     "test_also_in_train": (
         "Test entries that are also in the training split",
@@ -27,7 +27,7 @@ _MEANINGS = {
     ),
     "test_also_in_val": (
         "Test entries that are also in the validation split",
-        "If the best weights are kept, these took part in the choice.",
+        "With `keep: best` they took part in choosing the weights.",
     ),
     "val_also_in_train": (
         "Validation entries that are also in the training split",

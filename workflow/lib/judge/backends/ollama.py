@@ -1,4 +1,4 @@
-"""Judges on an Ollama server, near or far (listings 7.10 and 7.11), through its own client."""
+"""Judges on an Ollama server, local or remote (listings 7.10 and 7.11), through its own client."""
 
 import sys
 import time
@@ -33,7 +33,8 @@ class Ollama(ServerJudge):
     backend: Literal["ollama"]
     model: str = Field(min_length=1, description="as `ollama list` names it")
     url: Address = Field(
-        "http://localhost:11434", description="of the server, or file: and a file that holds it"
+        "http://localhost:11434",
+        description="address of the server, or file: and the path of a file that holds it",
     )
     options: dict[str, bool | int | float | str | list[str]] = Field(
         {"seed": 123, "temperature": 0, "num_ctx": 2048}, description="options of the model"
@@ -139,8 +140,8 @@ class OllamaBackend(ServerBackend[Ollama]):
         # The server silently cuts a longer question down to the context.
         if self._context and sent >= self._context:
             return (
-                f"the question does not fit into {self._context} tokens; raise options.num_ctx, as "
-                "far as the model goes"
+                f"the question does not fit into {self._context} tokens; raise options.num_ctx, up "
+                "to the model's context length"
             )
         if last.done_reason == "length":
             return (
@@ -215,7 +216,7 @@ class OllamaBackend(ServerBackend[Ollama]):
             if bar is not None:
                 bar.close()
         if status != "success":
-            raise UserError(f"{model} could not be downloaded: it ended at {status!r}")
+            raise UserError(f"{model} could not be downloaded: the last status was {status!r}")
 
     def _client(self, timeout: float) -> "ollama.Client":
         import httpx
