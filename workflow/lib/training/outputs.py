@@ -27,7 +27,7 @@ def write_outputs(
     if not engine.world.is_leader:
         return
     model = engine.model
-    if engine.sharded:  # made anew, because the leader holds only a part of each weight
+    if engine.sharded:  # loaded again: the leader holds only a part of each weight
         model = load_base_model(files.inputs.weights, recipe.training.drop_rate)
         if lora:
             add_adapters(model, lora, recipe.training.seed)
