@@ -15,9 +15,9 @@ check: .venv/ready-dev
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint types quick
 
 lint: .venv/ready-dev
-	.venv/bin/ruff format --check --quiet .
-	.venv/bin/ruff check --quiet .
-	.venv/bin/snakefmt --check --quiet Snakefile workflow
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/snakefmt --check Snakefile workflow
 
 types: .venv/ready-dev
 	.venv/bin/mypy

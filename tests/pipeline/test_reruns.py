@@ -148,7 +148,7 @@ def edit_what_changes_no_result(project: Project) -> None:
     rewrite(project, r'^( *)"""(?=[A-Z])', r'\1"""Reworded. ')  # docstrings
     rewrite(project, r'\b(log\.\w+\(\s*)"', r'\1"reworded ')
     rewrite(project, r'\b(raise \w+Error\(\s*f?)"', r'\1"reworded ')
-    for package in ("runtime", "cli", "cluster"):
+    for package in ("runtime", "cli", "cluster", "parallel/launching"):
         rewrite(project, r"\Z", "\nCHANGED = True\n", f"lib/{package}")
     rewrite(project, '^VERSION = "', 'VERSION = "9.', "lib/runtime")
     rewrite(project, r"^START_MINUTES = \d+", "START_MINUTES = 99", "lib/cluster")
@@ -216,6 +216,7 @@ def test_touching_files_reruns_nothing(project):
     ("module", "jobs"),
     [
         ("fast/packing.py", FROM_FINETUNE | JUDGED),  # the loss
+        ("generation/responses.py", {"generate tiny-a quick", "generate tiny-b quick"} | JUDGED),
         (
             "judge/backends/overlap.py",
             {"judge tiny-a quick overlap", "judge tiny-b quick overlap"} | AFTER_JUDGES,

@@ -164,6 +164,15 @@ def test_a_moved_module_keeps_the_digest(code):
     assert before == code(NEAR, "from workflow.lib import far", "from workflow.lib.sub import far")
 
 
+def test_a_name_from_another_module_changes_the_digest(code):
+    """Even if both modules are imported before and after."""
+    code.write("workflow/lib/a.py", "def g():\n    return 1\n")
+    code.write("workflow/lib/b.py", "def g():\n    return 2\n")
+    code.write(FAR, "from workflow.lib.a import g\nfrom workflow.lib.b import g as other\n\ng()\n")
+    swapped = "from workflow.lib.b import g\nfrom workflow.lib.a import g as other\n\ng()\n"
+    assert code() != code(FAR, (code.root / FAR).read_text(), swapped)
+
+
 def test_a_file_that_is_named_beside_the_script_counts(code):
     alone = code()
     assert alone != code(more=["workflow/lib/other.py"])

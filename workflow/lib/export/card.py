@@ -6,12 +6,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from workflow.lib.data.entries import Entry
 from workflow.lib.judge.scores import by_entry, entry_scores, read_scores
 from workflow.lib.report.losses import read_losses
 from workflow.lib.runtime.files import read_json
 from workflow.lib.tokens.prompt_style import PromptStyle
 
-_EXAMPLE = {"instruction": "{instruction}", "input": "{input}", "output": "{output}"}
+_EXAMPLE: Entry = {"instruction": "{instruction}", "input": "{input}", "output": "{output}"}
 
 
 def model_card(
