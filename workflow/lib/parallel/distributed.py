@@ -2,7 +2,7 @@
 
 All draw the same batches from the same random numbers. Each computes the loss of its own sequences,
 divided by the targets of the whole batch, so that the gradients of all processes add up to those
-of the batch, whoever computed what.
+of the batch.
 """
 
 from collections.abc import Callable

@@ -19,7 +19,7 @@ def join_world(worker: Worker, device: torch.device) -> "World":
     """Connect to the other processes: over NCCL for tensors on GPUs, over gloo for others.
 
     Args:
-        worker: as whoever started this process says.
+        worker: rank and world size of this process.
         device: where it computes.
     """
     if worker.world_size > 1:

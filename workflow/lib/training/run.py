@@ -119,7 +119,7 @@ def write_outputs(files: FinetuneFiles, compute: Compute, run: Run) -> None:
     if not engine.world.is_leader:
         return
     model = engine.model
-    if engine.sharded:  # made anew, because the leader holds only a part of each weight
+    if engine.sharded:  # loaded again: the leader holds only a part of each weight
         model = load_base_model(files.inputs.weights, training.drop_rate)
         if training.lora:
             add_adapters(model, training.lora, training.seed)

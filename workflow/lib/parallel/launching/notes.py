@@ -1,7 +1,7 @@
 """Notes that the processes of a failed job leave, and which of them tells the cause.
 
-When one process fails, those that wait for it fail too. Each leaves a note, a small file. Whoever
-started them reads the notes and raises the one error that was the cause.
+When one process fails, those that wait for it fail too. Each leaves a note, a small file. The
+process that started them reads the notes and raises the one error that was the cause.
 """
 
 import json
