@@ -192,12 +192,15 @@ def _check_fields(
 
 
 def _renamed(row: Any, called: Mapping[Text, str | None]) -> Any:
-    """Return a row with its three texts under our names, and with all its further fields."""
+    """Return a row with its three texts under our names, and with all its further fields.
+
+    Bytes in a further field, such as a picture, become null.
+    """
     if not isinstance(row, dict):
         return row
     names = {name: text for text, name in called.items() if name is not None}
     entry = {
-        names.get(name, name): value
+        names.get(name, name): None if isinstance(value, bytes) and name not in names else value
         for name, value in row.items()
         if name in names or name not in TEXTS
     }
