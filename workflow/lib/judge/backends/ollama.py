@@ -1,5 +1,6 @@
 """Judges on an Ollama server, near or far (listings 7.10 and 7.11), through its own client."""
 
+import re
 import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -14,6 +15,7 @@ from pydantic import Field, field_validator
 from workflow.lib.judge.backend import NoReplyError, ServerBackend, refusal
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.prompt import JudgePrompt
+from workflow.lib.judge.tokens_read import was_cut
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.settings.judges import Address, ServerJudge
@@ -24,6 +26,11 @@ if TYPE_CHECKING:  # the client takes about a second to import, and reading conf
     import httpx
     import ollama
 
+# The words of newer servers, and of llama.cpp inside them, about a question that is too long.
+_TOO_LONG = re.compile(
+    r"exceed\w* (?:the )?(?:available )?context (?:size|length|window)"
+    r"(?: \((?P<context>\d+) tokens)?"
+)
 _CONNECT_TIMEOUT = 10.0  # seconds; a running server accepts at once, even while it loads
 
 
@@ -109,8 +116,21 @@ class OllamaBackend(ServerBackend[Ollama]):
 
     def ask(self, request: Mapping[str, Any], timeout: float) -> Reply:
         """Send a request and join the parts of the streamed reply."""
-        client = self._client(timeout)
-        parts = cast("Generator[ollama.ChatResponse]", client.chat(**request, stream=True))
+        import ollama
+
+        # The client's chat() has no `truncate`; with false, a newer server refuses a question that
+        # does not fit instead of cutting it.
+        body = {name: value for name, value in request.items() if value is not None}
+        parts = cast(
+            "Generator[ollama.ChatResponse]",
+            self._client(timeout)._request(
+                ollama.ChatResponse,
+                "POST",
+                "/api/chat",
+                json={**body, "stream": True, "truncate": False},
+                stream=True,
+            ),
+        )
         started = time.monotonic()
         text, thoughts, last = "", "", None
         with self._failures(timeout), closing(parts):
@@ -122,7 +142,8 @@ class OllamaBackend(ServerBackend[Ollama]):
                     raise NoReplyError(f"no complete reply within {timeout:g} s", again=True)
         if last is None or not last.done:
             raise NoReplyError("the connection ended in the middle of a reply", again=True)
-        if flaw := self._flaw(last, text, thoughts):
+        question = request["messages"][0]["content"]
+        if flaw := self._flaw(question, last, text, thoughts):
             raise NoReplyError(flaw)
         return Reply(
             text=text.encode("utf-8", "replace").decode("utf-8"),
@@ -133,15 +154,13 @@ class OllamaBackend(ServerBackend[Ollama]):
             server=self._version,
         )
 
-    def _flaw(self, last: "ollama.ChatResponse", text: str, thoughts: str) -> str | None:
+    def _flaw(
+        self, question: str, last: "ollama.ChatResponse", text: str, thoughts: str
+    ) -> str | None:
         """Return why a complete reply cannot be used, if so. Another request would not help."""
         sent, received = last.prompt_eval_count or 0, last.eval_count or 0
-        # The server silently cuts a longer question down to the context.
-        if self._context and sent >= self._context:
-            return (
-                f"the question does not fit into {self._context} tokens; raise options.num_ctx, as "
-                "far as the model goes"
-            )
+        if self._context and sent and was_cut(question, sent, self._context):
+            return f"{_does_not_fit(self._context)} (the server read {sent} tokens of it)"
         if last.done_reason == "length":
             return (
                 f"the reply was cut off after {sent} + {received} tokens; raise options.num_ctx "
@@ -268,6 +287,13 @@ def _whole_number(option: object) -> int | None:
     return option if isinstance(option, int) else None
 
 
+def _does_not_fit(context: int | str) -> str:
+    return (
+        f"the question does not fit into {context} tokens; raise options.num_ctx, as far as the "
+        "model goes"
+    )
+
+
 def _refuse(response: "httpx.Response") -> None:
     """Raise an error status with its reason and Retry-After, which the client would drop."""
     if response.is_error:
@@ -276,4 +302,6 @@ def _refuse(response: "httpx.Response") -> None:
             text = str(response.json()["error"])
         except (ValueError, KeyError, TypeError):
             text = response.text
+        if response.status_code == 400 and (cut := _TOO_LONG.search(text)):
+            raise NoReplyError(_does_not_fit(cut["context"] or "the context's"))
         raise refusal(response.status_code, text, response.headers.get("retry-after"))
