@@ -70,7 +70,7 @@ def rename(row: Any, columns: Mapping[str, Text]) -> Any:
     if not isinstance(row, dict):
         return row
     entry: dict[str, Any] = {}
-    found = {text: name for name, text in reversed(columns.items()) if name in row}
+    found = {text: name for name, text in reversed(list(columns.items())) if name in row}
     for name, value in row.items():
         if name in columns and found[columns[name]] == name:
             entry[columns[name]] = value
