@@ -222,7 +222,7 @@ DATA = [
     ("json", json.dumps([*MANY, entry(1, instruction=" ")]).encode(), {}, ["entry 40", "empty 'instr"]),
     ("json", json.dumps(MANY[:9]).encode(), {}, ["9 entries split 0.85 / 0.1 leave nothing for test", "datasets.mine"]),
     ("json", json.dumps(MANY).encode(), {"limit": 3}, ["3 entries", "leave nothing for test", "`limit`"]),
-    ("json", json.dumps([{"q": "a", "a": "b"}] * 40).encode(), {}, ["no entry has 'instruction'; there are: q, a", "datasets.mine.fields.instruction"]),
+    ("json", json.dumps([{"q": "a", "a": "b"}] * 40).encode(), {}, ["no entry has 'instruction'; there are: 'q', 'a'", "datasets.mine.fields.instruction"]),
     ("json", json.dumps(MANY).encode(), {"fields": {"input": "context"}}, ["no entry has 'context'", "datasets.mine.fields.input"]),
     ("json", rb'[{"instruction": "\ud83d", "output": "b"}]', {}, ["entry 0 has half a surrogate"]),
     ("jsonl", lines(*MANY) + b"\n{\n", {}, ["data.jsonl: line 41, column 2 is not JSON", "one entry"]),
@@ -236,7 +236,8 @@ DATA = [
     ("jsonl", lines(*[entry(1)] * 40), {"checks": {"duplicates": "drop"}}, ["1 entries", "leave nothing for train and test"]),
     ("csv", b"instruction;output\na;b\n", {}, ["data.csv: cells are separated by ';'", "commas"]),
     ("csv", b"instruction,output,output\na,b,c\n", {}, ["data.csv: line 1 names 'output' more than"]),
-    ("csv", b"question,answer\na,b\n", {}, ["no entry has 'instruction'; there are: question, answer"]),
+    ("csv", b"question,answer\na,b\n", {}, ["no entry has 'instruction'; there are: 'question', 'answer'"]),
+    ("csv", b"instruction, Input,INPUT,output\na,b,c,d\n", {}, ["' Input', 'INPUT' could all be 'input'", "datasets.mine.fields.input"]),
     ("csv", b'instruction,output\n"a"b,c\n', {}, ["data.csv: not CSV (line 2 on:", "doubled"]),
     ("csv", b'instruction,output\na,"b\nc,d\n', {}, ["data.csv: not CSV (line 2 on:"]),
     ("csv", b"instruction,output\na,b\nc\n", {}, ["entry 1 (line 3) has 1 cells, the header 2"]),
@@ -245,7 +246,7 @@ DATA = [
     ("parquet", b"PAR1 cut off", {}, ["data.parquet: not readable as Parquet"]),
     ("parquet", json.dumps(MANY).encode(), {}, ["data.parquet: not readable as Parquet"]),
     ("parquet", table({"instruction": "a", "output": 1}), {}, ["entry 0 has a number as 'output'"]),
-    ("parquet", table({"prompt": "a", "output": "b"}), {}, ["no entry has 'instruction'; there are: prompt, output"]),
+    ("parquet", table({"prompt": "a", "output": "b"}), {}, ["no entry has 'instruction'; there are: 'prompt', 'output'"]),
 ]  # fmt: skip
 
 

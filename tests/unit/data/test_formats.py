@@ -3,12 +3,15 @@
 import datetime
 import json
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.entries import write
 from workflow.lib.data.formats import read_records
+from workflow.lib.runtime.errors import UserError
 
 ENTRIES = [
     {"instruction": "Say \"hi\",\nthen go.", "input": "", "output": "hi, 지시 ✓", "kind": "talk"},
@@ -62,3 +65,37 @@ def test_csv_rows_of_another_length_are_named(tmp_path):
         1: "has 1 cells, the header 2",
         2: "has 3 cells, the header 2",
     }
+
+
+BYTES = [
+    pyarrow.binary(), pyarrow.large_binary(), pyarrow.binary(3), pyarrow.string(),
+    pyarrow.large_string(), pyarrow.dictionary(pyarrow.int32(), pyarrow.string()),
+    pyarrow.dictionary(pyarrow.int32(), pyarrow.binary()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BYTES, ids=str)
+def test_parquet_text_is_text_however_it_is_stored(tmp_path, kind):
+    column = pyarrow.array(["지".encode(), b"yes", None], pyarrow.binary()).cast(
+        kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+    )
+    if pyarrow.types.is_dictionary(kind):
+        column = column.dictionary_encode()
+    nested = pyarrow.array([{"a": [b"x", b"\xff"]}] * 3)
+    pyarrow.parquet.write_table(
+        pyarrow.table({"output": column, "more": nested}), tmp_path / "data.parquet"
+    )
+    rows = read_records(tmp_path / "data.parquet").rows
+    assert [row["output"] for row in rows] == ["지", "yes", None]
+    assert rows[0]["more"] == {"a": ["x", None]}
+
+
+def test_parquet_maps_become_lists_and_a_column_stands_once(tmp_path):
+    path = tmp_path / "data.parquet"
+    pairs = pyarrow.array([[("k", b"v")]], pyarrow.map_(pyarrow.string(), pyarrow.binary()))
+    pyarrow.parquet.write_table(pyarrow.table({"pairs": pairs}), path)
+    assert read_records(path).rows == [{"pairs": [["k", "v"]]}]
+    columns = [pyarrow.array(["a"]), pyarrow.array(["b"])]
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, ["output", "output"]), path)
+    with pytest.raises(UserError, match="the schema names 'output' more than once"):
+        read_records(path)

@@ -123,3 +123,15 @@ def test_a_limit_counts_what_is_left_after_dropping(split):
     entries = [*entries_of(0, 0, 0), *entries_of(*range(1, 40))]
     parts = split(entries, limit=20, checks={"duplicates": "drop"})
     assert sum(len(parts[name]) for name in ("train", "val", "test")) == 20
+
+
+def test_bytes_that_are_no_text_break_a_text_and_leave_other_fields_empty(split):
+    rows = [entry(n, picture=b"\x89PNG\xff") for n in range(20)]
+    assert split(rows, "parquet")["val"] == [entry(19, picture=None)]
+    rows = [{k: v.encode() if isinstance(v, str) else v for k, v in row.items()} for row in rows]
+    assert split(rows, "parquet")["val"] == [entry(19, picture=None)]
+    rows[3]["input"] = b"caf\xe9"
+    with pytest.raises(UserError, match="entry 3 has bytes that are not UTF-8 as 'input'"):
+        split(rows, "parquet")
+    parts = split(rows, "parquet", checks={"broken": "drop"})
+    assert parts["origins"]["left_out"] == {"broken": [3]}

@@ -67,7 +67,7 @@ def test_the_chapters_question_is_what_the_server_gets(server, tmp_path: Path) -
             ],
             "options": {"seed": 123, "temperature": 0, "num_ctx": 2048},
             "stream": True,
-            "tools": [],
+            "truncate": False,
         }
     ]
 
@@ -228,6 +228,53 @@ def test_failures_that_stay_are_not_asked_again(
     assert len(server.questions) == 4  # the other entries were judged and are kept
     judge_entries(tmp_path, ollama(server))
     assert len(server.questions) == 5
+
+
+LONG = {**ENTRIES[0], "model_response": "a wordy answer " * 700}  # about 2,100 tokens
+
+
+@pytest.mark.parametrize(
+    "read",
+    [2048, 2047, 1037, 900],
+    ids=["up to 0.29", "0.30.10", "from 0.30.11", "of another model"],
+)
+def test_a_question_that_the_server_cut_is_not_scored(server, tmp_path: Path, read: int) -> None:
+    server.behave = in_turn(Reply(), Reply(prompt_tokens=read))
+    with pytest.raises(UserError) as refusal:
+        judge_entries(tmp_path, ollama(server), [ENTRIES[1], LONG])
+    assert (
+        "entry 1: 1 x the question does not fit into 2048 tokens; raise options.num_ctx, up to "
+        f"the model's context length (the server read {read} tokens of it)"
+    ) in str(refusal.value)
+    server.behave = lambda number, body: Reply(prompt_tokens=read)
+    judge_entries(tmp_path, ollama(server, options={"num_ctx": 8192}), [LONG])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "the input exceeds the context length",
+        '{"error": {"code": 400, "message": "request (2138 tokens) exceeds the available context '
+        'size (2048 tokens), try increasing it", "type": "exceed_context_size_error"}}',
+    ],
+)
+def test_a_server_that_refuses_a_long_question_names_the_setting(server, tmp_path, error) -> None:
+    server.behave = in_turn(Reply(), Reply(status=400, error=error))
+    with pytest.raises(UserError, match=r"entry 1: 1 x .* does not fit .*raise options\.num_ctx"):
+        judge_entries(tmp_path, ollama(server), [ENTRIES[1], LONG])
+    assert len(server.questions) == 2
+
+
+def test_too_few_tokens_for_a_question_are_warned_of(server, tmp_path, log_lines) -> None:
+    """As where a wrong chat template drops the message."""
+    server.behave = in_turn(Reply(prompt_tokens=300), Reply(prompt_tokens=11))
+    swallowed = {**ENTRIES[0], "model_response": "a wordy answer " * 200}
+    judge_entries(tmp_path, ollama(server), [ENTRIES[1], swallowed])
+    warning = (
+        "mine: the server read far too few tokens of 1 questions for their length, the first "
+        "about entry 1 (11 tokens)"
+    )
+    assert [line.startswith(warning) for line in log_lines.messages].count(True) == 1
 
 
 def test_a_context_beyond_the_models_own_is_not_believed(server, tmp_path: Path) -> None:

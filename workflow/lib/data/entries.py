@@ -102,9 +102,10 @@ def with_end_of_text(entries: Mapping[int, Entry]) -> list[int]:
 
 
 def json_type(value: Any) -> str:
-    """Return the JSON type of a value in words."""
+    """Return the type of a value in words: one of JSON's, or bytes."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
     names |= {int: "a number", float: "a number", type(None): "null"}
+    names |= {bytes: "bytes that are not UTF-8"}
     return names.get(type(value), type(value).__name__)
 
 

@@ -7,11 +7,14 @@ import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.lib.data.entries import read_list
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_text
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,13 @@ def _read_csv(path: Path) -> Records:
 def _checked_header(path: Path, names: list[str]) -> list[str]:
     if len(names) == 1 and (found := [mark for mark in ";\t|" if mark in names[0]]):
         raise UserError(f"{path}: cells are separated by {found[0]!r}; separate them by commas")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"{path}: line 1 names {', '.join(map(repr, twice))} more than once")
+    _check_unique(path, "line 1", names)
     return names
+
+
+def _check_unique(path: Path, where: str, names: list[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{path}: {where} names {', '.join(map(repr, twice))} more than once")
 
 
 def _read_parquet(path: Path) -> Records:
@@ -99,22 +106,50 @@ def _read_parquet(path: Path) -> Records:
     import pyarrow.parquet
 
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
+        _check_unique(path, "the schema", pyarrow.parquet.read_schema(path).names)
+        rows = _with_bytes(pyarrow.parquet.read_table(path)).to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not readable as Parquet: {reason}") from error
     return Records([{key: _plain(value) for key, value in row.items()} for row in rows])
 
 
+def _with_bytes(table: "pyarrow.Table") -> "pyarrow.Table":
+    """Return a table with its texts as bytes: one text that is not UTF-8 would stop the reading."""
+    import pyarrow
+
+    texts = (pyarrow.string(), pyarrow.large_string())
+    fields = [
+        field.with_type(pyarrow.large_binary()) if field.type in texts else field
+        for field in table.schema
+    ]
+    return table.cast(pyarrow.schema(fields))
+
+
 def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; a type that JSON lacks, such as a date, becomes text."""
+    """Return a value as JSON can hold it; a type that JSON lacks, such as a date, becomes text.
+
+    Bytes are read as UTF-8: files written without a logical type hold text as BYTE_ARRAY. Other
+    bytes stay bytes, which `fault_of` refuses as a text.
+    """
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return {str(_plain(key)): _inner(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_inner(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _inner(value: Any) -> Any:
+    """Return an inner value as JSON can hold it; bytes that are not UTF-8 become null."""
+    plain = _plain(value)
+    return None if isinstance(plain, bytes) else plain
 
 
 _READERS = {

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from workflow.lib.data.entries import read_entries
-from workflow.lib.judge.backend import LocalBackend, NoReplyError, ServerBackend, open_backend
+from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
 from workflow.lib.judge.cache import Reply, ReplyCache, request_key
 from workflow.lib.judge.parse import read_score
 from workflow.lib.judge.preflight import UnreachableError, preflight
 from workflow.lib.judge.retry import NOT_SENT
 from workflow.lib.judge.runner import Request, send_all
 from workflow.lib.judge.scores import COLUMNS, Verdict
+from workflow.lib.judge.tokens_read import is_implausible
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv, write_json
 from workflow.lib.runtime.log import log
@@ -125,9 +126,33 @@ def _ask(
         verdicts.append(
             _verdict(names, request.entry, entry, request=request, reply=reply, score=score)
         )
-    _refuse_gaps(verdicts, failures, judge, name, cache_path)
+    _warn_of_unread_questions(requests, cache, name)
+    entry_of = {request.key: request.entry for request in reversed(to_send)}
+    failed = [(entry_of[key], failure.reason) for key, failure in failures.items()]
+    _refuse_gaps(verdicts, failed, judge, name, cache_path)
     replies = {request.key: cache.get(request.key) for request in to_send}
     return verdicts, _usage(judge, [reply for reply in replies.values() if reply is not None])
+
+
+def _warn_of_unread_questions(requests: Sequence[Request], cache: ReplyCache, name: str) -> None:
+    """Log the questions of which the server reports implausibly few tokens."""
+    found = {
+        request.entry: reply.question_tokens
+        for request in reversed(requests)
+        if (reply := cache.get(request.key))
+        and is_implausible(request.question, reply.question_tokens)
+    }
+    if found:
+        first = min(found)
+        log.warning(
+            "%s: the server read far too few tokens of %d questions for their length, the first "
+            "about entry %d (%d tokens); check that its chat template passes the message on and "
+            "that its context is long enough",
+            name,
+            len(found),
+            first,
+            found[first],
+        )
 
 
 def _verdict(
@@ -167,7 +192,7 @@ def _sha256(text: str) -> str:
 
 def _refuse_gaps(
     verdicts: Sequence[Verdict],
-    failures: Mapping[str, NoReplyError],
+    failures: Sequence[tuple[int, str]],
     judge: ServerJudge,
     name: str,
     cache: Path,
@@ -178,12 +203,16 @@ def _refuse_gaps(
     answered = sum(verdict.status in ("scored", "unparsed") for verdict in verdicts)
     faults = []
     if len(failed) > judge.max_failed:
-        counts = Counter(failure.reason for failure in failures.values())
+        counts = Counter(reason for _, reason in failures)
         left = counts.pop(NOT_SENT, 0)
-        reasons = counts.most_common(3) + [(NOT_SENT, left)] * (left > 0)
+        first = {reason: entry for entry, reason in sorted(failures, reverse=True)}
+        reasons = [
+            f"entry {first[reason]}{' and others' if count > 1 else ''}: {count} x {reason}"
+            for reason, count in counts.most_common(3)
+        ]
         faults.append(
             f"{len(failed)} got no reply (max_failed {judge.max_failed}): "
-            + ", ".join(f"{count} x {reason}" for reason, count in reasons)
+            + ", ".join(reasons + [f"{left} x {NOT_SENT}"] * (left > 0))
             + "; run again to send only the missing requests"
         )
     if len(unparsed) > judge.max_unparsed * answered:

@@ -116,6 +116,12 @@ class Engine:
         logits = self.model(inputs.to(device)).flatten(0, 1)  # (B * T, V)
         return cross_entropy(logits, targets.to(device).flatten(), reduction="sum")
 
+    def full_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the state_dict of an optimizer, with full tensors as from `full_state`."""
+        content = optimizer.state_dict()
+        moments = {number: self.full_state(of) for number, of in content["state"].items()}
+        return content | {"state": moments}
+
     # DistributedEngine overrides the following.
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
@@ -129,10 +135,6 @@ class Engine:
     def full_state(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return full tensors, as one process holds them, to the leader."""
         return tensors
-
-    def full_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Return an optimizer's state_dict with full tensors, as `full_state` does."""
-        return optimizer.state_dict()
 
     def local_state(self, full: Tensor, like: Tensor) -> Tensor:
         """Return this process's part of a full tensor, sharded as `like` is."""

@@ -19,7 +19,7 @@ def join_world(worker: Worker, device: torch.device) -> "World":
     """Connect to the other processes: over NCCL for tensors on GPUs, over gloo for others.
 
     Args:
-        worker: this process, as its launcher describes it.
+        worker: rank and world size of this process.
         device: of this process.
     """
     if worker.world_size > 1:

@@ -25,7 +25,7 @@ def _unique(names: list[str]) -> list[str]:
 
 # Names become folders under results/ and resources/.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Names = Annotated[
+NameList = Annotated[
     list[str],
     AfterValidator(_unique),
     Field(min_length=1, json_schema_extra={"uniqueItems": True}),

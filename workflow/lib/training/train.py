@@ -91,9 +91,9 @@ def evaluate(engine: Engine, loaders: Loaders, batches: int) -> tuple[float, flo
 
     Each loader begins a new pass, which draws from the random generator.
     """
-    return mean_loss(engine, islice(loaders.train, batches)), mean_loss(
-        engine, islice(loaders.val, batches)
-    )
+    train_loss = mean_loss(engine, islice(loaders.train, batches))
+    val_loss = mean_loss(engine, islice(loaders.val, batches))
+    return train_loss, val_loss
 
 
 def mean_loss(engine: Engine, batches: Iterable[Batch]) -> float:

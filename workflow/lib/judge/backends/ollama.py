@@ -1,5 +1,6 @@
 """Judges on an Ollama server, local or remote (listings 7.10 and 7.11), through its own client."""
 
+import re
 import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -14,6 +15,7 @@ from pydantic import Field, field_validator
 from workflow.lib.judge.backend import NoReplyError, ServerBackend, refusal
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.prompt import JudgePrompt
+from workflow.lib.judge.tokens_read import was_cut
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.settings.judges import Address, ServerJudge
@@ -24,6 +26,11 @@ if TYPE_CHECKING:  # the client takes about a second to import, and reading conf
     import httpx
     import ollama
 
+# How newer servers, and llama.cpp inside them, report a question that is too long.
+_TOO_LONG = re.compile(
+    r"exceed\w* (?:the )?(?:available )?context (?:size|length|window)"
+    r"(?: \((?P<context>\d+) tokens)?"
+)
 _CONNECT_TIMEOUT = 10.0  # seconds; a running server accepts at once, even while it loads
 
 
@@ -33,8 +40,7 @@ class Ollama(ServerJudge):
     backend: Literal["ollama"]
     model: str = Field(min_length=1, description="as `ollama list` names it")
     url: Address = Field(
-        "http://localhost:11434",
-        description="address of the server, or file: and the path of a file that holds it",
+        "http://localhost:11434", description="address, or file: and the path of a file with it"
     )
     options: dict[str, bool | int | float | str | list[str]] = Field(
         {"seed": 123, "temperature": 0, "num_ctx": 2048}, description="options of the model"
@@ -110,8 +116,15 @@ class OllamaBackend(ServerBackend[Ollama]):
 
     def ask(self, request: Mapping[str, Any], timeout: float) -> Reply:
         """Send a request and join the parts of the streamed reply."""
-        client = self._client(timeout)
-        parts = cast("Generator[ollama.ChatResponse]", client.chat(**request, stream=True))
+        import ollama
+
+        # chat() lacks `truncate`: with false, newer servers refuse a question that does not fit.
+        body = {name: value for name, value in request.items() if value is not None}
+        body |= {"stream": True, "truncate": False}
+        stream = self._client(timeout)._request(
+            ollama.ChatResponse, "POST", "/api/chat", json=body, stream=True
+        )
+        parts = cast("Generator[ollama.ChatResponse]", stream)
         started = time.monotonic()
         text, thoughts, last = "", "", None
         with self._failures(timeout), closing(parts):
@@ -123,7 +136,7 @@ class OllamaBackend(ServerBackend[Ollama]):
                     raise NoReplyError(f"no complete reply within {timeout:g} s", again=True)
         if last is None or not last.done:
             raise NoReplyError("the connection ended in the middle of a reply", again=True)
-        if flaw := self._flaw(last, text, thoughts):
+        if flaw := self._flaw(request["messages"][0]["content"], last, text, thoughts):
             raise NoReplyError(flaw)
         return Reply(
             text=text.encode("utf-8", "replace").decode("utf-8"),
@@ -134,15 +147,13 @@ class OllamaBackend(ServerBackend[Ollama]):
             server=self._version,
         )
 
-    def _flaw(self, last: "ollama.ChatResponse", text: str, thoughts: str) -> str | None:
+    def _flaw(
+        self, question: str, last: "ollama.ChatResponse", text: str, thoughts: str
+    ) -> str | None:
         """Return why a complete reply cannot be used, if so. Another request would not help."""
         sent, received = last.prompt_eval_count or 0, last.eval_count or 0
-        # The server silently cuts a longer question down to the context.
-        if self._context and sent >= self._context:
-            return (
-                f"the question does not fit into {self._context} tokens; raise options.num_ctx, up "
-                "to the model's context length"
-            )
+        if self._context and sent and was_cut(question, sent, self._context):
+            return f"{_does_not_fit(self._context)} (the server read {sent} tokens of it)"
         if last.done_reason == "length":
             return (
                 f"the reply was cut off after {sent} + {received} tokens; raise options.num_ctx "
@@ -269,6 +280,13 @@ def _whole_number(option: object) -> int | None:
     return option if isinstance(option, int) else None
 
 
+def _does_not_fit(context: int | str) -> str:
+    return (
+        f"the question does not fit into {context} tokens; raise options.num_ctx, up to the "
+        "model's context length"
+    )
+
+
 def _refuse(response: "httpx.Response") -> None:
     """Raise an error status with its reason and Retry-After, which the client would drop."""
     if response.is_error:
@@ -277,4 +295,6 @@ def _refuse(response: "httpx.Response") -> None:
             text = str(response.json()["error"])
         except (ValueError, KeyError, TypeError):
             text = response.text
+        if response.status_code == 400 and (cut := _TOO_LONG.search(text)):
+            raise NoReplyError(_does_not_fit(cut["context"] or "the context's"))
         raise refusal(response.status_code, text, response.headers.get("retry-after"))
