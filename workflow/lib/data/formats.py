@@ -5,13 +5,15 @@ import io
 import json
 import math
 import sys
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow.lib.data.entries import read_list
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_text
+from workflow.lib.runtime.log import log
 
 if TYPE_CHECKING:
     import pyarrow
@@ -41,7 +43,16 @@ def read_records(path: Path) -> Records:
     records = _READERS[path.suffix](path)
     if not records.rows:
         raise UserError(f"{path}: holds no entries")
-    return records
+    odd = Counter(
+        name
+        for row in records.rows
+        if isinstance(row, dict)
+        for name, value in row.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    )
+    for name, count in odd.items():
+        log.info("%s: %a is NaN or Infinity in %d entries, read as null", path, name, count)
+    return replace(records, rows=[_plain(row) for row in records.rows])
 
 
 def _read_json(path: Path) -> Records:
@@ -111,7 +122,7 @@ def _read_parquet(path: Path) -> Records:
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not readable as Parquet: {reason}") from error
-    return Records([{key: _plain(value) for key, value in row.items()} for row in rows])
+    return Records(rows)
 
 
 def _with_bytes(table: "pyarrow.Table") -> "pyarrow.Table":
@@ -126,30 +137,28 @@ def _with_bytes(table: "pyarrow.Table") -> "pyarrow.Table":
     return table.cast(pyarrow.schema(fields))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Return a value as JSON can hold it; a type that JSON lacks, such as a date, becomes text.
 
-    Bytes are read as UTF-8: files written without a logical type hold text as BYTE_ARRAY. Those
-    that are something else stay bytes, which `fault_of` refuses as a text.
+    NaN and Infinity, which Python's reader of JSON takes, become null. Bytes are read as UTF-8:
+    files written without a logical type hold text as BYTE_ARRAY. Bytes that are something else
+    become null; as the value of a field they stay, and `fault_of` refuses them as a text.
+
+    Args:
+        depth: how many objects and lists the value is in; that of a field is in one.
     """
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
-            return value
+            return value if depth == 1 else None
     if isinstance(value, dict):
-        return {str(_plain(key)): _inner(inner) for key, inner in value.items()}
+        return {str(_plain(key)): _plain(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_inner(inner) for inner in value]
+        return [_plain(inner, depth + 1) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | None) else str(value)
-
-
-def _inner(value: Any) -> Any:
-    """Return a value inside another one as JSON can hold it; bytes that are no text become null."""
-    plain = _plain(value)
-    return None if isinstance(plain, bytes) else plain
 
 
 _READERS = {

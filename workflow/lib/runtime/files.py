@@ -50,10 +50,13 @@ def check_folder(path: Path) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write readable JSON: indented, text as it is, a newline at the end."""
+    """Write readable JSON: indented, text as it is, a newline at the end.
+
+    Half a surrogate pair, which UTF-8 cannot hold, becomes a question mark.
+    """
     with replacing(path) as unfinished:
         text = json.dumps(content, indent=4, ensure_ascii=False)
-        unfinished.write_text(text + "\n", encoding="utf-8")
+        unfinished.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
 def read_text(path: str | Path) -> str:
