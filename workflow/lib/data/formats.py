@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflow.lib.data.entries import read_list
+from workflow.lib.data.entries import list_of
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_text
+from workflow.lib.runtime.files import parse_json, read_text, repeated
 from workflow.lib.runtime.log import log
 
 if TYPE_CHECKING:
@@ -55,8 +55,39 @@ def read_records(path: Path) -> Records:
     return replace(records, rows=[_plain(row) for row in records.rows])
 
 
+class _Repeating(dict[str, Any]):
+    """A JSON object with the last values of its keys, some of which stand more than once."""
+
+    keys_twice: list[str]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) == len(pairs):
+        return found
+    repeating = _Repeating(found)
+    repeating.keys_twice = repeated(pairs)
+    return repeating
+
+
+def _keys_twice(value: Any) -> list[str]:
+    """Return the keys that stand more than once in an object, or in one inside the value."""
+    if isinstance(value, _Repeating):
+        return value.keys_twice
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((keys for each in inner if (keys := _keys_twice(each))), [])
+
+
+def _json_records(rows: list[Any], lines: list[int] | None = None) -> Records:
+    faults = {
+        number: f"has {', '.join(map(repr, keys))} more than once"
+        for number, row in enumerate(rows)
+        if (keys := _keys_twice(row))
+    }
+    return Records(rows, lines, faults)
+
+
 def _read_json(path: Path) -> Records:
-    return Records(read_list(path))
+    return _json_records(list_of(path, parse_json(read_text(path), path, _object)))
 
 
 def _read_jsonl(path: Path) -> Records:
@@ -65,14 +96,14 @@ def _read_jsonl(path: Path) -> Records:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             try:
-                rows.append(json.loads(line))
+                rows.append(json.loads(line, object_pairs_hook=_object))
             except (ValueError, RecursionError) as error:
                 where = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
                 raise UserError(
                     f"{path}: line {number}{where} is not JSON; each line should be one entry"
                 ) from error
             lines.append(number)
-    return Records(rows, lines)
+    return _json_records(rows, lines)
 
 
 def _read_csv(path: Path) -> Records:
