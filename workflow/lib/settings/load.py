@@ -35,7 +35,7 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
     try:
         settings = Settings.model_validate(complete)
     except ValidationError as error:
-        mistakes = [explain(detail, complete, written) for detail in error.errors()] + mistakes
+        mistakes = [explain(detail, written) for detail in error.errors()] + mistakes
     else:
         if not mistakes:
             return settings
