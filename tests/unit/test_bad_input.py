@@ -225,6 +225,8 @@ DATA = [
     ("json", json.dumps([{"q": "a", "a": "b"}] * 40).encode(), {}, ["no entry has 'instruction'; there are: 'q', 'a'", "datasets.mine.fields.instruction"]),
     ("json", json.dumps(MANY).encode(), {"fields": {"input": "context"}}, ["no entry has 'context'", "datasets.mine.fields.input"]),
     ("json", rb'[{"instruction": "\ud83d", "output": "b"}]', {}, ["entry 0 has half a surrogate"]),
+    ("json", b'[{"instruction": "a", "output": "b"}, {"instruction": "a", "output": "b", "output": "c"}]', {}, ["entry 1 has 'output' more than once", "checks.broken"]),
+    ("jsonl", lines(*MANY) + b'\n{"instruction": "a", "output": "b", "more": [{"k": 1, "k": 1}]}', {}, ["entry 40 (line 41) has 'k' more than once"]),
     ("jsonl", lines(*MANY) + b"\n{\n", {}, ["data.jsonl: line 41, column 2 is not JSON", "one entry"]),
     ("jsonl", lines(*MANY, [1]), {}, ["entry 40 (line 41) should be an object, not a list"]),
     ("jsonl", lines(*MANY, {"instruction": "q"}), {}, ["entry 40 (line 41) has no 'output'", "checks.broken to drop"]),
@@ -272,6 +274,7 @@ GOOD_STYLE = {"instruction": "{instruction}", "input": "{input}", "response": "{
 STYLES = [
     (b"instruction: [", ["not YAML (line 1, column"]),
     ("instruction: ä".encode("latin-1"), ["not UTF-8 (line 1, byte 13)", "save the file as UTF-8"]),
+    (b"input: '{input}'\ninput: ''", ["line 2: 'input' appears twice, first in line 1; remove one"]),
     (b"", ["should have the keys instruction, input, response, and only those"]),
     (b"just text", ["should have the keys instruction, input, response, and only those"]),
     ({**GOOD_STYLE, "input": None}, ["input: should be text with {input} in it, once"]),
@@ -316,6 +319,7 @@ JUDGE_PROMPTS = [
     ({"entry": "alpaca", "template": QUESTION, "tone": "x"}, ["tone: unknown key"]),
     ("- a", ["should be a section of keys"]),
     ("a: [", ["not YAML (line 1, column"]),
+    ("entry: alpaca\nentry: phi3", ["line 2: 'entry' appears twice"]),
 ]  # fmt: skip
 
 
