@@ -16,7 +16,7 @@ from workflow.lib.data.entries import (
 from workflow.lib.data.quality.lengths import histogram
 from workflow.lib.data.quality.near_duplicates import NearDuplicates
 from workflow.lib.runtime.files import read_json, write_json
-from workflow.lib.runtime.log import log, progress
+from workflow.lib.runtime.log import log, progress_bar
 
 SPLITS = ("train", "val", "test")
 
@@ -90,7 +90,7 @@ def find_doubtful(
         return [group for group in found if {split_of[n] for n in group} == {one, other}]
 
     similar = NearDuplicates(entries, near)
-    in_order = progress(entries, "near duplicates", len(entries))
+    in_order = progress_bar(entries, "near duplicates", len(entries))
     return {
         "duplicates": [same for answers in questions for same in answers if len(same) > 1],
         "conflicting_answers": [
