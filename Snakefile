@@ -11,7 +11,8 @@ from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.files import read_yaml
 from workflow.lib.settings.load import check_config_file
 
-or_exit(check_config_file, CONFIG_FILE)
+for file in (CONFIG_FILE, *workflow.config_settings.configfiles):
+    or_exit(check_config_file, file)
 
 
 configfile: str(CONFIG_FILE)

@@ -36,7 +36,7 @@ FINETUNE = """
 import json, sys
 from pathlib import Path
 from workflow.lib.model.device import prepare_device
-from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe, Inputs, Outputs
+from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe, Inputs, Outputs
 from workflow.lib.training.finetune import finetune
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.settings.computing import Computing
@@ -47,7 +47,7 @@ inputs = ("model.safetensors", "train.npz", "val.npz", "val.json")
 outputs = ("model.pth", "losses.csv", "samples.json", "training.json", "adapter.safetensors")
 training = Training(**json.loads((folder / "settings.json").read_text()))
 finetune(
-    Files(
+    FinetuneFiles(
         Inputs(*(folder / name for name in inputs)), Outputs(*(folder / name for name in outputs))
     ),
     FinetuneRecipe(

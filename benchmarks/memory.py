@@ -29,7 +29,7 @@ from workflow.lib.model.weights import load_trained_model
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Generation, Recipe, Training
 from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe, Inputs, Outputs
+from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe, Inputs, Outputs
 from workflow.lib.training.finetune import finetune
 
 SIZES = {"nano": Shape(3000, 256, 128, 4), **GPT2}
@@ -141,7 +141,7 @@ def measure(case: Case) -> list[int]:
                   files["entries.json"])  # fmt: skip
         outputs = ("out.pth", "losses.csv", "samples.json", "t.json")
         finetune(
-            Files(Inputs(*inputs), Outputs(*(folder / name for name in outputs))),
+            FinetuneFiles(Inputs(*inputs), Outputs(*(folder / name for name in outputs))),
             FinetuneRecipe(tokenizer, style, recipe.training, recipe.evaluation),
             Compute(CPU),
         )

@@ -52,7 +52,7 @@ def make_project(folder: Path, style: str = "alpaca") -> Path:
         "model": asdict(SHAPE),
         "parameters": 12345,
         "tokenizer": "words",
-        "style": load_style(style).as_dict(),
+        "style": asdict(load_style(style)),
         "training": {"epochs": 2, "learning_rate": 5e-5, "mask_prompt": True, "max_length": 1024},
         "precision": "fp32",
         "device": "cpu, 1 threads",

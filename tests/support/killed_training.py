@@ -10,7 +10,7 @@ import torch
 from tests.support.training_case import CPU, recipe_of
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation
-from workflow.lib.training.arguments import Compute, Files
+from workflow.lib.training.arguments import Compute, FinetuneFiles
 from workflow.lib.training.checkpoint import Checkpoint
 from workflow.lib.training.finetune import finetune
 
@@ -28,7 +28,7 @@ def start(files, training, code="1", every=1, dies=None):
             die_after(*dies)
         recipe = recipe_of(training, Evaluation(every=2, batches=2))
         settings = Computing(checkpoint_every=every)
-        finetune(Files(*files), recipe, Compute(CPU, settings=settings, code=code))
+        finetune(FinetuneFiles(*files), recipe, Compute(CPU, settings=settings, code=code))
 
     process = FORK.Process(target=body)
     process.start()

@@ -53,6 +53,17 @@ def write_run(
             "test_near_train": [],
             "empty_outputs": [[9], [11]],
             "end_of_text": [],
+            "counts": {
+                "duplicates": 0,
+                "near_duplicates": 1,
+                "conflicting_answers": 1,
+                "test_also_in_train": 1,
+                "test_also_in_val": 0,
+                "val_also_in_train": 0,
+                "test_near_train": 0,
+                "empty_outputs": 2,
+                "end_of_text": 0,
+            },
             "left_out": {"broken": [140, 141]},
             "lengths": {
                 text: {
@@ -60,7 +71,10 @@ def write_run(
                 }
                 for text in ("instruction", "input", "output")
             },
-            "where": {"7": {"split": "train", "index": 7}, "102": {"split": "test", "index": 2}},
+            "where": {
+                "7": {"split": "train", "index": 7},
+                "102": {"split": "test", "index": 2},
+            },
         },
     )
     summarize(

@@ -15,7 +15,7 @@ from workflow.lib.model.gpt import GPTConfig
 from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.tokens.dataset import TokenizedSplit
 from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe, Inputs, Outputs
+from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe, Inputs, Outputs
 from workflow.lib.training.finetune import finetune
 from workflow.lib.training.optimizer import clip_gradients, learning_rate, set_learning_rate
 
@@ -60,7 +60,7 @@ def write_weights(path: Path, config: GPTConfig) -> None:
     save_file(state, path, {"config": json.dumps(shape)})
 
 
-def make_files(folder: Path) -> Files:
+def make_files(folder: Path) -> FinetuneFiles:
     """Write random weights and tokens to finetune with; return inputs and outputs."""
     write_weights(folder / "model.safetensors", CONFIG)
     write_split(folder / "train.npz", random_split(43, 2))
@@ -70,7 +70,7 @@ def make_files(folder: Path) -> Files:
     inputs = Inputs(*(folder / n for n in ("model.safetensors", "train.npz", "val.npz")),
                     folder / "val.json")  # fmt: skip
     names = ("model.pth", "losses.csv", "samples.json", "training.json")
-    return Files(inputs, Outputs(*(folder / "out" / name for name in names)))
+    return FinetuneFiles(inputs, Outputs(*(folder / "out" / name for name in names)))
 
 
 def recipe_of(training=TRAINING, evaluation=EVALUATION, style="phi3") -> FinetuneRecipe:

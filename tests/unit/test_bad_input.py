@@ -218,9 +218,11 @@ DATA = [
     ("json", json.dumps([*MANY, entry(1, instruction=" ")]).encode(), {}, ["entry 40", "empty 'instr"]),
     ("json", json.dumps(MANY[:9]).encode(), {}, ["9 entries split 0.85 / 0.1 leave nothing to test", "datasets.mine"]),
     ("json", json.dumps(MANY).encode(), {"limit": 3}, ["3 entries", "leave nothing to test", "`limit`"]),
-    ("json", json.dumps([{"q": "a", "a": "b"}] * 40).encode(), {}, ["no entry has 'instruction'; there are: q, a", "datasets.mine.fields.instruction"]),
+    ("json", json.dumps([{"q": "a", "a": "b"}] * 40).encode(), {}, ["no entry has 'instruction'; there are: 'q', 'a'", "datasets.mine.fields.instruction"]),
     ("json", json.dumps(MANY).encode(), {"fields": {"input": "context"}}, ["no entry has 'context'", "datasets.mine.fields.input"]),
     ("json", rb'[{"instruction": "\ud83d", "output": "b"}]', {}, ["entry 0 has half a surrogate"]),
+    ("json", b'[{"instruction": "a", "output": "b"}, {"instruction": "a", "output": "b", "output": "c"}]', {}, ["entry 1 has 'output' more than once", "checks.broken"]),
+    ("jsonl", lines(*MANY) + b'\n{"instruction": "a", "output": "b", "more": [{"k": 1, "k": 1}]}', {}, ["entry 40 (line 41) has 'k' more than once"]),
     ("jsonl", lines(*MANY) + b"\n{\n", {}, ["data.jsonl: line 41, column 2 is not JSON", "one entry"]),
     ("jsonl", lines(*MANY, [1]), {}, ["entry 40 (line 41) should be an object, not a list"]),
     ("jsonl", lines(*MANY, {"instruction": "q"}), {}, ["entry 40 (line 41) has no 'output'", "checks.broken to drop"]),
@@ -232,7 +234,8 @@ DATA = [
     ("jsonl", lines(*[entry(1)] * 40), {"checks": {"duplicates": "drop"}}, ["1 entries", "leave nothing to train and test"]),
     ("csv", b"instruction;output\na;b\n", {}, ["data.csv: cells are separated by ';'", "commas"]),
     ("csv", b"instruction,output,output\na,b,c\n", {}, ["data.csv: line 1 names 'output' more than"]),
-    ("csv", b"question,answer\na,b\n", {}, ["no entry has 'instruction'; there are: question, answer"]),
+    ("csv", b"question,answer\na,b\n", {}, ["no entry has 'instruction'; there are: 'question', 'answer'"]),
+    ("csv", b"instruction, Input,INPUT,output\na,b,c,d\n", {}, ["' Input', 'INPUT' could all be 'input'", "datasets.mine.fields.input"]),
     ("csv", b'instruction,output\n"a"b,c\n', {}, ["data.csv: not CSV (line 2 on:", "doubled"]),
     ("csv", b'instruction,output\na,"b\nc,d\n', {}, ["data.csv: not CSV (line 2 on:"]),
     ("csv", b"instruction,output\na,b\nc\n", {}, ["entry 1 (line 3) has 1 cells, the header 2"]),
@@ -241,7 +244,7 @@ DATA = [
     ("parquet", b"PAR1 cut off", {}, ["data.parquet: not readable as Parquet"]),
     ("parquet", json.dumps(MANY).encode(), {}, ["data.parquet: not readable as Parquet"]),
     ("parquet", table({"instruction": "a", "output": 1}), {}, ["entry 0 has a number as 'output'"]),
-    ("parquet", table({"prompt": "a", "output": "b"}), {}, ["no entry has 'instruction'; there are: prompt, output"]),
+    ("parquet", table({"prompt": "a", "output": "b"}), {}, ["no entry has 'instruction'; there are: 'prompt', 'output'"]),
 ]  # fmt: skip
 
 
@@ -267,6 +270,7 @@ GOOD_STYLE = {"instruction": "{instruction}", "input": "{input}", "response": "{
 STYLES = [
     (b"instruction: [", ["not YAML (line 1, column"]),
     ("instruction: ä".encode("latin-1"), ["not UTF-8 (line 1, byte 13)", "save the file as UTF-8"]),
+    (b"input: '{input}'\ninput: ''", ["line 2: 'input' stands twice, first in line 1; remove one"]),
     (b"", ["should have the keys instruction, input, response, and only those"]),
     (b"just text", ["should have the keys instruction, input, response, and only those"]),
     ({**GOOD_STYLE, "input": None}, ["input: should be text with {input} in it, once"]),
@@ -311,6 +315,7 @@ JUDGE_PROMPTS = [
     ({"entry": "alpaca", "template": QUESTION, "tone": "x"}, ["tone: unknown key"]),
     ("- a", ["should be a section of keys"]),
     ("a: [", ["not YAML (line 1, column"]),
+    ("entry: alpaca\nentry: phi3", ["line 2: 'entry' stands twice"]),
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,7 +69,7 @@ def style_in(folder):
 
 def style_of(name):
     """Return a prompt style's templates, so that a changed file counts as a changed param."""
-    return or_exit(load_style, name).as_dict()
+    return asdict(or_exit(load_style, name))
 
 
 def identity_of(name):

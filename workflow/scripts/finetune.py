@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from workflow.lib.model.shape import shape_of_weights
-from workflow.lib.parallel.launching.launch import Processes, launch
+from workflow.lib.parallel.launching.launch import launch
 from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.computing import Computing
 from workflow.lib.training.finetune import FinetuneJob
@@ -19,5 +19,4 @@ with rule_log(snakemake.log[0]):
         computing=Computing.of(snakemake.config).for_model_size(shape.parameters),
         sharding=snakemake.resources.sharding,
     )
-    processes = Processes(snakemake.resources.processes, snakemake.resources.nodes)
-    launch(job, processes, snakemake.log[0])
+    launch(job, snakemake.resources.processes, snakemake.resources.nodes, snakemake.log[0])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from workflow.lib.generation.responses import ResponsesJob
 from workflow.lib.model.shape import shape_of_run
-from workflow.lib.parallel.launching.launch import Processes, launch
+from workflow.lib.parallel.launching.launch import launch
 from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.computing import Computing
 
@@ -17,5 +17,4 @@ with rule_log(snakemake.log[0]):
         **{name: snakemake.params[name] for name in ("style", "generation")},
         computing=Computing.of(snakemake.config).for_model_size(shape.parameters),
     )
-    processes = Processes(snakemake.resources.processes, snakemake.resources.nodes)
-    launch(job, processes, snakemake.log[0])
+    launch(job, snakemake.resources.processes, snakemake.resources.nodes, snakemake.log[0])

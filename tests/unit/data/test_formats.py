@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import logging
 
 import pyarrow
 import pyarrow.parquet
@@ -56,6 +57,17 @@ def test_parquet_columns_of_other_types_become_what_json_holds(tmp_path):
     [read] = read_records(path).rows
     assert read == {**entry, "day": "2026-11-22", "share": None}
     json.dumps(read, allow_nan=False)
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_numbers_that_json_lacks_are_null(tmp_path, caplog, suffix):
+    path = tmp_path / f"data.{suffix}"
+    text = '{"a": NaN, "b": -Infinity, "c": 1e999, "d": {"e": [NaN, 1.5]}, "input": NaN}'
+    path.write_text(f"[{text}]" if suffix == "json" else text)
+    with caplog.at_level(logging.INFO):
+        rows = read_records(path).rows
+    assert rows == [{"a": None, "b": None, "c": None, "d": {"e": [None, 1.5]}, "input": None}]
+    assert "'a' is NaN or Infinity in 1 entries" in caplog.text
 
 
 def test_csv_rows_of_another_length_are_named(tmp_path):

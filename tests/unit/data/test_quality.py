@@ -8,7 +8,7 @@ from rapidfuzz import fuzz
 
 from tests.support.entries import DOUBTFUL, entry
 from workflow.lib.data.quality.lengths import bins, histogram
-from workflow.lib.data.quality.measure import find_doubtful, measure_quality
+from workflow.lib.data.quality.measure import count, find_doubtful, measure_quality
 from workflow.lib.data.quality.near_duplicates import NearDuplicates
 
 
@@ -42,6 +42,29 @@ def test_doubtful_entries_are_found_by_number():
         "test_near_train": [],
         "empty_outputs": [[11]],
         "end_of_text": [[10]],
+    }
+
+
+def test_entries_of_the_named_split_are_counted_not_groups():
+    near = asking("Name the capital of the kingdom of Norway.", "Oslo")
+    learned = near | {"instruction": "Name the capital of the kingdom of Norway!"}
+    parts = numbered(
+        [entry(0), entry(0), entry(1), learned],
+        [entry(0), entry(0), entry(0, output="new"), entry(1), near, near],
+        [entry(1), entry(1), entry(2, output="")],
+    )
+    found = find_doubtful(parts, near=90)
+    assert len(found["test_also_in_train"]) == 2
+    assert count(found, parts) == {
+        "duplicates": 3,  # groups
+        "conflicting_answers": 1,  # group
+        "test_also_in_train": 4,
+        "test_also_in_val": 1,
+        "val_also_in_train": 2,
+        "near_duplicates": 2,
+        "test_near_train": 2,
+        "empty_outputs": 1,
+        "end_of_text": 0,
     }
 
 
@@ -139,6 +162,7 @@ def test_every_number_that_is_named_can_be_looked_up(measured, tmp_path):
     assert measured["entries"] == {"train": 16, "val": 2, "test": 1}
     assert measured["left_out"] == {"duplicates": [2]}
     assert measured["end_of_text"] == [[6]]
+    assert measured["counts"]["end_of_text"] == 1
     place = measured["where"]["6"]
     assert (place["split"], place["index"], place["entry"], place["line"]) == ("train", 5, 6, 7)
     assert json.loads((tmp_path / "made/train.json").read_text())[5] == DOUBTFUL[6]

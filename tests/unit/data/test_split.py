@@ -1,5 +1,6 @@
 """The data set is split as in listing 7.3, by seed or as it comes; doubtful entries are settled."""
 
+import json
 import logging
 
 import pytest
@@ -135,3 +136,12 @@ def test_bytes_that_are_no_text_break_a_text_and_leave_other_fields_empty(split)
         split(rows, "parquet")
     parts = split(rows, "parquet", checks={"broken": "drop"})
     assert parts["origins"]["left_out"] == {"broken": [3]}
+
+
+def test_what_is_written_is_json_for_any_reader(split, tmp_path):
+    rows = [entry(n, rating=float("nan"), half="\ud83d", more=[float("inf")]) for n in range(20)]
+    split(rows)
+    for name in ("train", "val", "test"):
+        text = (tmp_path / f"made/{name}.json").read_text("utf-8")
+        found = json.loads(text, parse_constant=pytest.fail)
+        assert found[0] | {"rating": None, "half": "?", "more": [None]} == found[0]

@@ -18,7 +18,6 @@ from tests.support.models import random_model
 from tests.support.oracle import ChapterModel, logits_of
 from tests.support.paths import NANO
 from workflow.lib.data.entries import END_OF_TEXT
-from workflow.lib.export import chapter_file
 from workflow.lib.export.chapter_file import (
     chapter_file_name,
     check_chapter_file_name,
@@ -243,7 +242,7 @@ def test_another_name_is_refused_with_the_right_one():
 @pytest.mark.parametrize("links", [True, False])
 def test_the_chapters_file_loads_as_the_chapter_says(tmp_path, monkeypatch, links):
     if not links:
-        monkeypatch.setattr(chapter_file.os, "link", lambda *_: (_ for _ in ()).throw(OSError()))
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError()))
     model, path = make_project(tmp_path) / "model.pth", tmp_path / "tiny-sft.pth"
     path.write_bytes(b"an earlier one")
     write_chapter_file(model, path)

@@ -42,7 +42,7 @@ from workflow.lib.tokens.collate import collate
 from workflow.lib.tokens.dataloader import make_dataloader
 from workflow.lib.tokens.dataset import load_tokens, tokenize_split
 from workflow.lib.tokens.prompt_style import load_style
-from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe
+from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe
 from workflow.lib.training.finetune import finetune
 from workflow.lib.training.optimizer import make_optimizer
 
@@ -65,7 +65,9 @@ def adapted(settings=LORA, seed=1, config=CONFIG):
 @pytest.fixture
 def lora_files(files):
     inputs, outputs = files
-    return Files(inputs, replace(outputs, adapter=outputs.model.with_name("adapter.safetensors")))
+    return FinetuneFiles(
+        inputs, replace(outputs, adapter=outputs.model.with_name("adapter.safetensors"))
+    )
 
 
 def test_gpt2_medium_has_the_published_number_of_trainable_parameters():

@@ -33,7 +33,7 @@ from workflow.lib.settings.recipe import Evaluation, Generation, Lora, Training
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.training import run as run_module
-from workflow.lib.training.arguments import Compute, Files, Outputs
+from workflow.lib.training.arguments import Compute, FinetuneFiles, Outputs
 from workflow.lib.training.checkpoint import Checkpoint
 from workflow.lib.training.finetune import finetune
 from workflow.lib.training.optimizer import make_optimizer
@@ -68,7 +68,7 @@ def outputs_in(folder) -> Outputs:
 def train(files, case, folder, world, every=None):
     settings, sharding = CASES[case]
     finetune(
-        Files(files[0], outputs_in(folder)),
+        FinetuneFiles(files[0], outputs_in(folder)),
         recipe_of(TRAINING.model_copy(update=settings), Evaluation(every=3, batches=2)),
         Compute(CPU, world, Computing(checkpoint_every=every), sharding),
     )

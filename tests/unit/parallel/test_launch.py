@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import distributed_work
-from workflow.lib.parallel.launching.launch import Processes, launch
+from workflow.lib.parallel.launching.launch import launch
 from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.computing import Computing
 
@@ -23,7 +23,7 @@ DEADLINE = 300  # seconds, for what should take a few on a machine that has time
 class Job:
     """A script that runs, in a process of its own, and what became of it."""
 
-    def __init__(self, folder: Path, work, processes=Processes(2), patience=60):  # noqa: B008
+    def __init__(self, folder: Path, work, gpus=2, nodes=1, patience=60):
         self.folder = folder
         self.log = folder / "logs" / "finetune" / "tiny" / "quick.log"
         self.printed = folder / "printed"
@@ -36,7 +36,7 @@ class Job:
                 os.dup2(os.open(self.printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
             sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)  # pytest has put another
             with rule_log(self.log):
-                launch(job, processes, str(self.log))
+                launch(job, gpus, nodes, str(self.log))
 
         self.process = FORK.Process(target=script)
         self.process.start()
@@ -105,7 +105,7 @@ def job(tmp_path):
 
 
 def test_the_first_process_speaks_and_threads_are_divided(job):
-    started = job(distributed_work.add, Processes(4))
+    started = job(distributed_work.add, gpus=4)
     assert started.end() == ["the sum is 10, says 0, on cpu", "[1, 1, 1, 1]"]
     assert started.process.exitcode == 0
     job_line, *said = started.printed.read_text().splitlines()
@@ -148,14 +148,14 @@ def test_a_defect_in_a_process_shows_where_it_is(job):
 
 @pytest.mark.parametrize("work", [distributed_work.hung, distributed_work.hung_results])
 def test_a_hung_process_is_named_when_patience_ends(job, work):
-    line = job(work, Processes(2), patience=3).error()
+    line = job(work, patience=3).error()
     assert line.startswith("error: process 1 of 2 did not answer for 3 s (")
     assert line.endswith("; run the same command again to go on, with a larger `patience` if it "
                          "was only slow")  # fmt: skip
 
 
 def test_a_slow_process_that_is_at_work_is_waited_for(job):
-    started = job(distributed_work.slow_results, Processes(2), patience=2)
+    started = job(distributed_work.slow_results, patience=2)
     assert started.end() == ["collected [0, 1]"]
 
 
@@ -207,25 +207,25 @@ def srun(tmp_path, monkeypatch):
 
 def test_two_machines_meet(job, srun):
     srun("0 1")
-    started = job(distributed_work.add, Processes(2, 2))
+    started = job(distributed_work.add, gpus=2, nodes=2)
     assert started.end() == ["the sum is 10, says 0, on cpu", "[2, 2, 2, 2]"]
 
 
 def test_a_process_killed_on_one_of_two_machines_ends_both(job, srun):
     srun("0 1")
-    line = job(distributed_work.killed, Processes(1, 2)).error()
+    line = job(distributed_work.killed, gpus=1, nodes=2).error()
     assert line.startswith("error: process 1 of 2 was ended by SIGKILL")
 
 
 def test_a_machine_that_does_not_come_is_waited_for_no_longer_than_patience(job, srun):
     srun("0")
-    line = job(distributed_work.add, Processes(1, 2), patience=3).error()
+    line = job(distributed_work.add, gpus=1, nodes=2, patience=3).error()
     assert line.startswith("error: the 2 processes did not connect: no rendezvous (")
 
 
 def test_a_signal_ends_all_machines(job, srun):
     srun("0 1")
-    started = job(distributed_work.endless, Processes(1, 2))
+    started = job(distributed_work.endless, gpus=1, nodes=2)
     started.wait_for(2)
     os.kill(started.process.pid, signal.SIGTERM)
     assert started.end() == ["error: interrupted; run the same command again to go on"]
@@ -233,7 +233,7 @@ def test_a_signal_ends_all_machines(job, srun):
 
 def test_several_nodes_need_a_cluster(job, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_NUM_NODES", raising=False)
-    assert job(distributed_work.add, Processes(1, 2)).error() == (
+    assert job(distributed_work.add, gpus=1, nodes=2).error() == (
         "error: nodes: 2 of the recipe, but this job has 1; run it on a cluster with "
         "--workflow-profile profiles/slurm, or set nodes: 1"
     )

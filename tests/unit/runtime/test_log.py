@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.log import log, progress, rule_log
+from workflow.lib.runtime.log import log, progress_bar, rule_log
 
 
 def run(path, error=None):
@@ -100,5 +100,5 @@ def test_a_defect_shows_where_it_is(tmp_path, capfd):
 
 
 def test_progress_draws_nothing_without_a_terminal(capfd):
-    assert list(progress([1, 2, 3], "counting")) == [1, 2, 3]
+    assert list(progress_bar([1, 2, 3], "counting")) == [1, 2, 3]
     assert capfd.readouterr().err == ""

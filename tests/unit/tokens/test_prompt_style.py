@@ -76,7 +76,7 @@ def test_an_unknown_style_suggests_the_nearest():
 def test_a_broken_style_is_one_line(tmp_path, text, said):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(UserError, match=said) as raised:
-        load_style("mine", tmp_path)
+        load_style(str(tmp_path / "mine.yaml"))
     assert "\n" not in str(raised.value)
 
 

@@ -26,13 +26,12 @@ from workflow.lib.parallel.engine import Engine
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Lora
 from workflow.lib.tokens.dataloader import make_dataloader
-from workflow.lib.training.arguments import Compute, Files
+from workflow.lib.training.arguments import Compute, FinetuneFiles
 from workflow.lib.training.data import load_data
 from workflow.lib.training.finetune import FinetuneJob, finetune, prepare_model
 from workflow.lib.training.optimizer import make_optimizer
-from workflow.lib.training.outputs import write_outputs
 from workflow.lib.training.progress import Progress
-from workflow.lib.training.run import start_or_resume
+from workflow.lib.training.run import start_or_resume, write_outputs
 from workflow.lib.training.train import Hooks, Loaders, evaluate, train
 
 RECIPE = recipe_of()
@@ -140,7 +139,7 @@ def test_train_calls_its_hooks_in_the_order_of_the_chapter():
 
 def test_write_outputs_stores_the_best_weights_if_they_were_kept(files):
     recipe = recipe_of(TRAINING.model_copy(update={"keep": "best"}))
-    compute, engine, data, begun = prepared(files, recipe)
+    compute, engine, _, begun = prepared(files, recipe)
     begun.progress.add_losses(1.0, 2.0)
     begun.after_evaluation(begun.progress)
     with torch.no_grad():
@@ -148,7 +147,7 @@ def test_write_outputs_stores_the_best_weights_if_they_were_kept(files):
     begun.progress.step, begun.progress.seconds = 4, 2.0
     begun.progress.add_losses(0.5, 3.0)
     begun.after_evaluation(begun.progress)
-    write_outputs(files, recipe, compute, data, begun)
+    write_outputs(files, compute, begun)
     stored = load_trained_model(files.outputs.model, files.outputs.training)
     base = load_base_model(files.inputs.weights)
     assert torch.equal(stored.final_norm.shift, base.final_norm.shift)
@@ -188,5 +187,5 @@ def test_a_job_is_the_same_after_a_journey_as_json(files, tmp_path):
     )
     content = json.loads(json.dumps(job.model_dump(mode="json")))
     assert FinetuneJob.model_validate(content) == job
-    assert isinstance(Files(job.inputs, job.outputs).inputs.weights, type(tmp_path))
+    assert isinstance(FinetuneFiles(job.inputs, job.outputs).inputs.weights, type(tmp_path))
     assert BYTES.n_vocab == CONFIG.vocab_size

@@ -68,7 +68,10 @@ def show(path: Path, most: int) -> Iterator[str]:
         most: how many groups to quote per finding.
     """
     quality = read_json(path)
-    if not isinstance(quality, dict) or not {"where", "lengths", "entries"} <= quality.keys():
+    if (
+        not isinstance(quality, dict)
+        or not {"where", "lengths", "entries", "counts"} <= quality.keys()
+    ):
         raise UserError(f"{path}: not a quality.json of this version; make it again")
     counts = quality["entries"]
     splits = {name: _entries(path.with_name(f"{name}.json"), counts[name]) for name in SPLITS}
@@ -78,13 +81,13 @@ def show(path: Path, most: int) -> Iterator[str]:
     yield f"Numbers count from 0; almost means alike by {quality['near']:g}% or more."
     for finding in findings(quality):
         yield ""
-        yield f"{finding.name}: {len(finding.groups) or 'none'}"
+        yield f"{finding.name}: {finding.count or 'none'}"
         for group, named in list(zip(finding.groups, finding.named, strict=True))[:most]:
             yield f"  {named}"
             for number in group:
                 yield from _quoted(number, quality["where"], splits)
         if len(finding.groups) > most:
-            yield f"  and {len(finding.groups) - most} more"
+            yield f"  and {len(finding.groups) - most} more groups"
     for why, numbers in left_out(quality):
         places = [_place(number, quality["where"]) for number in numbers[:most]]
         more = f" and {len(numbers) - most} more" if len(numbers) > most else ""

@@ -28,7 +28,7 @@ def read_entries(path: Path) -> list[Entry]:
         UserError: not a list, no entries, or entries with a missing key or a value that is not
             text; names the first of them.
     """
-    entries = read_list(path)
+    entries = list_of(path, read_json(path))
     if not entries:
         raise UserError(f"{path}: holds no entries")
     faults = [f"entry {n} {fault}" for n, e in enumerate(entries) if (fault := fault_of(e))]
@@ -37,13 +37,12 @@ def read_entries(path: Path) -> list[Entry]:
     return entries
 
 
-def read_list(path: Path) -> list[Any]:
-    """Read a JSON list of anything.
+def list_of(path: Path, content: Any) -> list[Any]:
+    """Return the content of a JSON file if it is a list.
 
     Raises:
-        UserError: the file holds something else.
+        UserError: it is something else.
     """
-    content = read_json(path)
     if not isinstance(content, list):
         raise UserError(f"{path}: should be a JSON list of entries, not {json_type(content)}")
     return content

@@ -5,13 +5,15 @@ import io
 import json
 import math
 import sys
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflow.lib.data.entries import read_list
+from workflow.lib.data.entries import list_of
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_text
+from workflow.lib.runtime.files import parse_json, read_text, repeated
+from workflow.lib.runtime.log import log
 
 if TYPE_CHECKING:
     import pyarrow
@@ -41,11 +43,51 @@ def read_records(path: Path) -> Records:
     records = _READERS[path.suffix](path)
     if not records.rows:
         raise UserError(f"{path}: holds no entries")
-    return records
+    odd = Counter(
+        name
+        for row in records.rows
+        if isinstance(row, dict)
+        for name, value in row.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    )
+    for name, count in odd.items():
+        log.info("%s: %a is NaN or Infinity in %d entries, read as null", path, name, count)
+    return replace(records, rows=[_plain(row) for row in records.rows])
+
+
+class _Repeating(dict[str, Any]):
+    """A JSON object with the last values of its keys, some of which stand more than once."""
+
+    keys_twice: list[str]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) == len(pairs):
+        return found
+    repeating = _Repeating(found)
+    repeating.keys_twice = repeated(pairs)
+    return repeating
+
+
+def _keys_twice(value: Any) -> list[str]:
+    """Return the keys that stand more than once in an object, or in one inside the value."""
+    if isinstance(value, _Repeating):
+        return value.keys_twice
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((keys for each in inner if (keys := _keys_twice(each))), [])
+
+
+def _json_records(rows: list[Any], lines: list[int] | None = None) -> Records:
+    faults = {
+        number: f"has {', '.join(map(repr, keys))} more than once"
+        for number, row in enumerate(rows)
+        if (keys := _keys_twice(row))
+    }
+    return Records(rows, lines, faults)
 
 
 def _read_json(path: Path) -> Records:
-    return Records(read_list(path))
+    return _json_records(list_of(path, parse_json(read_text(path), path, _object)))
 
 
 def _read_jsonl(path: Path) -> Records:
@@ -54,14 +96,14 @@ def _read_jsonl(path: Path) -> Records:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             try:
-                rows.append(json.loads(line))
+                rows.append(json.loads(line, object_pairs_hook=_object))
             except (ValueError, RecursionError) as error:
                 where = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
                 raise UserError(
                     f"{path}: line {number}{where} is not JSON; each line should be one entry"
                 ) from error
             lines.append(number)
-    return Records(rows, lines)
+    return _json_records(rows, lines)
 
 
 def _read_csv(path: Path) -> Records:
@@ -111,7 +153,7 @@ def _read_parquet(path: Path) -> Records:
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not readable as Parquet: {reason}") from error
-    return Records([{key: _plain(value) for key, value in row.items()} for row in rows])
+    return Records(rows)
 
 
 def _with_bytes(table: "pyarrow.Table") -> "pyarrow.Table":
@@ -126,30 +168,28 @@ def _with_bytes(table: "pyarrow.Table") -> "pyarrow.Table":
     return table.cast(pyarrow.schema(fields))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Return a value as JSON can hold it; a type that JSON lacks, such as a date, becomes text.
 
-    Bytes are read as UTF-8: files written without a logical type hold text as BYTE_ARRAY. Those
-    that are something else stay bytes, which `fault_of` refuses as a text.
+    NaN and Infinity, which Python's reader of JSON takes, become null. Bytes are read as UTF-8:
+    files written without a logical type hold text as BYTE_ARRAY. Bytes that are something else
+    become null; as the value of a field they stay, and `fault_of` refuses them as a text.
+
+    Args:
+        depth: how many objects and lists the value is in; that of a field is in one.
     """
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
-            return value
+            return value if depth == 1 else None
     if isinstance(value, dict):
-        return {str(_plain(key)): _inner(inner) for key, inner in value.items()}
+        return {str(_plain(key)): _plain(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_inner(inner) for inner in value]
+        return [_plain(inner, depth + 1) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | None) else str(value)
-
-
-def _inner(value: Any) -> Any:
-    """Return a value inside another one as JSON can hold it; bytes that are no text become null."""
-    plain = _plain(value)
-    return None if isinstance(plain, bytes) else plain
 
 
 _READERS = {

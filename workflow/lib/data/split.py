@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from workflow.lib.data.columns import find_columns, rename
 from workflow.lib.data.entries import (
     TEXTS,
     Entry,
@@ -122,9 +123,12 @@ class Checker:
             UserError: there are such entries, and the action is `raise`.
         """
         named = [" = ".join(self.labels[number] for number in group) for group in groups]
-        return self.apply_named(check, named, surplus)
+        unit = "groups" if any(len(group) > 1 for group in groups) else "entries"
+        return self.apply_named(check, named, surplus, unit)
 
-    def apply_named(self, check: str, named: Sequence[str], surplus: Sequence[int]) -> set[int]:
+    def apply_named(
+        self, check: str, named: Sequence[str], surplus: Sequence[int], unit: str = "entries"
+    ) -> set[int]:
         """Take the action of a check on entries that are described in words; see `apply`."""
         if not named:
             return set()
@@ -137,7 +141,7 @@ class Checker:
                 f"{self.source}: {words}: {first_few(named)}; correct the data, or set "
                 f"{self.key}.checks.{check} to {way}"
             )
-        log.info("%s: %d: %s", words, len(named), first_few(named, 10))
+        log.info("%s: %d %s: %s", words, len(named), unit, first_few(named, 10))
         if action == "report":
             return set()
         self.left_out[check] = sorted(surplus)
@@ -160,9 +164,10 @@ def _to_entries(
 ) -> dict[int, Entry]:
     """Turn rows into entries, by number; the check `broken` decides about those that are none."""
     called: dict[Text, str | None] = {text: getattr(fields, text) for text in TEXTS}
+    rows: list[Any] = []
     for name, read in records.items():
-        _check_fields(files[name], read.rows, called, checker.key)
-    rows = [_renamed(row, called) for read in records.values() for row in read.rows]
+        columns = find_columns(files[name], read.rows, called, checker.key)
+        rows += (rename(row, columns) for row in read.rows)
     known = [read.faults.get(n) for read in records.values() for n in range(len(read.rows))]
     faults = {
         number: fault
@@ -172,39 +177,6 @@ def _to_entries(
     named = [f"{checker.labels[number]} {fault}" for number, fault in faults.items()]
     left_out = checker.apply_named("broken", named, list(faults))
     return {number: row for number, row in enumerate(rows) if number not in left_out}
-
-
-def _check_fields(
-    path: Path, rows: Sequence[Any], called: Mapping[Text, str | None], key: str
-) -> None:
-    """Raise if no entry has a field: a mistake in the settings, not in the data."""
-    present = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
-    for text, name in called.items():
-        if name is None or name in present or not present:
-            continue
-        if text == "input" == name:  # not renamed: a data set may have no inputs
-            log.info("%s: no entry has an input", path)
-            continue
-        raise UserError(
-            f"{path}: no entry has {name!r}; there are: {', '.join(map(str, present[:12]))}; "
-            f"say which is the {text} with {key}.fields.{text}"
-        )
-
-
-def _renamed(row: Any, called: Mapping[Text, str | None]) -> Any:
-    """Return a row with its three texts under our names, and with all its further fields.
-
-    Bytes in a further field, such as a picture, become null.
-    """
-    if not isinstance(row, dict):
-        return row
-    names = {name: text for text, name in called.items() if name is not None}
-    entry = {
-        names.get(name, name): None if isinstance(value, bytes) and name not in names else value
-        for name, value in row.items()
-        if name in names or name not in TEXTS
-    }
-    return entry if entry.get("input") is not None else {**entry, "input": ""}
 
 
 def _find_doubtful(entries: Mapping[int, Entry]) -> list[tuple[str, list[list[int]], list[int]]]:

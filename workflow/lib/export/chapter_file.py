@@ -1,12 +1,10 @@
 """The weights under the file name that the chapter gives them (end of section 7.7)."""
 
-import os
 import re
-import shutil
 from pathlib import Path
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import replacing
+from workflow.lib.runtime.files import link_or_copy, replacing
 
 
 def chapter_file_name(model: str) -> str:
@@ -36,7 +34,4 @@ def write_chapter_file(model: Path, output: Path) -> None:
     """Link the weights to their second name, or copy them where hard links are impossible."""
     with replacing(output) as unfinished:
         unfinished.unlink(missing_ok=True)
-        try:
-            os.link(model, unfinished)
-        except OSError:
-            shutil.copyfile(model, unfinished)
+        link_or_copy(model, unfinished)

@@ -16,7 +16,7 @@ from workflow.lib.model.gpt import GPTModel
 from workflow.lib.model.weights import load_trained_model
 from workflow.lib.parallel.world import SINGLE_PROCESS, World, join_world
 from workflow.lib.runtime.files import write_json
-from workflow.lib.runtime.log import log, progress
+from workflow.lib.runtime.log import log, progress_bar
 from workflow.lib.runtime.processes import Worker
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Generation
@@ -55,7 +55,7 @@ def write_responses(
         model, [prompts[n] for n in own], settings.max_new_tokens, tokenizer.eot_token, sample
     )
     responses: dict[int, str] = {}
-    for row, tokens in progress(finished, "responses", total=len(own)):
+    for row, tokens in progress_bar(finished, "responses", total=len(own)):
         responses[own[row]] = style.answer(tokenizer.decode(tokens))
     gathered = world.gather((responses, sampler.ties))
     if not world.is_leader:

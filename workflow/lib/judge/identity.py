@@ -1,5 +1,6 @@
 """The part of a judge's settings that its scores depend on, as params of its rules."""
 
+from dataclasses import asdict
 from typing import Any
 
 from workflow.lib.judge.prompt import load_judge_prompt
@@ -24,5 +25,5 @@ def judge_identity(judge: JudgeSettings) -> dict[str, Any]:
     identity = judge.model_dump(exclude=set(judge.changes_no_score))
     if isinstance(judge, ServerJudge):
         prompt = load_judge_prompt(judge.prompt)
-        identity["prompt"] = {**prompt.model_dump(), "entry": prompt.style.as_dict()}
+        identity["prompt"] = {**prompt.model_dump(), "entry": asdict(prompt.style)}
     return identity

@@ -11,6 +11,7 @@ from workflow.lib.data.entries import Entry
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_yaml
 from workflow.lib.settings.base import Section
+from workflow.lib.settings.mistakes import in_words
 from workflow.lib.tokens.prompt_style import PROMPTS, PromptStyle, load_style, prompt_file
 
 JUDGE_PROMPTS = PROMPTS / "judge"
@@ -104,7 +105,7 @@ def load_judge_prompt(name: str) -> JudgePrompt:
     try:
         prompt = JudgePrompt.model_validate(read_yaml(path, "judge prompt"))
     except ValidationError as error:
-        mistakes = "; ".join(_explain(detail) for detail in error.errors())
+        mistakes = "; ".join(in_words(detail) for detail in error.errors())
         raise UserError(f"judge prompt {path}: {mistakes}") from error
     try:
         _ = prompt.style
@@ -118,15 +119,3 @@ def _disarm(text: str) -> str:
     text = _TURN_MARKS.sub(lambda match: {"<": "‹", ">": "›", "[": "("}[match[0]], text)
     # JSON can hold half a surrogate pair; no server accepts it.
     return text.replace("`", "'").encode("utf-8", "replace").decode("utf-8")
-
-
-def _explain(detail: Mapping[str, Any]) -> str:
-    """Return one of pydantic's mistakes in words."""
-    path = ".".join(str(part) for part in detail["loc"])
-    messages = {
-        "missing": "required, but missing",
-        "extra_forbidden": "unknown key",
-        "model_type": "should be a section of keys",
-    }
-    message = messages.get(detail["type"], detail["msg"].removeprefix("Value error, "))
-    return f"{path}: {message}" if path else message

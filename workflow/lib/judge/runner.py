@@ -9,7 +9,7 @@ from typing import Any
 from workflow.lib.judge.backend import NoReplyError, ServerBackend
 from workflow.lib.judge.cache import ReplyCache
 from workflow.lib.judge.retry import NOT_SENT, with_retries
-from workflow.lib.runtime.log import log, progress
+from workflow.lib.runtime.log import log, progress_bar
 
 GIVE_UP_AFTER = 5  # failures in a row, if the settings allow no more
 
@@ -56,7 +56,7 @@ def send_all(
     missing = {request.key: request for request in requests if cache.get(request.key) is None}
     if known := len({request.key for request in requests}) - len(missing):
         log.info("%s: %d replies are in %s, %d to ask for", name, known, cache.path, len(missing))
-    patience = max(GIVE_UP_AFTER, settings.max_failed * settings.repeats + 1)
+    most_in_a_row = max(GIVE_UP_AFTER, settings.max_failed * settings.repeats + 1)
     in_a_row = 0
     stop = Event()
     failures: dict[str, NoReplyError] = {}
@@ -69,7 +69,7 @@ def send_all(
             )
         except NoReplyError as failure:
             in_a_row += 1
-            if failure.hopeless or in_a_row >= patience:
+            if failure.hopeless or in_a_row >= most_in_a_row:
                 stop.set()
             return request, failure
         in_a_row = 0
@@ -87,7 +87,7 @@ def send_all(
         return failures
     with ThreadPoolExecutor(settings.transport.concurrency) as pool:
         try:
-            for request, failure in progress(results(), name, total=len(missing)):
+            for request, failure in progress_bar(results(), name, total=len(missing)):
                 if failure is not None:
                     failures[request.key] = failure
                     if failure.reason != NOT_SENT:

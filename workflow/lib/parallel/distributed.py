@@ -13,7 +13,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 
 from workflow.lib.model.gpt import GPTModel
 from workflow.lib.parallel.engine import Engine, Result
@@ -93,12 +92,6 @@ class DistributedEngine(Engine):
         from workflow.lib.parallel.sharding import gather_full
 
         return gather_full(tensors, keep=self.world.is_leader)
-
-    def full_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Return an optimizer's state_dict with full tensors, as `full_state` does."""
-        content = optimizer.state_dict()
-        moments = {number: self.full_state(of) for number, of in content["state"].items()}
-        return content | {"state": moments}
 
     def local_state(self, full: Tensor, like: Tensor) -> Tensor:
         """Return this rank's part of a tensor that all have read, if the other one is sharded."""

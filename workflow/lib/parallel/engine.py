@@ -116,6 +116,12 @@ class Engine:
         logits = self.model(inputs.to(device)).flatten(0, 1)  # (B * T, V)
         return cross_entropy(logits, targets.to(device).flatten(), reduction="sum")
 
+    def full_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the state_dict of an optimizer, its tensors as those of `full_state`."""
+        content = optimizer.state_dict()
+        moments = {number: self.full_state(of) for number, of in content["state"].items()}
+        return content | {"state": moments}
+
     # For several processes, whose engine does these differently.
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
@@ -129,10 +135,6 @@ class Engine:
     def full_state(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return tensors as one process would hold them, to the leader."""
         return tensors
-
-    def full_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Return the state_dict of an optimizer with tensors as one process would hold them."""
-        return optimizer.state_dict()
 
     def local_state(self, full: Tensor, like: Tensor) -> Tensor:
         """Return the part of a full tensor that this process holds of another one like it."""

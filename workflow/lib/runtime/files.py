@@ -5,7 +5,9 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make a hard link to a file, or a copy on another file system or one without links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def check_folder(path: Path) -> None:
     """Check that files can be written to a folder, which need not exist yet.
 
@@ -50,10 +60,13 @@ def check_folder(path: Path) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write readable JSON: indented, text as it is, a newline at the end."""
+    """Write readable JSON: indented, text as it is, a newline at the end.
+
+    Half a surrogate pair, which UTF-8 cannot hold, becomes a question mark.
+    """
     with replacing(path) as unfinished:
         text = json.dumps(content, indent=4, ensure_ascii=False)
-        unfinished.write_text(text + "\n", encoding="utf-8")
+        unfinished.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
 def read_text(path: str | Path) -> str:
@@ -77,16 +90,68 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: not UTF-8 or not JSON; says where.
+        UserError: not UTF-8 or not JSON, or an object has a key twice; says where.
+    """
+    return parse_json(read_text(path), path)
+
+
+def parse_json(
+    text: str, path: str | Path, to_object: Callable[[list[tuple[str, Any]]], Any] | None = None
+) -> Any:
+    """Parse the content of a JSON file.
+
+    Args:
+        path: the file, for messages.
+        to_object: makes an object of its keys and values; the default refuses a key that stands
+            twice, since a dict would silently lose the first.
+
+    Raises:
+        UserError: not JSON; says where.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(text, object_pairs_hook=to_object or _without_repeats)
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         ) from error
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deep
         raise UserError(f"{path}: not JSON that can be read ({first_line(error)})") from error
+
+
+def repeated(pairs: Iterable[tuple[str, Any]]) -> list[str]:
+    """Return the keys that stand more than once."""
+    counts = Counter(key for key, _ in pairs)
+    return [key for key, count in counts.items() if count > 1]
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        keys = ", ".join(map(repr, repeated(pairs)))
+        raise ValueError(f"an object has {keys} more than once; remove one")
+    return found
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A loader of YAML that refuses a key that stands twice, of which YAML's own loses the first.
+
+    A key that overrides one of a merged section (`<<`) stands once.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[Any, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            merged = key.tag == "tag:yaml.org,2002:merge"
+            name = key.value if merged else self.construct_object(key)
+            line = key.start_mark.line + 1
+            if name in lines:
+                raise UserError(
+                    f"line {line}: {name!r} stands twice, first in line {lines[name]}; remove one"
+                )
+            lines[name] = line
+        return node
 
 
 def read_yaml(path: str | Path, called: str = "") -> Any:
@@ -96,15 +161,19 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
         called: what the file is, said before its path in messages.
 
     Raises:
-        UserError: it cannot be read, is not UTF-8 or is not YAML; says where.
+        UserError: it cannot be read, is not UTF-8, is not YAML or has a key twice; says where.
     """
     name = f"{called} {path}".strip()
     try:
-        return yaml.safe_load(read_text(path))
+        text = read_text(path)
     except OSError as error:
         raise UserError(f"{name}: cannot be read: {error.strerror}") from error
     except UserError as error:
         raise UserError(f"{called} {error}".strip()) from error
+    try:
+        return yaml.load(text, _StrictLoader)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         at = f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(error)

@@ -76,7 +76,7 @@ class _Named(logging.Formatter):
         return f"{self.names} | {line}"
 
 
-def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+def progress_bar(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
     """Yield the items, with a progress bar on a terminal.
 
     Args:

@@ -1,14 +1,46 @@
 """The base class of all sections of config.yaml, and the types of names and numbers in them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from workflow.lib.runtime.names import suggest
 
 
 class Section(BaseModel):
     """A section of config.yaml: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def suggest_keys(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Name the nearest key of this section for each one that it does not know."""
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise ValidationError.from_exception_data(
+                error.title, [cls._with_suggestion(detail) for detail in error.errors()]
+            ) from error
+
+    @classmethod
+    def _with_suggestion(cls, detail: ErrorDetails) -> InitErrorDetails:
+        """Return a mistake; if it is an unknown key of this section, with the nearest key."""
+        kind, message, loc = detail["type"], detail["msg"], detail["loc"]
+        if kind == "extra_forbidden" and len(loc) == 1:
+            kind, message = "unknown_key", f"unknown key{suggest(str(loc[0]), cls.model_fields)}"
+        told = PydanticCustomError(kind, "{message}", {"message": message})
+        return {"type": told, "loc": loc, "input": detail["input"]}
 
 
 def _not_a_bool(value: Any) -> Any:
@@ -25,7 +57,7 @@ def _unique(names: list[str]) -> list[str]:
 
 # Names become folders under results/ and resources/.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Names = Annotated[
+NameList = Annotated[
     list[str],
     AfterValidator(_unique),
     Field(min_length=1, json_schema_extra={"uniqueItems": True}),

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_yaml
+from workflow.lib.runtime.files import read_json, read_yaml
 from workflow.lib.settings.inheritance import complete_recipes
 from workflow.lib.settings.mistakes import explain, undefined_names
 from workflow.lib.settings.root import Settings
@@ -35,7 +35,7 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
     try:
         settings = Settings.model_validate(complete)
     except ValidationError as error:
-        mistakes = [explain(detail, complete, written) for detail in error.errors()] + mistakes
+        mistakes = [explain(detail, written) for detail in error.errors()] + mistakes
     else:
         if not mistakes:
             return settings
@@ -46,12 +46,16 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
 
 
 def check_config_file(path: str | Path) -> None:
-    """Check that a file is YAML with keys, because Snakemake does not say where it is not.
+    """Check that a file is YAML or JSON with keys, because Snakemake does not say where it is not.
+
+    Snakemake also takes the last of two equal keys and says nothing.
 
     Raises:
-        UserError: it is not; names the line if there is one.
+        UserError: it is not, or has a key twice; names the line if there is one.
     """
-    if not isinstance(read_yaml(Path(path)), dict):
+    # Tabs may indent JSON, but not YAML.
+    read = read_json if Path(path).suffix == ".json" else read_yaml
+    if not isinstance(read(Path(path)), dict):
         raise UserError(
             f"{path}: should hold keys and values such as `device: cpu`; compare it with the "
             "config.yaml that came with the workflow"

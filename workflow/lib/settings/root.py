@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from workflow.lib.settings.base import Name, Names, Section
+from workflow.lib.settings.base import Name, NameList, Section
 from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.judges import Judge
@@ -18,9 +18,9 @@ RESERVED_NAMES = {"data", "tokens", "logs", "small-world"}
 class Compare(Section):
     """What `snakemake results/scores.csv` runs: every model with every recipe, every judge."""
 
-    models: Names = Field(description="names of models to finetune")
-    recipes: Names = Field(description="names of recipes to finetune each of them with")
-    judges: Names = Field(description="names of judges to score the responses")
+    models: NameList = Field(description="names of models to finetune")
+    recipes: NameList = Field(description="names of recipes to finetune each of them with")
+    judges: NameList = Field(description="names of judges to score the responses")
 
 
 class Settings(Computing):

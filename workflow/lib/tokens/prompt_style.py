@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -47,23 +47,18 @@ class PromptStyle:
         header = self.response.format(output="").strip()
         return written.replace(header, "").strip()
 
-    def as_dict(self) -> dict[str, str]:
-        """Return the templates by name, for the params of rules."""
-        return asdict(self)
 
-
-def load_style(name: str, folder: Path = PROMPTS) -> PromptStyle:
+def load_style(name: str) -> PromptStyle:
     """Read a prompt style.
 
     Args:
-        name: a file of the folder, without .yaml, or the path of a file elsewhere.
-        folder: folder of the styles that come with the workflow.
+        name: a file of workflow/prompts, without .yaml, or the path of one's own.
 
     Raises:
         UserError: there is no such style, or its file is not a prompt style.
     """
     kind = "prompt style"
-    path = prompt_file(kind, name, folder)
+    path = prompt_file(kind, name, PROMPTS)
     templates = read_yaml(path, kind)
     wanted = {"instruction": "instruction", "input": "input", "response": "output"}
     keys = f"should have the keys {', '.join(wanted)}, and only those"

@@ -44,7 +44,7 @@ class Outputs:
     adapter: Path | None = None
 
 
-class Files(NamedTuple):
+class FinetuneFiles(NamedTuple):
     """Files that finetuning reads and writes."""
 
     inputs: Inputs

@@ -19,19 +19,18 @@ from workflow.lib.tokens.prompt_style import PromptStyle
 from workflow.lib.tokens.tokenizer import load_tokenizer
 from workflow.lib.training.arguments import (
     Compute,
-    Files,
+    FinetuneFiles,
     FinetuneRecipe,
     Inputs,
     Outputs,
     Sharding,
 )
 from workflow.lib.training.data import load_data
-from workflow.lib.training.outputs import write_outputs
-from workflow.lib.training.run import start_or_resume
+from workflow.lib.training.run import start_or_resume, write_outputs
 from workflow.lib.training.train import train
 
 
-def finetune(files: Files, recipe: FinetuneRecipe, compute: Compute) -> None:
+def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> None:
     """Finetune a base model on a tokenized split and write the result.
 
     A run that was killed goes on from its last checkpoint, a file beside the outputs.
@@ -52,7 +51,7 @@ def finetune(files: Files, recipe: FinetuneRecipe, compute: Compute) -> None:
         settings = recipe.training, recipe.evaluation
         train(engine, run.optimizer, data.loaders, *settings, run.progress, hooks=run)
         log.info("Training completed in %.2f minutes.", run.progress.seconds / 60)
-    write_outputs(files, recipe, compute, data, run)
+    write_outputs(files, compute, run)
 
 
 def prepare_model(weights: Path, training: Training, compute: Compute) -> Engine:
@@ -102,7 +101,7 @@ class FinetuneJob(BaseModel):
         device = prepare_device(self.computing, worker.local_rank, worker.local_world_size)
         tokenizer = load_tokenizer(self.tokenizer)
         finetune(
-            Files(self.inputs, self.outputs),
+            FinetuneFiles(self.inputs, self.outputs),
             FinetuneRecipe(tokenizer, self.style, self.training, self.evaluation),
             Compute(device, join_world(worker, device), self.computing, self.sharding, self.code),
         )

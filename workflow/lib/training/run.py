@@ -1,7 +1,7 @@
-"""A finetuning under way: begun or resumed, with what it writes while it goes on."""
+"""A finetuning under way: begun or resumed, with what it writes meanwhile and at the end."""
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -10,17 +10,18 @@ from torch.optim import AdamW
 from workflow.lib.data.entries import Entry
 from workflow.lib.fast.cpu_kernels import recycle_gradients
 from workflow.lib.generation.generate import generate
-from workflow.lib.model.device import describe
+from workflow.lib.model.device import describe, peak_memory
 from workflow.lib.model.gpt import GPTModel
-from workflow.lib.model.weights import trainable_state
+from workflow.lib.model.lora import add_adapters, merge_adapters, save_adapters
+from workflow.lib.model.weights import load_base_model, load_trainable, save_model, trainable_state
 from workflow.lib.parallel.engine import Engine
-from workflow.lib.runtime.files import sha256_of
+from workflow.lib.runtime.files import sha256_of, write_csv, write_json
 from workflow.lib.runtime.log import log
-from workflow.lib.training.arguments import Compute, Files, FinetuneRecipe
+from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe
 from workflow.lib.training.checkpoint import Checkpoint
 from workflow.lib.training.data import FinetuneData
 from workflow.lib.training.optimizer import make_optimizer
-from workflow.lib.training.progress import Progress
+from workflow.lib.training.progress import Losses, Progress
 from workflow.lib.training.train import Hooks, evaluate
 
 SAMPLE_TOKENS = 50  # length of the samples written during training, as in chapter 5
@@ -34,7 +35,7 @@ class Run(Hooks):
         engine: of the model.
         optimizer: of its weights; None without epochs.
         recipe: what is learned.
-        sample: the entry that is answered before and after each epoch.
+        data: what it learns from.
         record: settings, versions and digests; what training.json begins with.
         checkpoint: written every now and then.
         progress: how far it is.
@@ -43,7 +44,7 @@ class Run(Hooks):
     engine: Engine
     optimizer: AdamW | None
     recipe: FinetuneRecipe
-    sample: Entry
+    data: FinetuneData
     record: dict[str, Any]
     checkpoint: Checkpoint
     progress: Progress
@@ -65,14 +66,19 @@ class Run(Hooks):
     def write_sample(self, epoch: int) -> None:
         """Answer one entry, after so many epochs."""
         if self.engine.takes_part():
-            response = self.engine.call(_respond, self.engine.model, self.recipe, self.sample)
-            sample = {"epoch": epoch, **self.sample, "model_response": response}
+            entry = self.data.sample
+            response = self.engine.call(_respond, self.engine.model, self.recipe, entry)
+            sample = {"epoch": epoch, **entry, "model_response": response}
             self.progress.samples.append(sample)
             log.info("Epochs: %d. %s", epoch, " ".join(response.split()))
 
 
 def start_or_resume(
-    files: Files, recipe: FinetuneRecipe, compute: Compute, engine: Engine, data: FinetuneData
+    files: FinetuneFiles,
+    recipe: FinetuneRecipe,
+    compute: Compute,
+    engine: Engine,
+    data: FinetuneData,
 ) -> Run:
     """Make the optimizer, and begin where the checkpoint is; without one, measure initial losses.
 
@@ -88,7 +94,7 @@ def start_or_resume(
     belongs_to = record | {"device": compute.device.type, "code": compute.code}
     every = compute.settings.checkpoint_every
     checkpoint = Checkpoint(path, belongs_to, every, engine, optimizer)
-    run = Run(engine, optimizer, recipe, data.sample, record, checkpoint, Progress())
+    run = Run(engine, optimizer, recipe, data, record, checkpoint, Progress())
     if not checkpoint.restore(run.progress):
         run.write_sample(0)
         torch.manual_seed(recipe.training.seed)
@@ -99,8 +105,55 @@ def start_or_resume(
     return run
 
 
+def write_outputs(files: FinetuneFiles, compute: Compute, run: Run) -> None:
+    """Write weights, losses, samples and the record; then remove the checkpoint.
+
+    All processes call it, and the leader writes.
+    """
+    engine, progress = run.engine, run.progress
+    outputs, training = files.outputs, run.recipe.training
+    weights = progress.best_weights
+    if weights is None:
+        weights = engine.full_state(trainable_state(engine.model))
+    peaks = engine.world.gather(peak_memory(compute.device))
+    if not engine.world.is_leader:
+        return
+    model = engine.model
+    if engine.sharded:  # loaded again: the leader holds only a part of each weight
+        model = load_base_model(files.inputs.weights, training.drop_rate)
+        if training.lora:
+            add_adapters(model, training.lora, training.seed)
+    load_trainable(model, weights)
+    if training.lora:
+        if outputs.adapter:
+            save_adapters(model, training.lora, run.record["inputs"]["weights"], outputs.adapter)
+        merge_adapters(model)
+
+    save_model(model, outputs.model)
+    columns = [field.name for field in fields(Losses)]
+    write_csv(outputs.losses, columns, map(asdict, progress.losses))
+    write_json(outputs.samples, progress.samples)
+    speed = round(progress.tokens_seen / progress.seconds) if progress.step else None
+    result = {
+        "initial_losses": dict(zip(("train", "val"), progress.initial_losses, strict=True)),
+        "steps": progress.step,
+        "kept_step": progress.kept_step,
+        "tokens_seen": progress.tokens_seen,
+        "too_long": run.data.too_long,
+        "cut_before_response": run.data.unanswered,
+        "seconds": round(progress.seconds, 3),
+        "tokens_per_second": speed,
+        "processes": engine.world.world_size,
+        "sharded": engine.sharded,
+        "peak_memory_bytes": max(peaks),
+        "resumed_at": progress.resumed_at,
+    }
+    write_json(outputs.training, run.record | result)
+    run.checkpoint.remove()
+
+
 def _record_of(
-    files: Files, recipe: FinetuneRecipe, compute: Compute, engine: Engine
+    files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute, engine: Engine
 ) -> dict[str, Any]:
     """Return what training.json says of a run before it begins."""
     parameters = sum(map(torch.numel, engine.model.parameters()))

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from workflow.lib.runtime.files import replacing, sha256_of, write_json
+from workflow.lib.runtime.files import link_or_copy, replacing, sha256_of, write_json
 from workflow.lib.runtime.log import log
 
 HTML = "an HTML page instead of the data; nothing was kept"
@@ -124,10 +124,7 @@ class StoredFile:
             if self.path.stat().st_nlink > 1:
                 shutil.copyfile(self.path, temporary)
             else:
-                try:
-                    os.link(self.path, temporary)
-                except OSError:  # another file system, or one without links
-                    shutil.copyfile(self.path, temporary)
+                link_or_copy(self.path, temporary)
             os.utime(temporary)
 
 

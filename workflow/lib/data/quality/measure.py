@@ -1,6 +1,6 @@
 """The findings of quality.json: entries that weaken what is learned or measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from workflow.lib.data.entries import (
 from workflow.lib.data.quality.lengths import histogram
 from workflow.lib.data.quality.near_duplicates import NearDuplicates
 from workflow.lib.runtime.files import read_json, write_json
-from workflow.lib.runtime.log import log, progress
+from workflow.lib.runtime.log import log, progress_bar
 
 SPLITS = ("train", "val", "test")
 
@@ -28,13 +28,14 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
         files: the files that `split_dataset` wrote: train, val, test and origins.
         near: similarity in percent from which on two entries are near duplicates.
         output: JSON file to write: the number of entries of every split, the findings of
-            `find_doubtful`, the numbers left out by the checks, histograms of text lengths, and
-            under `where` the split, index, file and line of every entry mentioned.
+            `find_doubtful`, `counts` of them, the numbers left out by the checks, histograms of
+            text lengths, and under `where` the split, index, file and line of every entry named.
     """
     origins = read_json(files["origins"])
     parts = {name: dict(zip(origins[name], read_entries(files[name]), strict=True))
              for name in SPLITS}  # fmt: skip
     findings = find_doubtful(parts, near)
+    counts = count(findings, parts)
     entries = [entry for part in parts.values() for entry in part.values()]
     lengths = {
         text: {
@@ -49,6 +50,7 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
         {
             "entries": {name: len(part) for name, part in parts.items()},
             **findings,
+            "counts": counts,
             "left_out": origins["left_out"],
             "near": near,
             "lengths": lengths,
@@ -57,9 +59,9 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
             ),
         },
     )
-    for finding, groups in findings.items():
-        if groups:
-            log.info("%s: %d (entries in %s)", finding.replace("_", " "), len(groups), output)
+    for finding, number in counts.items():
+        if number:
+            log.info("%s: %d (entries in %s)", finding.replace("_", " "), number, output)
 
 
 def find_doubtful(
@@ -88,7 +90,7 @@ def find_doubtful(
         return [group for group in found if {split_of[n] for n in group} == {one, other}]
 
     similar = NearDuplicates(entries, near)
-    in_order = progress(entries, "near duplicates", len(entries))
+    in_order = progress_bar(entries, "near duplicates", len(entries))
     return {
         "duplicates": [same for answers in questions for same in answers if len(same) > 1],
         "conflicting_answers": [
@@ -104,6 +106,29 @@ def find_doubtful(
         "empty_outputs": [[number] for number in empty_outputs(entries)],
         "end_of_text": [[number] for number in with_end_of_text(entries)],
     }
+
+
+def count(
+    findings: Mapping[str, Sequence[Sequence[Any]]], parts: Mapping[str, Mapping[int, Entry]]
+) -> dict[str, int]:
+    """Return the number of each finding.
+
+    Duplicates and conflicting answers are counted in groups, the others in entries: those of the
+    split that the finding names first, or of all. The copies of a near duplicate, which
+    `find_doubtful` does not repeat, count as well.
+    """
+    copies = {number: group for group in findings["duplicates"] for number in group}
+    counts: dict[str, int] = {}
+    for finding, groups in findings.items():
+        if finding in ("duplicates", "conflicting_answers"):
+            counts[finding] = len(groups)
+            continue
+        numbers = set(chain(*groups))
+        if "near" in finding:
+            numbers = {n for number, *_ in groups for n in copies.get(number, [number])}
+        split = finding.partition("_")[0]
+        counts[finding] = len(numbers & parts[split].keys() if split in parts else numbers)
+    return counts
 
 
 def _numbers(group: list[Any]) -> list[int]:

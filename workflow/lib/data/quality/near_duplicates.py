@@ -22,7 +22,7 @@ from workflow.lib.data.entries import Entry
 
 RARE = 5
 RECENT = 1000
-Pair = tuple[int, int, float]  # number, number of the most similar entry, percent
+NearPair = tuple[int, int, float]  # number, number of the most similar entry, percent
 # In scripts without spaces every character counts as a word.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 
@@ -70,14 +70,14 @@ class NearDuplicates:
             for number, entry in entries.items()
         }
 
-    def among(self, numbers: Iterable[int]) -> Iterator[Pair]:
+    def among(self, numbers: Iterable[int]) -> Iterator[NearPair]:
         """Yield every entry that has a near duplicate before it."""
         index: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number in self._distinct(numbers):
             yield from self._most_similar(number, index)
             self._add(number, index)
 
-    def between(self, numbers: Iterable[int], others: Iterable[int]) -> Iterator[Pair]:
+    def between(self, numbers: Iterable[int], others: Iterable[int]) -> Iterator[NearPair]:
         """Yield every entry that has a near duplicate among the others."""
         index: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for other in self._distinct(others):
@@ -98,7 +98,7 @@ class NearDuplicates:
 
     def _most_similar(
         self, number: int, index: Mapping[tuple[str, ...], list[int]]
-    ) -> Iterator[Pair]:
+    ) -> Iterator[NearPair]:
         """Yield the (first) most similar entry of the index if it reaches the limit."""
         own, limit = self._normalized[number], self._limit
         shortest = len(own.question) * limit / (200 - limit)  # no other length reaches the limit

@@ -7,7 +7,7 @@ from typing import Any
 _MEANINGS = {
     "duplicates": (
         "Duplicates",
-        "Entries whose instruction, input and output all occur more than once.",
+        "Groups of entries with the same instruction, input and output.",
     ),
     "near_duplicates": (
         "Near duplicates",
@@ -15,7 +15,7 @@ _MEANINGS = {
     ),
     "conflicting_answers": (
         "Conflicting answers",
-        "Entries that ask the same and expect different answers.",
+        "Groups of entries that ask the same and expect different answers.",
     ),
     "test_also_in_train": (
         "Test entries that are also in the training split",
@@ -47,13 +47,15 @@ class Finding:
 
     Args:
         name: a title.
-        meaning: a sentence that says why it matters.
+        meaning: a sentence that says why it matters, and what is counted.
+        count: how many there are, in groups or in entries as the name and the meaning say.
         groups: entries that belong together, by their number from 0 in the data set.
         named: the groups in words, with the similarity of near duplicates.
     """
 
     name: str
     meaning: str
+    count: int
     groups: Sequence[Sequence[int]]
     named: Sequence[str]
 
@@ -72,7 +74,7 @@ def findings(quality: Mapping[str, Any]) -> list[Finding]:
         else:
             groups = quality[key]
             named = [" = ".join(map(str, group)) for group in groups]
-        found.append(Finding(name, meaning, groups, named))
+        found.append(Finding(name, meaning, quality["counts"][key], groups, named))
     return found
 
 

@@ -1,6 +1,5 @@
 """A job computed in this process, or in several that torchrun starts."""
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from workflow.lib.runtime.processes import Worker
@@ -18,25 +17,13 @@ class Job(Protocol):
     def model_dump(self, *, mode: str) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True)
-class Processes:
-    """How many processes compute a job.
-
-    Args:
-        gpus: processes on each machine; where there are GPUs, one each.
-        nodes: machines; more than one only within a Slurm job.
-    """
-
-    gpus: int = 1
-    nodes: int = 1
-
-
-def launch(job: Job, processes: Processes, log: str) -> None:
+def launch(job: Job, gpus: int, nodes: int, log: str) -> None:
     """Run a job in this process, or in several and wait for them.
 
     Args:
         job: run once in every process.
-        processes: how many.
+        gpus: processes on each machine; where there are GPUs, one each.
+        nodes: machines; more than one only within a Slurm job.
         log: the rule's log file, to which rank 0 appends.
 
     Raises:
@@ -44,9 +31,9 @@ def launch(job: Job, processes: Processes, log: str) -> None:
             never started. No process is left then.
         DefectError: a defect of the pipeline in any of them.
     """
-    if processes.gpus * processes.nodes == 1:
+    if gpus * nodes == 1:
         job.run(Worker())
         return
     from workflow.lib.parallel.launching.start import start  # takes a while to import
 
-    start(job, processes, log)
+    start(job, gpus, nodes, log)

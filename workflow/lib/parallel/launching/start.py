@@ -10,7 +10,7 @@ import uuid
 from dataclasses import asdict
 from pathlib import Path
 
-from workflow.lib.parallel.launching.launch import Job, Processes
+from workflow.lib.parallel.launching.launch import Job
 from workflow.lib.parallel.launching.node import (
     ROOT,
     SECONDS_TO_END,
@@ -23,24 +23,24 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
 
 
-def start(job: Job, processes: Processes, log: str) -> None:
+def start(job: Job, gpus: int, nodes: int, log: str) -> None:
     """Start processes, wait until all have ended, and raise what made them fail.
 
     The job as JSON and the notes that the processes leave are in a folder beside the log file,
     which all machines can read; it is removed at the end.
 
     Args:
-        job, processes, log: see `launch`.
+        job, gpus, nodes, log: see `launch`.
 
     Raises:
         UserError, DefectError, KeyboardInterrupt: see `launch`.
     """
-    nodes, patience = processes.nodes, job.computing.patience
+    patience = job.computing.patience
     folder = Path(log).with_suffix(".processes").absolute()
     shutil.rmtree(folder, ignore_errors=True)
     try:
         endpoint = "localhost:0" if nodes == 1 else f"{socket.gethostname()}:{_free_port()}"
-        meeting = Meeting(nodes, processes.gpus, endpoint, uuid.uuid4().hex, patience)
+        meeting = Meeting(nodes, gpus, endpoint, uuid.uuid4().hex, patience)
         kind = type(job)
         description = {
             "class": f"{kind.__module__}:{kind.__qualname__}",
@@ -51,7 +51,7 @@ def start(job: Job, processes: Processes, log: str) -> None:
         write_json(folder / "job.json", description)
         run = run_node if nodes == 1 else _run_nodes
         if not run(folder / "job.json", meeting):
-            raise_cause(folder, processes.gpus * nodes, patience)
+            raise_cause(folder, gpus * nodes, patience)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

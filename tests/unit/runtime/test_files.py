@@ -1,0 +1,58 @@
+"""Readers of JSON and YAML lose nothing in silence."""
+
+import pytest
+
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import read_json, read_yaml
+from workflow.lib.settings.load import check_config_file
+
+TWICE = [
+    ("a: 1\nb: 2\na: 3\n", "line 3: 'a' stands twice, first in line 1"),
+    ("a:\n  b: {c: 1, c: 2}\n", "line 2: 'c' stands twice"),
+    ("a: 1\n'a': 2\n", "line 2: 'a' stands twice"),
+    ("- x: {}\n  y: 1\n  x: {}\n", "line 3: 'x' stands twice, first in line 1"),
+    ("1: a\n0x1: b\n", "line 2: 1 stands twice"),
+    ("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", "line 4: '<<' stands twice, first in line 3"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), TWICE)
+def test_a_key_of_yaml_stands_once(tmp_path, text, said):
+    path = tmp_path / "file.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(UserError) as raised:
+        read_yaml(path, "prompt style")
+    assert str(raised.value).startswith(f"prompt style {path}: {said}")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_key_may_override_that_of_a_merged_section(tmp_path):
+    path = tmp_path / "file.yaml"
+    path.write_text(
+        "x: &x {k: 1, l: 1}\ny: &y {<<: *x, k: 2}\nz: {<<: *y, k: 3}\nlist: [*y, *y]\n", "utf-8"
+    )
+    read = read_yaml(path)
+    assert (read["y"], read["z"]) == ({"k": 2, "l": 1}, {"k": 3, "l": 1})
+    assert read["list"] == [read["y"]] * 2
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"c": [], "a": 1, "a": 2}}]'])
+def test_a_key_of_json_stands_once(tmp_path, text):
+    path = tmp_path / "file.json"
+    path.write_text(text, "utf-8")
+    with pytest.raises(UserError, match="an object has 'a' more than once"):
+        read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.yaml", "device: cpu\ndevice: cuda\n"), ("a.json", '{"x": 1, "x": 2}')]
+)
+def test_a_config_file_has_every_key_once(tmp_path, name, text):
+    (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(UserError, match=f"{name}: .*'(device|x)' (stands twice|more than once)"):
+        check_config_file(tmp_path / name)
+
+
+def test_a_config_file_may_be_json_that_is_indented_by_tabs(tmp_path):
+    (tmp_path / "a.json").write_text('{\n\t"device": "cpu"\n}\n', "utf-8")
+    check_config_file(tmp_path / "a.json")
