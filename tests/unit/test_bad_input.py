@@ -5,6 +5,7 @@ A case is a piece of work as a rule or the Snakefile does it, on bad input, and 
 ends with. With real Snakemake: tests/pipeline/test_bad_input.py.
 """
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -236,7 +237,18 @@ DATA = [
     ("jsonl", lines(*MANY, entry(50, output="")), {"checks": {"empty_output": "raise"}}, ["empty output: entry 40 (line 41)"]),
     ("jsonl", lines(*MANY, entry(1, output="x")), {"checks": {"conflicting_answers": "raise"}}, ["conflicting answers: entry 1 (line 2) = entry 40 (line 41)"]),
     ("jsonl", lines(*[entry(1)] * 40), {"checks": {"duplicates": "drop"}}, ["1 entries", "leave nothing for train and test"]),
-    ("csv", b"instruction;output\na;b\n", {}, ["data.csv: cells are separated by ';'", "commas"]),
+    ("json", b'{"data": 3, "meta": {}}', {}, ["data.json: should be a JSON list of entries, not an object", "its keys ('data', 'meta')"]),
+    ("json", b'{"train": [{}], "test": [{}]}', {}, ["data.json: has lists under 'train', 'test'", "name those as `files`"]),
+    ("json", b'{"data": [{}], "data": [{}]}', {}, ["data.json: has 'data' more than once"]),
+    ("json", b"instruction,output\na,b\n", {}, ["data.json: not JSON (line 1, column 1: it begins with 'i')", "`format`"]),
+    ("json", lines(*MANY) + b"\n{\n", {}, ["data.json: line 41, column 2 is not JSON", "one entry"]),
+    ("json", table(entry(1)), {}, ["data.json: is Parquet; set `format` of the data set to parquet"]),
+    ("jsonl", b'[{"instruction": "a"},\n{]', {}, ["data.jsonl: not JSON (line 2, column 2"]),
+    ("csv", json.dumps(MANY).encode(), {}, ["data.csv: is JSON, not CSV; set `format` of the data set to json"]),
+    ("csv", gzip.compress(b"a,b"), {}, ["data.csv: is compressed; unpack it"]),
+    ("csv", b"instruction:output\na:b\n", {}, ["no entry has 'instruction'; there are: 'instruction:output'"]),
+    ("csv", b"instruction;output\na;b;c\n", {}, ["entry 0 (line 2) has 3 cells, the header 2"]),
+    ("csv", b"sep=;\ninstruction;output\na;b;c\n", {}, ["entry 0 (line 3) has 3 cells, the header 2"]),
     ("csv", b"instruction,output,output\na,b,c\n", {}, ["data.csv: line 1 names 'output' more than"]),
     ("csv", b"question,answer\na,b\n", {}, ["no entry has 'instruction'; there are: 'question', 'answer'"]),
     ("csv", b"instruction, Input,INPUT,output\na,b,c,d\n", {}, ["' Input', 'INPUT' could all be 'input'", "datasets.mine.fields.input"]),
@@ -246,7 +258,7 @@ DATA = [
     ("csv", b"instruction,output\n", {}, ["data.csv: holds no entries"]),
     ("csv", b"instruction,output\na,\xff\n", {}, ["data.csv: not UTF-8 (line 2, byte 21)", "save"]),
     ("parquet", b"PAR1 cut off", {}, ["data.parquet: not readable as Parquet"]),
-    ("parquet", json.dumps(MANY).encode(), {}, ["data.parquet: not readable as Parquet"]),
+    ("parquet", json.dumps(MANY).encode(), {}, ["data.parquet: not readable as Parquet", "`format`"]),
     ("parquet", table({"instruction": "a", "output": 1}), {}, ["entry 0 has a number as 'output'"]),
     ("parquet", table({"prompt": "a", "output": "b"}), {}, ["no entry has 'instruction'; there are: 'prompt', 'output'"]),
 ]  # fmt: skip

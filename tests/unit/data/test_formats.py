@@ -1,6 +1,8 @@
 """JSON, JSON lines, CSV and Parquet hold the same entries, and say where they are broken."""
 
+import csv
 import datetime
+import io
 import json
 import logging
 
@@ -41,6 +43,73 @@ def test_lines_are_those_an_editor_shows(tmp_path):
     lines.write_text('\n{"a": 1}\n\n{"a": 2}\r\n')
     assert read_records(lines).lines == [2, 4]
     assert read_records(write(tmp_path / "data.json", ENTRIES)).lines is None
+
+
+LINES = "\n".join(json.dumps(entry, ensure_ascii=False) for entry in ENTRIES)
+LISTS = [json.dumps(ENTRIES), json.dumps(ENTRIES, indent=1)]
+WRAPPED = [
+    {"data": ENTRIES}, {"version": "1", "data": ENTRIES}, {"n": 3, "x": {"rows": ENTRIES}, "y": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+@pytest.mark.parametrize("text", [LINES, LINES + "\n\n", LINES.replace("\n", "\r\n"), *LISTS])
+def test_lists_and_lines_are_told_apart_by_their_content(tmp_path, suffix, text):
+    path = tmp_path / f"data.{suffix}"
+    path.write_bytes(text.encode())
+    read = read_records(path)
+    assert read.rows == ENTRIES
+    assert (read.lines is None) == (text in LISTS)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("wrapped", WRAPPED, ids=[1, 2, 3])
+def test_a_list_in_an_object_is_found(tmp_path, caplog, wrapped, indent):
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps(wrapped, indent=indent), "utf-8")
+    assert read_records(path).rows == ENTRIES
+    assert "the entries are those under" in caplog.text
+
+
+def test_a_single_line_is_an_entry_unless_it_holds_a_list_of_them(tmp_path):
+    path = tmp_path / "data.jsonl"
+    for entry in ({"instruction": "a", "turns": [{"n": 1}]}, {"a": 1, "b": []}):
+        path.write_text(json.dumps(entry), "utf-8")
+        assert read_records(path).rows == [entry]
+    path.write_text(json.dumps({"data": ENTRIES}), "utf-8")
+    assert read_records(path).rows == ENTRIES
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|", ","], ids=["semicolon", "tab", "bar", "comma"])
+@pytest.mark.parametrize("first", ["", "sep={}\r\n", "\ufeff"])
+def test_the_header_says_what_separates_cells(tmp_path, mark, first):
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, list(ENTRIES[0]), delimiter=mark)
+    writer.writeheader()
+    writer.writerows(ENTRIES)
+    path = tmp_path / "data.csv"
+    path.write_bytes((first.format(mark) + stream.getvalue()).encode())
+    read = read_records(path)
+    assert read.rows == ENTRIES
+    assert read.lines == [line + first.startswith("sep") for line in (2, 4, 6)]
+
+
+@pytest.mark.parametrize("text", [
+    "a,b,,\nx,y,,\n1,,,\n", "a,b\nx,y,,\n1,\n", "a,b,,\nx,y\n1,,,,,,\n", "\n,,\na,b\nx,y\n1,\n",
+    "a,b,\nx,y,\n1,,\n,,\n,,\n",
+])  # fmt: skip
+def test_empty_cells_at_the_end_of_a_table_are_nothing(tmp_path, text):
+    path = tmp_path / "data.csv"
+    path.write_text(text, "utf-8")
+    read = read_records(path)
+    assert (read.rows, read.faults) == ([{"a": "x", "b": "y"}, {"a": "1", "b": ""}], {})
+
+
+def test_text_in_a_column_without_a_name_is_not_lost_in_silence(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("a,b,\nx,y,\n1,2,3\n", "utf-8")
+    assert read_records(path).faults == {1: "has 3 cells, the header 2"}
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=2))

@@ -18,7 +18,8 @@ from workflow.lib.data.entries import (
     group_by_question,
     with_end_of_text,
 )
-from workflow.lib.data.formats import Records, read_records
+from workflow.lib.data.formats import read_records
+from workflow.lib.data.records import Records
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log

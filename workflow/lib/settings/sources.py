@@ -14,6 +14,7 @@ _FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
+    ".tsv": "csv",
     ".parquet": "parquet",
 }
 # What is done with doubtful entries: list and keep them, list and drop them, or raise an error.
