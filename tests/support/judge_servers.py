@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,6 +43,7 @@ class Reply:
         pause: seconds between two pieces.
         done_reason: how the model came to its end.
         prompt_tokens: size of the question, as counted by the server.
+        raw: bytes to send instead of an HTTP response, with `pause` between two of them.
     """
 
     text: str = "85"
@@ -58,6 +59,7 @@ class Reply:
     pause: float = 0.0
     done_reason: str = "stop"
     prompt_tokens: int = 50
+    raw: Iterable[bytes] | None = None
 
     @property
     def generated(self) -> tuple[str, ...]:
@@ -210,6 +212,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
 
+    def send_raw(self, parts: Iterable[bytes], pause: float) -> None:
+        for part in parts:
+            self.wfile.write(part)
+            time.sleep(pause)
+        self.close_connection = True
+
     def drop(self) -> None:
         """Break the connection as a crashed server does: a reset instead of an end."""
         self.wfile.flush()
@@ -254,7 +262,9 @@ class _OllamaHandler(_Handler):
             )
         elif self.path == "/api/chat":
             with self.server.question(body) as reply:
-                if reply.status != 200:
+                if reply.raw is not None:
+                    self.send_raw(reply.raw, reply.pause)
+                elif reply.status != 200:
                     self.send_json({"error": reply.error}, reply.status, reply.headers)
                 else:
                     self.send_chunks(_chat(name, reply), reply.drop_after)
@@ -347,7 +357,9 @@ class _OpenAIHandler(_Handler):
             self.send_json({"error": {"message": "Not found", "type": "not_found"}}, 404)
             return
         with self.server.question(body) as reply:
-            if reply.drop_after is not None:
+            if reply.raw is not None:
+                self.send_raw(reply.raw, reply.pause)
+            elif reply.drop_after is not None:
                 self.drop()
             elif reply.status != 200:
                 error = {"message": reply.error, "type": "error", "param": None, "code": None}

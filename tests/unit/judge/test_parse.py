@@ -1,6 +1,7 @@
 """A judge's reply is read, or it is not: nothing is guessed, clamped or made 0."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,60 @@ def test_a_rubric_is_mapped_to_the_whole_scale(grade: int, points: int) -> None:
         assert read_score(reply, worst=1, best=5) == points
     assert read_score("0", worst=1, best=5) is None
     assert read_score("85", worst=1, best=5) is None
+
+
+SIZE = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("head", "piece", "tail"),
+    [
+        ("", "x", ""),
+        ("", " ", "x"),
+        ("```json", " ", "x"),
+        ("```json", " ", "```"),
+        ("", "```json ", ""),
+        ("", "`", "5"),
+        ("5", " ", "x"),
+        ("Score: 5", " ", "%"),
+        ("Score: 5", " ", "- 6"),
+        ("Score: 5 /", " ", "x"),
+        ("Score", " ", "x"),
+        ("Score", "*", "x"),
+        ("Score (", " ", "x"),
+        ("Score:", " :", "x"),
+        ("Score", " is", "x"),
+        ("", "Score ", "x"),
+        ("", "Score (", "x"),
+        ("", "Score: ", "x"),
+        ("", "Score (x) ", "x"),
+        ("", "점수는 ", "x"),
+        ("5/5", " ", "-"),
+        ("", "5 ", "/"),
+        ("", "1/", "x"),
+        ("", "1.", "x"),
+        ("", "1 out of ", "x"),
+        ("", "9", "%"),
+        ("Score: ", "9", "%"),
+        ("Score: 9.", "9", "%"),
+        ("", "9", "점 만점에"),
+        ("", "9점 만점에 ", "x"),
+        ("9점", " ", "x"),
+        ("", "<think>", ""),
+        ("", " ", "<think>"),
+        ("<think>", "</think", ""),
+        ("", "[", ""),
+        ("", '{"a":', ""),
+        ('{"score": "', " ", 'x"}'),
+        ('{"score": "5', " ", 'x"}'),
+        ('{"score": ', "9", "}"),
+    ],
+)
+def test_a_long_reply_takes_no_long_time(head: str, piece: str, tail: str) -> None:
+    reply = head + piece * (SIZE // len(piece)) + tail
+    started = time.process_time()
+    read_score(reply)
+    assert time.process_time() - started < 2
 
 
 @given(st.text())

@@ -107,17 +107,19 @@ class ServerBackend(Backend[ServerT]):
         """Send a request, without the prompt's JSON schema once the server has refused one.
 
         A reply without the schema is read as any other text. Arguments and errors are those of
-        `ask`.
+        `ask`, which may itself take longer than the time it is given.
         """
+        from workflow.lib.judge.limits import within  # it raises this module's error
+
         if self._structured:
             try:
-                return self.ask(request, timeout)
+                return within(timeout, lambda: self.ask(request, timeout))
             except NoReplyError as failure:
                 if failure.status not in (400, 422) or "format" not in failure.reason:
                     raise
                 log.info("the server takes no JSON schema (%s); asking without", failure)
                 self._structured = False
-        return self.ask({**request, "format": None}, timeout)
+        return within(timeout, lambda: self.ask({**request, "format": None}, timeout))
 
 
 class NoReplyError(Exception):

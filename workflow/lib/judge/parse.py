@@ -16,11 +16,11 @@ _LABELED = re.compile(
     re.IGNORECASE,
 )
 _FRACTION = re.compile(rf"(?<![\d.,/-]){_NUMBER}{_OUT_OF}{_END}", re.IGNORECASE)
-_KOREAN_FRACTION = re.compile(rf"(?P<out_of>\d+)점\s*만점에\s*{_NUMBER}{_END}")
+_KOREAN_FRACTION = re.compile(rf"(?<!\d)(?P<out_of>\d+)점\s*만점에\s*{_NUMBER}{_END}")
 _WHOLE = re.compile(rf"{_MARKUP}(?P<number>[-+]?\d+)\s*점?\.?{_MARKUP}")
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
-# Some servers leave a model's thoughts in front of its reply.
-_THOUGHTS = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+# No pattern asks for a space, or for how many. Without runs of them every pattern takes time in
+# proportion to the reply: two parts that both match spaces would try each way to share them.
+_SPACES = re.compile(r"\s{2,}")
 
 
 def read_score(reply: str, worst: int = 0, best: int = 100) -> float | None:
@@ -37,19 +37,26 @@ def read_score(reply: str, worst: int = 0, best: int = 100) -> float | None:
     Returns:
         0 to 100; None if there is no score or one outside the scale.
     """
-    reply = _THOUGHTS.sub("", reply, count=1).strip()
-    points = _stated(reply, best)
+    points = _stated(_without_thoughts(reply).strip(), best)
     if points is None or not worst <= points <= best:
         return None
     return (points - worst) * 100 / (best - worst)
 
 
+def _without_thoughts(reply: str) -> str:
+    """Return a reply without a model's thoughts, which some servers leave in front of it."""
+    before, opened, rest = reply.partition("<think>")
+    _, closed, after = rest.partition("</think>")
+    return before.rstrip() + after if opened and closed else reply
+
+
 def _stated(reply: str, best: int) -> float | None:
     """Return the number that the reply gives as its score, on the scale or not."""
-    fenced = _FENCE.fullmatch(reply)
-    stated = _json_object(fenced[1] if fenced else reply)
+    fenced = len(reply) >= 6 and reply.startswith("```") and reply.endswith("```")
+    stated = _json_object(reply[3:-3].removeprefix("json").strip() if fenced else reply)
     if stated is not None:
         return _json_score(stated)
+    reply = _SPACES.sub(" ", reply)
     if whole := _WHOLE.fullmatch(reply):
         return _value(whole)
     if labeled := list(_LABELED.finditer(reply)):
@@ -71,7 +78,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 def _json_score(stated: dict[str, Any]) -> float | None:
     """Return the `score` of a JSON reply: a number, or a whole number as text."""
     score = stated.get("score")
-    if isinstance(score, str) and (whole := _WHOLE.fullmatch(score)):
+    if isinstance(score, str) and (whole := _WHOLE.fullmatch(_SPACES.sub(" ", score))):
         return _value(whole)
     if isinstance(score, bool) or not isinstance(score, int | float):
         return None

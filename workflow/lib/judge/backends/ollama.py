@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from workflow.lib.judge.backend import NoReplyError, ServerBackend, refusal
 from workflow.lib.judge.cache import Reply
+from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.judge.tokens_read import was_cut
 from workflow.lib.runtime.errors import UserError
@@ -77,8 +78,6 @@ class OllamaBackend(ServerBackend[Ollama]):
 
     def preflight(self) -> dict[str, Any]:
         """Make sure that the server has the model, which it downloads if `pull` is set."""
-        import httpx
-
         client = self._client(_CONNECT_TIMEOUT)
         model = self._find(client)
         if model is None and self.settings.pull:
@@ -86,11 +85,7 @@ class OllamaBackend(ServerBackend[Ollama]):
             model = self._find(client)
         if model is None:
             raise UserError(self._how_to_get(client))
-        with self._failures(_CONNECT_TIMEOUT):
-            shown = client.show(self.settings.model)
-            address = f"{self.address.rstrip('/')}/api/version"  # the client has no call for it
-            version = httpx.get(address, timeout=_CONNECT_TIMEOUT, verify=_certificates())
-            self._version = version.json().get("version") if version.is_success else None
+        shown, self._version = within(2 * _CONNECT_TIMEOUT, lambda: self._show(client))
         self._digest = model.digest
         for key, value in (shown.modelinfo or {}).items():
             if key.endswith(".context_length"):  # the server silently lowers a larger num_ctx to it
@@ -104,6 +99,16 @@ class OllamaBackend(ServerBackend[Ollama]):
             "parameters": shown.details.parameter_size if shown.details else None,
             "quantization": shown.details.quantization_level if shown.details else None,
         }
+
+    def _show(self, client: "ollama.Client") -> "tuple[ollama.ShowResponse, str | None]":
+        """Return what the server says about the model, and the server's version."""
+        import httpx
+
+        with self._failures(_CONNECT_TIMEOUT):
+            shown = client.show(self.settings.model)
+            address = f"{self.address.rstrip('/')}/api/version"  # the client has no call for it
+            version = httpx.get(address, timeout=_CONNECT_TIMEOUT, verify=_certificates())
+            return shown, version.json().get("version") if version.is_success else None
 
     def request(self, question: str, repeat: int) -> dict[str, Any]:
         """Return the arguments of the client's chat."""
@@ -178,9 +183,12 @@ class OllamaBackend(ServerBackend[Ollama]):
         return next((m for m in self._list(client) if m.model == wanted), None)
 
     def _list(self, client: "ollama.Client") -> "list[ollama.ListResponse.Model]":
-        try:
+        def ask() -> "list[ollama.ListResponse.Model]":
             with self._failures(_CONNECT_TIMEOUT):
                 return list(client.list().models)
+
+        try:
+            return within(_CONNECT_TIMEOUT, ask)
         except NoReplyError as failure:
             if failure.status is not None:
                 raise
@@ -245,7 +253,7 @@ class OllamaBackend(ServerBackend[Ollama]):
                 self._clients[timeout] = ollama.Client(
                     self.address,
                     timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_TIMEOUT)),
-                    event_hooks={"response": [_refuse]},
+                    event_hooks={"response": [limit_size, _refuse]},
                     verify=_certificates(),
                 )
             return self._clients[timeout]

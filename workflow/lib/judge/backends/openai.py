@@ -12,6 +12,7 @@ from pydantic import Field
 
 from workflow.lib.judge.backend import NoReplyError, ServerBackend, refusal
 from workflow.lib.judge.cache import Reply
+from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.judges import Address, ServerJudge
@@ -52,13 +53,17 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         super().__init__(settings, prompt, address)
         self._key = _read_key(settings, address)
         # Retries are those of judge/retry.py, so that the settings mean what they say.
-        self._client = openai.OpenAI(api_key=self._key or "none", base_url=address, max_retries=0)
+        self._client = openai.OpenAI(
+            api_key=self._key or "none",
+            base_url=address,
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(event_hooks={"response": [limit_size]}),
+        )
 
     def preflight(self) -> dict[str, Any]:
         """Make sure that the server answers, takes the key and lists the model, if it lists any."""
         try:
-            with self._failures(_LISTING_TIMEOUT):
-                listed = sorted(m.id for m in self._client.models.list(timeout=_LISTING_TIMEOUT))
+            listed = within(_LISTING_TIMEOUT, self._list)
         except NoReplyError as failure:
             if failure.status in (401, 403):
                 raise UserError(
@@ -76,6 +81,10 @@ class OpenAIBackend(ServerBackend[OpenAI]):
             hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(listed[:8])}"
             raise UserError(f"{self.address} has no model {self.settings.model!r}; {hint}")
         return {"digest": None, "listed": bool(listed)}
+
+    def _list(self) -> list[str]:
+        with self._failures(_LISTING_TIMEOUT):
+            return sorted(m.id for m in self._client.models.list(timeout=_LISTING_TIMEOUT))
 
     def close(self) -> None:
         """Close the connections."""
@@ -119,6 +128,8 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         except openai.APITimeoutError:
             raise NoReplyError(f"no reply within {timeout:g} s", again=True) from None
         except openai.APIConnectionError as error:
+            if isinstance(error.__cause__, NoReplyError):  # from limit_size
+                raise error.__cause__ from None
             raise NoReplyError(
                 self._hide(f"connection failed: {error.__cause__ or error}"),
                 again=True,

@@ -1,0 +1,88 @@
+"""No server can make a judge wait or read for ever."""
+
+import gzip
+import threading
+import time
+from itertools import chain, repeat
+from pathlib import Path
+
+import pytest
+
+from tests.support.judge_servers import (
+    ENTRIES,
+    Reply,
+    judge_entries,
+    ollama_server,
+    openai_server,
+    running,
+)
+from workflow.lib.judge import limits
+from workflow.lib.judge.backends.ollama import Ollama
+from workflow.lib.judge.backends.openai import OpenAI
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.settings.judges import ServerJudge, Transport
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+TRANSPORT = Transport(first_timeout=0.5, retries=0)
+
+
+@pytest.fixture(params=["ollama", "openai"])
+def served(request):
+    """Yield a server and a judge that asks it."""
+    with running(ollama_server() if request.param == "ollama" else openai_server()) as server:
+        if request.param == "ollama":
+            judge: ServerJudge = Ollama(
+                backend="ollama", model="llama3", url=server.address, transport=TRANSPORT
+            )
+        else:
+            judge = OpenAI(
+                backend="openai",
+                model="gpt-4",
+                base_url=f"{server.address}/v1",
+                api_key_env=None,
+                transport=TRANSPORT,
+            )
+        yield server, judge
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [(HEAD, *[b"X-More: yes\r\n"] * 40), (HEAD + b"\r\n", *[b" "] * 40)],
+    ids=["headers", "spaces"],
+)
+def test_a_reply_that_drips_ends_at_the_timeout(served, tmp_path: Path, parts) -> None:
+    server, judge = served
+    server.behave = lambda number, body: Reply(raw=parts, pause=0.1)
+    started = time.monotonic()
+    with pytest.raises(UserError, match=r"no complete reply within 0\.5 s"):
+        judge_entries(tmp_path, judge, ENTRIES[:1])
+    assert time.monotonic() - started < 3  # the whole of it takes 4
+
+
+def test_a_reply_without_an_end_is_not_read_for_ever(served, tmp_path, monkeypatch) -> None:
+    server, judge = served
+    monkeypatch.setattr(limits, "MOST_BYTES", 1_000_000)
+    sent = threading.Event()
+
+    def endless():
+        yield HEAD + b"\r\n"
+        try:
+            yield from repeat(b" " * 10_000)
+        finally:
+            sent.set()
+
+    server.behave = lambda number, body: Reply(raw=endless())
+    patient = judge.model_copy(update={"transport": Transport(retries=0)})
+    with pytest.raises(UserError, match="a reply of more than 1000000 bytes"):
+        judge_entries(tmp_path, patient, ENTRIES[:1])
+    assert sent.wait(5)  # the connection was closed
+
+
+def test_a_small_reply_cannot_unpack_to_a_large_one(served, tmp_path: Path) -> None:
+    server, judge = served
+    bomb = gzip.compress(b" " * 100_000_000)
+    head = HEAD + b"Content-Encoding: gzip\r\n\r\n"
+    server.behave = lambda number, body: Reply(raw=chain([head], [bomb]))
+    patient = judge.model_copy(update={"transport": Transport(retries=0)})
+    with pytest.raises(UserError, match="a reply of more than 64000 bytes"):
+        judge_entries(tmp_path, patient, ENTRIES[:1])
