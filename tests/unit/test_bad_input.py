@@ -141,6 +141,11 @@ CONFIG = [
         {"url": "a.csv", "fields": {"instruction": "q", "output": "q"}},
         ["datasets.mine.fields: instruction, input and output should be three different fields"],
     ),
+    (
+        "datasets.mine",
+        {"url": "a.csv", "fields": {"output": "a", "kind": "a"}},
+        ["mine.fields: kind needs a field of its own, not 'a'"],
+    ),
     ("datasets.mine", {"url": "a.csv", "fields": {"answer": "a"}}, ["mine.fields.answer: unknown"]),
     ("models.mine", {"url": "x", "tokenizer": "gtp2"}, ["models.mine.tokenizer", "mean gpt2?"]),
     (

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.data.columns import find_columns, rename
+from workflow.lib.data.columns import COLUMNS, Column, find_columns, rename
 from workflow.lib.data.entries import (
     TEXTS,
     Entry,
@@ -164,10 +164,11 @@ def _to_entries(
     files: Mapping[str, Path], records: Mapping[str, Records], fields: Fields, checker: Checker
 ) -> dict[int, Entry]:
     """Turn rows into entries, by number; the check `broken` decides about invalid rows."""
-    called: dict[Text, str | None] = {text: getattr(fields, text) for text in TEXTS}
+    names: dict[Column, str | None] = {column: getattr(fields, column) for column in COLUMNS}
+    called: dict[Text, str | None] = {text: names[text] for text in TEXTS}
     rows: list[Any] = []
     for name, read in records.items():
-        columns = find_columns(files[name], read.rows, called, checker.key)
+        columns = find_columns(files[name], read.rows, names, checker.key)
         rows += (rename(row, columns) for row in read.rows)
     known = [read.faults.get(n) for read in records.values() for n in range(len(read.rows))]
     faults = {

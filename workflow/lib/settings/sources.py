@@ -64,18 +64,27 @@ class Files(Section):
 
 
 class Fields(Section):
-    """The names of the file's fields that hold the three texts of an entry."""
+    """The names of the file's fields that hold the three texts of an entry, and its kind."""
 
     instruction: str = Field("instruction", min_length=1, description="field of the instruction")
     input: str | None = Field(
         "input", min_length=1, description="field of the input; null: entries have no input"
     )
     output: str = Field("output", min_length=1, description="field of the expected response")
+    kind: str | None = Field(
+        "kind",
+        min_length=1,
+        description="field by which the report groups scores, where there is one; null: none",
+    )
 
     @model_validator(mode="after")
     def are_different(self) -> "Fields":
         if len({self.instruction, self.input, self.output}) < 3:
             raise ValueError("instruction, input and output should be three different fields")
+        if self.kind != "kind" and self.kind in {self.instruction, self.input, self.output} - {
+            None
+        }:
+            raise ValueError(f"kind needs a field of its own, not {self.kind!r}")
         return self
 
 
