@@ -59,7 +59,7 @@ def test_a_bad_data_set_is_refused_where_it_is_split(project):
     path.write_text(json.dumps([{"instruction": "a", "input": ""}] * 20))
     project.change(datasets__bad={"url": "bad.json"})
     line = one_error(project.run("results/data/bad/train.json"))
-    assert "no entry has 'output'; there are: instruction, input" in line
+    assert "no entry has 'output'; there are: 'instruction', 'input'" in line
     assert not project.path("results/data/bad/train.json").exists()
 
 
