@@ -56,7 +56,7 @@ def test_a_name_that_differs_in_letters_is_no_match(split):
 
 def test_names_are_quoted_and_counted(split):
     rows = [{f"column {n}": "x" for n in range(15)}] * 20
-    with pytest.raises(UserError, match=r"'column 0', .* and 3 more; say which"):
+    with pytest.raises(UserError, match=r"'column 0', .* and 3 more; set datasets"):
         split(rows)
 
 

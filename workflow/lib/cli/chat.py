@@ -233,7 +233,7 @@ def _instructions(interactive: bool) -> Iterator[str]:
 
 
 def _generation(options: Namespace) -> Generation:
-    """Return the settings of generation that the options say, checked as those of config.yaml."""
+    """Return the generation settings in the options, checked like those of config.yaml."""
     given = {name: getattr(options, name) for name in Generation.model_fields}
     try:
         return Generation.model_validate(given)

@@ -1,4 +1,4 @@
-"""The fields of a file found under the names that the settings give, and renamed to ours."""
+"""Finding the fields of a file by the names in the settings, and renaming them to ours."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def find_columns(
 
     Args:
         path: the file, for messages.
-        rows: its rows; those that are no objects are passed over.
+        rows: its rows; those that are not objects are skipped.
         called: the names in the settings.
         key: the entry of config.yaml that describes the data set.
 
@@ -44,8 +44,8 @@ def find_columns(
         others = [n for n in present if n not in exact and _folded(n) == _folded(name)]
         if len(others) > 1 and name not in present:
             raise UserError(
-                f"{path}: {', '.join(map(ascii, others))} could all be {name!a}; say which "
-                f"is the {text} with {key}.fields.{text}"
+                f"{path}: {', '.join(map(ascii, others))} could all be {name!a}; set "
+                f"{key}.fields.{text} to the one that holds the {text}"
             )
         for other in others:
             log.info("%s: field %s is taken for %s", path, ascii(other), ascii(name))
@@ -60,7 +60,7 @@ def find_columns(
         more = f" and {len(present) - 12} more" if len(present) > 12 else ""
         raise UserError(
             f"{path}: no entry has {name!r}; there are: {there}{more}; "
-            f"say which is the {text} with {key}.fields.{text}"
+            f"set {key}.fields.{text} to the field that holds the {text}"
         )
     return exact | alike
 
@@ -71,7 +71,7 @@ def rename(row: Any, columns: Mapping[str, Column]) -> Any:
     Bytes in a further field, such as a picture, become null.
 
     Args:
-        row: any value; what is not an object is returned as it is.
+        row: any value; one that is not an object is returned unchanged.
         columns: what `find_columns` found.
     """
     if not isinstance(row, dict):

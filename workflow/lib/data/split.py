@@ -1,4 +1,4 @@
-"""The files of a data set read, checked and split into three lists of entries (listing 7.3)."""
+"""Reading, checking and splitting a data set into three lists of entries (listing 7.3)."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def split_dataset(
         shares = f" split {selection.split.train:g} / {selection.split.test:g}"
         raise UserError(
             f"{source}: {min(len(entries), selection.limit or len(entries))} entries"
-            f"{'' if len(files) > 1 else shares} leave nothing to {' and '.join(empty)}; "
+            f"{'' if len(files) > 1 else shares} leave nothing for {' and '.join(empty)}; "
             f"change `split`, `limit` or `checks` of {key}, or add entries"
         )
     for path, name in ((train, "train"), (val, "val"), (test, "test")):
@@ -160,7 +160,7 @@ def _labels(records: Mapping[str, Records]) -> list[str]:
 def _to_entries(
     files: Mapping[str, Path], records: Mapping[str, Records], fields: Fields, checker: Checker
 ) -> dict[int, Entry]:
-    """Turn rows into entries, by number; the check `broken` decides about those that are none."""
+    """Turn rows into entries, by number; the check `broken` decides about invalid rows."""
     names: dict[Column, str | None] = {column: getattr(fields, column) for column in COLUMNS}
     called: dict[Text, str | None] = {text: names[text] for text in TEXTS}
     rows: list[Any] = []

@@ -1,4 +1,4 @@
-"""What a file of backends/ implements: one way to judge, with or without a server.
+"""The interface of the files in backends/: one way to judge, with or without a server.
 
 `LocalBackend` computes a score; `ServerBackend` sends questions to a language model. A new judge
 is a new file in backends/ with a class of settings and a class that derives from one of these.
@@ -17,8 +17,8 @@ from workflow.lib.runtime.retry_after import seconds_of
 from workflow.lib.settings.judges import JudgeSettings, ServerJudge, class_in_backend
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is given up
-_WORTH_ANOTHER_TRY = {408, 409, 429}
-_SAME_FOR_ALL = {401, 403, 404, 405}
+_TEMPORARY = {408, 409, 429}  # the same request may succeed later
+_FATAL = {401, 403, 404, 405}  # every other request will fail as well
 
 SettingsT = TypeVar("SettingsT", bound=JudgeSettings)
 ServerT = TypeVar("ServerT", bound=ServerJudge)
@@ -117,13 +117,13 @@ class ServerBackend(Backend[ServerT]):
             except NoReplyError as failure:
                 if failure.status not in (400, 422) or "format" not in failure.reason:
                     raise
-                log.info("the server takes no JSON schema (%s); asking without", failure)
+                log.info("the server refuses the JSON schema (%s); sending none", failure)
                 self._structured = False
         return within(timeout, lambda: self.ask({**request, "format": None}, timeout))
 
 
 class NoReplyError(Exception):
-    """A request without a reply.
+    """Raised when a request gets no reply.
 
     Args:
         reason: in words, for the user.
@@ -182,13 +182,11 @@ def refusal(status: int, text: str, retry_after: str | None) -> NoReplyError:
     wait = seconds_of(retry_after)
     reason = f"HTTP {status}: {' '.join(text.split())[:300] or 'no reason given'}"
     if wait > LONGEST_WAIT:
-        return NoReplyError(
-            f"{reason}; asks to come back in {wait:.0f} s", hopeless=True, wait=wait
-        )
+        return NoReplyError(f"{reason}; asks to retry in {wait:.0f} s", hopeless=True, wait=wait)
     return NoReplyError(
         reason,
-        again=status in _WORTH_ANOTHER_TRY or status >= 500,
-        hopeless=status in _SAME_FOR_ALL,
+        again=status in _TEMPORARY or status >= 500,
+        hopeless=status in _FATAL,
         wait=wait,
         status=status,
     )

@@ -1,4 +1,4 @@
-"""Replies that were received, one JSON line each, so that no request is sent twice."""
+"""The cache of received replies, one JSON line each, so that no request is sent twice."""
 
 import errno
 import hashlib
@@ -61,7 +61,7 @@ class ReplyCache:
         return list(self._replies.values())[-1] if self._replies else None
 
     def add(self, key: str, reply: Reply) -> None:
-        """Keep a reply for good.
+        """Append a reply to the file.
 
         Args:
             key: from `request_key`.
