@@ -21,16 +21,20 @@ def finished(tmp_path_factory, ollama) -> Project:
     """A project whose comparison has run to its end; not to be changed."""
 
     def make(folder: Path) -> None:
-        project = Project.create(
-            folder / "project", tiny_overlay(folder / "sources", ollama.address)
-        )
-        outcome = project.run()
-        assert outcome.code == 0, outcome.tail
+        overlay = tiny_overlay(folder / "sources", ollama.address)
+        run_to_the_end(Project.create(folder / "project", overlay))
 
     made = Project(made_once(tmp_path_factory, "finished", make) / "project")
     project = made.copy(tmp_path_factory.mktemp("finished") / "project")
-    project.change(judges__server__url=ollama.address)  # the server is each worker's own
+    # The server is each worker's own. Its address counts: another worker judges again.
+    project.change(judges__server__url=ollama.address)
+    run_to_the_end(project)
     return project
+
+
+def run_to_the_end(project: Project) -> None:
+    outcome = project.run()
+    assert outcome.code == 0, outcome.tail
 
 
 @pytest.fixture
