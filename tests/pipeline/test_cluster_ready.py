@@ -87,7 +87,7 @@ def test_a_job_that_fits_nowhere_is_refused_before_anything_runs(project):
     assert outcome.code != 0
     [line] = outcome.errors()
     assert re.fullmatch(
-        r"error: finetune tiny-a quick needs mem_mb \d+, limits.mem_mb is 100; take .*",
+        r"error: finetune tiny-a quick needs mem_mb \d+, limits.mem_mb is 100; use .*",
         line,
     )
 
