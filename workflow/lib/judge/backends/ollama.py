@@ -68,6 +68,8 @@ class Ollama(ServerJudge):
 class OllamaBackend(ServerBackend[Ollama]):
     """Sends questions to a model of an Ollama server."""
 
+    token_limits = ("num_predict",)
+
     def __init__(self, settings: Ollama, prompt: JudgePrompt, address: str) -> None:
         super().__init__(settings, prompt, address)
         self._clients: dict[float, ollama.Client] = {}
@@ -144,12 +146,17 @@ class OllamaBackend(ServerBackend[Ollama]):
                 thoughts += last.message.thinking or ""
                 # The client's own timeout is for a single part: a trickle would go on for ever.
                 if time.monotonic() - started > timeout:
-                    raise NoReplyError(f"no complete reply within {timeout:g} s", again=True)
+                    raise NoReplyError(
+                        f"no complete reply within {timeout:g} s", again=True, timed_out=True
+                    )
         if last is None or not last.done:
             raise NoReplyError("the connection ended in the middle of a reply", again=True)
         question = request["messages"][0]["content"]
         if flaw := self._flaw(question, last, text, thoughts):
             raise NoReplyError(flaw)
+        cut = last.done_reason == "length"
+        if not text.strip() and not cut:
+            raise NoReplyError("an empty reply", again=True)
         return Reply(
             text=text.encode("utf-8", "replace").decode("utf-8"),
             question_tokens=last.prompt_eval_count,
@@ -157,21 +164,17 @@ class OllamaBackend(ServerBackend[Ollama]):
             seconds=round(time.monotonic() - started, 3),
             digest=self._digest,
             server=self._version,
+            cut=cut,
         )
 
     def _flaw(
         self, question: str, last: "ollama.ChatResponse", text: str, thoughts: str
     ) -> str | None:
         """Return why a complete reply cannot be used, if so. Another request would not help."""
-        sent, received = last.prompt_eval_count or 0, last.eval_count or 0
+        sent = last.prompt_eval_count
         if self._context and sent and was_cut(question, sent, self._context):
             return f"{_does_not_fit(self._context)} (the server read {sent} tokens of it)"
-        if last.done_reason == "length":
-            return (
-                f"the reply was cut off after {sent} + {received} tokens; raise options.num_ctx "
-                "or options.num_predict"
-            )
-        if thoughts and not text.strip():
+        if thoughts and not text.strip() and last.done_reason != "length":
             return "the model thought but gave no answer; set `think: false`"
         return None
 
@@ -273,7 +276,9 @@ class OllamaBackend(ServerBackend[Ollama]):
                 f"{self.address} cannot be reached", again=True, hopeless=True
             ) from error
         except httpx.TimeoutException as error:
-            raise NoReplyError(f"no reply within {timeout:g} s", again=True) from error
+            raise NoReplyError(
+                f"no reply within {timeout:g} s", again=True, timed_out=True
+            ) from error
         except httpx.TransportError as error:
             raise NoReplyError(f"the connection was dropped: {error}", again=True) from error
         except (ValueError, AttributeError) as error:  # half a line, or no JSON at all
