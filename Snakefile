@@ -1,5 +1,5 @@
 # Instruction-finetunes GPT-2 and measures the result. Read on in workflow/rules/, stage by stage;
-# what to run stands in config.yaml.
+# config.yaml says what to run.
 
 
 include: "workflow/rules/home.smk"

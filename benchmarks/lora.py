@@ -2,8 +2,8 @@
 
 python -m benchmarks.lora [--data FOLDER] [--size xl] [--rank 16] [--parts 8] [--steps 2]
 
-Reads converted weights, measures losses, trains on batches of 8 computed in `parts`, writes
-samples, adapters and the merged model, in a process of its own whose peak is reported. Needs 13 GB
+Reads converted weights, measures losses, trains on batches of 8 in `parts` micro-batches, writes
+samples, adapters and the merged model, in its own process, whose peak is reported. Needs 13 GB
 of disk for xl. Without data the vocabulary is the small world's: the model is smaller.
 """
 

@@ -84,7 +84,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="nano,124M")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--case", help="used by itself: one job, as JSON")
+    parser.add_argument("--case", help="for internal use: one job, as JSON")
     chosen = parser.parse_args()
     prepare_device(Computing(device="cpu", threads=chosen.threads))
     if chosen.case:

@@ -272,7 +272,7 @@ def test_a_run_that_is_killed_finds_its_jobs_again(cluster, project):
     assert "LockException" in outcome.text
     assert project.run("--unlock", target, environment=cluster.environment).code == 0
     run = project.start(cluster, target)
-    wait_for(lambda: "still at work in this folder" in project.said())
+    wait_for(lambda: "still running in this folder" in project.said())
     [job] = numbers_of(cluster, project, "finetune tiny-a_quick")
     assert f"{job} RUNNING finetune tiny-a_quick" in project.said()
     assert f"scancel {job}" in project.said()
@@ -320,7 +320,7 @@ def test_a_judge_server_is_a_job_of_its_own_and_may_move(cluster, project):
         }
     )  # fmt: skip
     outcome = project.run(target, environment=cluster.environment)
-    assert "is not there, so no server has written its address" in outcome.errors()[0]
+    assert "does not exist: no server has written its address" in outcome.errors()[0]
 
     environment = {
         **cluster.environment,

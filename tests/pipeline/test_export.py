@@ -56,7 +56,7 @@ def test_other_scores_make_another_card_and_start_no_judge(exported, tmp_path):
 
 def test_another_name_than_the_chapters_is_refused(exported):
     line = one_error(exported.run(f"{VARIANT}/tiny_a-sft.pth"))
-    assert line.endswith(f"the chapter's file of this model is {VARIANT}/tiny-a-sft.pth")
+    assert line.endswith(f"the chapter's name for this file is {VARIANT}/tiny-a-sft.pth")
 
 
 def test_a_finished_variant_can_be_talked_to(exported):

@@ -90,7 +90,7 @@ CONFIG = [
         {"url": "x.json", "splitt": {}},
         ["splitt: unknown key; did you mean split?"],
     ),
-    ("datasets.mine", {"url": "data.txt"}, ["datasets.mine: 'data.txt'", "`format: json`"]),
+    ("datasets.mine", {"url": "data.txt"}, ["datasets.mine: 'data.txt'", "set `format` to json"]),
     ("datasets.mine", {"format": "json"}, ["datasets.mine: needs either url", "or files"]),
     ("datasets.mine", {"url": "a", "format": "xml"}, ["mine.format: should be 'json', 'jsonl'"]),
     (
@@ -139,11 +139,20 @@ CONFIG = [
     (
         "datasets.mine",
         {"url": "a.csv", "fields": {"instruction": "q", "output": "q"}},
-        ["datasets.mine.fields: instruction, input and output need a field of their own"],
+        ["datasets.mine.fields: instruction, input and output should be three different fields"],
+    ),
+    (
+        "datasets.mine",
+        {"url": "a.csv", "fields": {"output": "a", "kind": "a"}},
+        ["mine.fields: kind needs a field of its own, not 'a'"],
     ),
     ("datasets.mine", {"url": "a.csv", "fields": {"answer": "a"}}, ["mine.fields.answer: unknown"]),
     ("models.mine", {"url": "x", "tokenizer": "gtp2"}, ["models.mine.tokenizer", "mean gpt2?"]),
-    ("models.data", {"url": "x", "tokenizer": "gpt2"}, ["keeps these names for itself: data"]),
+    (
+        "models.data",
+        {"url": "x", "tokenizer": "gpt2"},
+        ["these names are reserved for folders of results/: data"],
+    ),
     ("models.mine", {"tokenizer": "gpt2"}, ["models.mine.url: required, but missing"]),
     ("tokenizers.mine", {"url": "x", "sha256": {"vocab": "0" * 64}}, ["tokenizers.mine.sha256"]),
     (
@@ -159,12 +168,12 @@ CONFIG = [
     (
         "judges.mine",
         {"backend": "openai", "model": "m", "base_url": "https://me:secret@host/v1"},
-        ["judges.mine.base_url: should hold no name or password"],
+        ["judges.mine.base_url: should contain no user name or password"],
     ),
     (
         "judges.mine",
         {"backend": "ollama", "model": "m", "repeats": 2, "options": {"seed": "x"}},
-        ["judges.mine: repeats need a whole number as options.seed"],
+        ["judges.mine: repeats above 1 need an integer options.seed"],
     ),
     ("judges.mine", {"backend": "ollama"}, ["judges.mine.model: required, but missing"]),
     ("device", "gpu", ["device: should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'"]),
@@ -210,15 +219,15 @@ DATA = [
     ("json", b"", {}, ["data.json: not JSON (line 1, column 1"]),
     ("json", b'[{"instruction": "a",}]', {}, ["data.json: not JSON (line 1, column 22"]),
     ("json", "[\n\"ä\"]".encode("latin-1"), {}, ["data.json: not UTF-8 (line 2, byte 3)", "save"]),
-    ("json", b"[" * 100_000, {}, ["data.json: not JSON that can be read"]),
-    ("json", b"[" + b"1" * 5000 + b"]", {}, ["data.json: not JSON that can be read"]),
+    ("json", b"[" * 100_000, {}, ["data.json: cannot be read as JSON"]),
+    ("json", b"[" + b"1" * 5000 + b"]", {}, ["data.json: cannot be read as JSON"]),
     ("json", b'{"data": []}', {}, ["data.json: should be a JSON list of entries, not an object"]),
     ("json", b"[]", {}, ["data.json: holds no entries"]),
     ("json", json.dumps([1, 2]).encode(), {}, ["data.json", "entry 0 should be an object", "checks.broken"]),
     ("json", json.dumps([*MANY, entry(1, output=3)]).encode(), {}, ["entry 40 has a number as 'output'"]),
     ("json", json.dumps([*MANY, entry(1, instruction=" ")]).encode(), {}, ["entry 40", "empty 'instr"]),
-    ("json", json.dumps(MANY[:9]).encode(), {}, ["9 entries split 0.85 / 0.1 leave nothing to test", "datasets.mine"]),
-    ("json", json.dumps(MANY).encode(), {"limit": 3}, ["3 entries", "leave nothing to test", "`limit`"]),
+    ("json", json.dumps(MANY[:9]).encode(), {}, ["9 entries split 0.85 / 0.1 leave nothing for test", "datasets.mine"]),
+    ("json", json.dumps(MANY).encode(), {"limit": 3}, ["3 entries", "leave nothing for test", "`limit`"]),
     ("json", json.dumps([{"q": "a", "a": "b"}] * 40).encode(), {}, ["no entry has 'instruction'; there are: 'q', 'a'", "datasets.mine.fields.instruction"]),
     ("json", json.dumps(MANY).encode(), {"fields": {"input": "context"}}, ["no entry has 'context'", "datasets.mine.fields.input"]),
     ("json", rb'[{"instruction": "\ud83d", "output": "b"}]', {}, ["entry 0 has half a surrogate"]),
@@ -232,7 +241,7 @@ DATA = [
     ("jsonl", lines(*MANY, entry(50, output="<|endoftext|>")), {"checks": {"end_of_text": "raise"}}, ["end of text: entry 40 (line 41)", "checks.end_of_text"]),
     ("jsonl", lines(*MANY, entry(50, output="")), {"checks": {"empty_output": "raise"}}, ["empty output: entry 40 (line 41)"]),
     ("jsonl", lines(*MANY, entry(1, output="x")), {"checks": {"conflicting_answers": "raise"}}, ["conflicting answers: entry 1 (line 2) = entry 40 (line 41)"]),
-    ("jsonl", lines(*[entry(1)] * 40), {"checks": {"duplicates": "drop"}}, ["1 entries", "leave nothing to train and test"]),
+    ("jsonl", lines(*[entry(1)] * 40), {"checks": {"duplicates": "drop"}}, ["1 entries", "leave nothing for train and test"]),
     ("json", b'{"data": 3, "meta": {}}', {}, ["data.json: should be a JSON list of entries, not an object", "its keys ('data', 'meta')"]),
     ("json", b'{"train": [{}], "test": [{}]}', {}, ["data.json: has lists under 'train', 'test'", "name those as `files`"]),
     ("json", b'{"data": [{}], "data": [{}]}', {}, ["data.json: has 'data' more than once"]),
@@ -282,7 +291,7 @@ GOOD_STYLE = {"instruction": "{instruction}", "input": "{input}", "response": "{
 STYLES = [
     (b"instruction: [", ["not YAML (line 1, column"]),
     ("instruction: ä".encode("latin-1"), ["not UTF-8 (line 1, byte 13)", "save the file as UTF-8"]),
-    (b"input: '{input}'\ninput: ''", ["line 2: 'input' stands twice, first in line 1; remove one"]),
+    (b"input: '{input}'\ninput: ''", ["line 2: 'input' appears twice, first in line 1; remove one"]),
     (b"", ["should have the keys instruction, input, response, and only those"]),
     (b"just text", ["should have the keys instruction, input, response, and only those"]),
     ({**GOOD_STYLE, "input": None}, ["input: should be text with {input} in it, once"]),
@@ -327,7 +336,7 @@ JUDGE_PROMPTS = [
     ({"entry": "alpaca", "template": QUESTION, "tone": "x"}, ["tone: unknown key"]),
     ("- a", ["should be a section of keys"]),
     ("a: [", ["not YAML (line 1, column"]),
-    ("entry: alpaca\nentry: phi3", ["line 2: 'entry' stands twice"]),
+    ("entry: alpaca\nentry: phi3", ["line 2: 'entry' appears twice"]),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-# What jobs ask a cluster for, and what becomes of jobs that outlive the run that submitted them.
+# The resources that jobs request of a cluster, and jobs that outlive the run that started them.
 
 import os
 from functools import lru_cache
@@ -17,7 +17,7 @@ from workflow.lib.cluster.workload import UNKNOWN, workload_of_entries, workload
 from workflow.lib.model.shape import shape_of_run, shape_of_weights
 from workflow.lib.runtime.errors import UserError
 
-# Of Snakemake, with an internal that `record_outputs_in_the_job` changes.
+# Versions of Snakemake with the internal that `record_outputs_in_the_job` changes.
 KNOWN_VERSIONS = ("9.27.",)
 
 
@@ -69,7 +69,7 @@ def gpus_of(wildcards):
 
 
 def refuse_if_no_machine_fits(job, shape, recipe, data):
-    """Stop with one line at a job that needs more than any machine of the site has."""
+    """Refuse, in one line, a job that needs more than any machine of the site has."""
     try:
         refuse_if_too_large(job, shape, recipe, data, SETTINGS.limits, SETTINGS.device)
     except UserError as error:
@@ -77,7 +77,7 @@ def refuse_if_no_machine_fits(job, shape, recipe, data):
 
 
 def refuse_what_cannot_fit():
-    """Do the same before anything runs, as far as sizes are known by then."""
+    """Refuse such jobs before anything runs, as far as their sizes are known by then."""
     for model in SETTINGS.compare.models:
         shape = shape_of_model(model)
         for name in SETTINGS.compare.recipes if shape else ():
@@ -123,7 +123,7 @@ if workflow.remote_exec:
     record_outputs_in_the_job()
 elif workflow.is_main_process:
     or_exit(refuse_what_cannot_fit)
-    # Here and not in `onstart`: Snakemake calls that when it has decided which jobs to run, and those
-    # at work would run again. It reports a locked folder itself.
+    # Here and not in `onstart`: Snakemake calls that when it has decided which jobs to run, so
+    # jobs that are still running would run again. It reports a locked folder itself.
     if not workflow.output_settings.dryrun and not any(Path(".snakemake/locks").glob("*")):
         or_exit(wait_for_earlier_jobs, Path.cwd())

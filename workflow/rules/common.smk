@@ -1,4 +1,4 @@
-# What all rules share: the checked settings, and what a variant's names stand for.
+# Shared by all rules: the checked settings, and what names in wildcards refer to.
 
 import re
 import sys
@@ -101,7 +101,7 @@ def cores_of(wildcards):
     Jobs of a small model run side by side, with one core for each process.
     """
     shape = shape_of_model(wildcards.model)
-    cores = workflow.resource_settings.cores or 1  # none is named where all jobs are submitted
+    cores = workflow.resource_settings.cores or 1  # None where all jobs are submitted
     small = shape and SETTINGS.takes_one_thread(shape.parameters)
     return min(recipe_of(wildcards).gpus, cores) if small else cores
 
@@ -113,7 +113,7 @@ def shape_of_model(model):
 
 
 def located(url):
-    """Return an address, or a local path that is there from the working folder or from HOME."""
+    """Return an address, or a local path, found in the working folder or in HOME."""
     if "://" not in url and not Path(url).expanduser().exists() and (HOME / url).exists():
         return str(HOME / url)
     return url
@@ -168,7 +168,8 @@ def of_tokens():
 def of_judged(file):
     """Return a file of every compared variant and judge."""
     names = SETTINGS.compare
-    return [of for path in of_variants("") for of in expand(f"{path}{{j}}/{file}", j=names.judges)]
+    folders = of_variants("")
+    return [path for folder in folders for path in expand(f"{folder}{{j}}/{file}", j=names.judges)]
 
 
 def scores_so_far(wildcards):

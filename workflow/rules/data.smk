@@ -66,7 +66,7 @@ rule split:
         "../scripts/split_dataset.py"
 
 
-# A rule beside `split`, so that another limit of likeness trains nothing again.
+# A rule beside `split`, so that a changed similarity limit retrains nothing.
 rule quality:
     input:
         train="results/data/{dataset}/train.json",

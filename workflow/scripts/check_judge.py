@@ -1,4 +1,4 @@
-"""See whether a judge can be asked, before anything expensive starts (section 7.8)."""
+"""Check that a judge can work, before anything expensive starts (section 7.8)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Answer the test entries (listing 7.9)."""
+"""Generate responses to the test entries (listing 7.9)."""
 
 from pathlib import Path
 

@@ -175,7 +175,7 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def _batches(stream: np.ndarray, config: GPTConfig, settings: Pretraining) -> Iterator[Tensor]:
-    """Yield (B, T + 1) windows without end; each pass over the stream starts at another offset."""
+    """Yield (B, T + 1) windows endlessly; each pass over the stream starts at another offset."""
     generator = np.random.default_rng(settings.seed)
     length = config.context_length
     while True:

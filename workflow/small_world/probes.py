@@ -32,7 +32,7 @@ def recall(model: GPTModel, tokenizer: Tokenizer) -> float:
         )
         for fact in facts:
             text = END_OF_TEXT + fill(template, fact, Random(0))
-            known.append(_foretells(model, tokenizer, text, text.rindex(fact.value)))
+            known.append(_predicts_rest(model, tokenizer, text, text.rindex(fact.value)))
     return sum(known) / len(known)
 
 
@@ -59,7 +59,7 @@ def binding(model: GPTModel, tokenizer: Tokenizer, documents: int = 300) -> floa
         first, second = (fill(wording.statements[0], fact, Random(0)) for fact in named[:2])
         before = f"{END_OF_TEXT}{header}\n{first}\n"
         start = len(before) + _shared_start(first, second)
-        bound.append(_foretells(model, tokenizer, before + second, start))
+        bound.append(_predicts_rest(model, tokenizer, before + second, start))
     return sum(bound) / len(bound)
 
 
@@ -70,7 +70,7 @@ def _shared_start(first: str, second: str) -> int:
 
 
 @torch.no_grad()
-def _foretells(model: GPTModel, tokenizer: Tokenizer, text: str, start: int) -> bool:
+def _predicts_rest(model: GPTModel, tokenizer: Tokenizer, text: str, start: int) -> bool:
     """Return whether greedy decoding of the text before `start` writes the rest of it."""
     encoded = tokenizer.encode(text, add_special_tokens=False)
     token_ids = torch.tensor([encoded.ids])

@@ -86,7 +86,7 @@ def test_token_lengths_and_what_was_cut_are_added(quality, capsys):
         (lambda path: path.write_text("{}"), "not a quality.json of this version"),
         (lambda path: path.with_name("val.json").unlink(), "val.json: there is no such file"),
         (lambda path: write_json(path.with_name("val.json"), DOUBTFUL[:1]), "make both again"),
-        (lambda path: path.unlink(), "no quality.json of 'mine'; `snakemake"),
+        (lambda path: path.unlink(), "no quality.json for 'mine'; `snakemake"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(quality, capsys, broken, said):

@@ -49,7 +49,7 @@ def test_they_are_named_once_and_waited_for(squeue, capsys, tmp_path):
     squeue(QUEUE, QUEUE, QUEUE.splitlines()[2])
     wait_for_earlier_jobs(HERE)
     said = capsys.readouterr().err
-    assert said.count("2 jobs of an earlier run are still at work in this folder:\n") == 1
+    assert said.count("2 jobs of an earlier run are still running in this folder:\n") == 1
     assert "\n  12 RUNNING finetune small_book\n  13 PENDING convert_gpt2 small\n" in said
     assert said.endswith("scancel 12 13\n")
     assert not list(tmp_path.glob("*.txt"))
@@ -73,5 +73,5 @@ def test_control_c_ends_the_waiting_in_one_line(squeue, monkeypatch):
 
     squeue(QUEUE, QUEUE)
     monkeypatch.setattr(earlier_jobs.time, "sleep", interrupt)
-    with pytest.raises(UserError, match="stopped waiting; the jobs of the earlier run go on"):
+    with pytest.raises(UserError, match="stopped waiting; the jobs of the earlier run continue"):
         wait_for_earlier_jobs(HERE)

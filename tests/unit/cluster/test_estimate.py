@@ -144,7 +144,7 @@ def test_adapters_leave_four_bytes_a_frozen_parameter():
 
 def test_where_nothing_helps_that_is_said():
     said = refusal(GPT2["1558M"], recipe(), UNKNOWN, Limits(mem_mb=4000))
-    assert said.endswith("limits.mem_mb is 4000; take a smaller model")
+    assert said.endswith("limits.mem_mb is 4000; use a smaller model")
 
 
 def test_more_than_there_is_may_not_be_asked_for_either():

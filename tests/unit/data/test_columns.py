@@ -56,7 +56,7 @@ def test_a_name_that_differs_in_letters_is_no_match(split):
 
 def test_names_are_quoted_and_counted(split):
     rows = [{f"column {n}": "x" for n in range(15)}] * 20
-    with pytest.raises(UserError, match=r"'column 0', .* and 3 more; say which"):
+    with pytest.raises(UserError, match=r"'column 0', .* and 3 more; set datasets"):
         split(rows)
 
 
@@ -64,3 +64,22 @@ def test_a_files_own_mark_is_no_part_of_a_name(split, tmp_path):
     path = write(tmp_path / "marked.csv", [entry(n) for n in range(20)])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert split.files({"": path})["val"] == [json.loads(json.dumps(entry(19)))]
+
+
+def test_the_kind_may_be_in_a_field_of_another_name(split):
+    rows = [entry(n, topic=f"t{n}", kind="other") for n in range(20)]
+    assert split(rows)["val"] == [entry(19, topic="t19", kind="other")]
+    assert split(rows, fields={"kind": "topic"})["val"] == [entry(19, kind="t19")]
+    assert split(rows, fields={"kind": None})["val"] == [entry(19, topic="t19")]
+    assert split([entry(n, Kind="k") for n in range(20)])["val"] == [entry(19, kind="k")]
+
+
+def test_a_kind_that_is_named_must_be_there(split):
+    with pytest.raises(UserError, match=r"no entry has 'topic'; .*datasets\.mine\.fields\.kind"):
+        split([entry(n) for n in range(20)], fields={"kind": "topic"})
+
+
+def test_a_text_may_be_in_a_field_of_the_name_kind(split):
+    rows = [{"instruction": f"q{n}", "kind": f"a{n}"} for n in range(20)]
+    expected = [{"instruction": "q19", "output": "a19", "input": ""}]
+    assert split(rows, fields={"output": "kind"})["val"] == expected

@@ -242,8 +242,8 @@ def test_a_question_that_the_server_cut_is_not_scored(server, tmp_path: Path, re
     with pytest.raises(UserError) as refusal:
         judge_entries(tmp_path, ollama(server), [ENTRIES[1], LONG])
     assert (
-        "entry 1: 1 x the question does not fit into 2048 tokens; raise options.num_ctx, as far as "
-        f"the model goes (the server read {read} tokens of it)"
+        "entry 1: 1 x the question does not fit into 2048 tokens; raise options.num_ctx, up to "
+        f"the model's context length (the server read {read} tokens of it)"
     ) in str(refusal.value)
     server.behave = lambda number, body: Reply(prompt_tokens=read)
     judge_entries(tmp_path, ollama(server, options={"num_ctx": 8192}), [LONG])
@@ -270,7 +270,7 @@ def test_too_few_tokens_for_a_question_are_warned_of(server, tmp_path, log_lines
     swallowed = {**ENTRIES[0], "model_response": "a wordy answer " * 200}
     judge_entries(tmp_path, ollama(server), [ENTRIES[1], swallowed])
     warning = (
-        "mine: of 1 questions the server read far too few tokens for their length, the first "
+        "mine: the server read far too few tokens of 1 questions for their length, the first "
         "about entry 1 (11 tokens)"
     )
     assert [line.startswith(warning) for line in log_lines.messages].count(True) == 1
@@ -351,7 +351,7 @@ def test_retry_after_is_honored_as_a_date(server, tmp_path: Path) -> None:
 
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(server, tmp_path: Path) -> None:
     server.behave = lambda number, body: Reply(status=429, headers={"Retry-After": "3600"})
-    with pytest.raises(UserError, match="asks to come back in 3600 s"):
+    with pytest.raises(UserError, match="asks to retry in 3600 s"):
         judge_entries(tmp_path, ollama(server))
     assert len(server.questions) == 1
 

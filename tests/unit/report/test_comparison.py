@@ -91,7 +91,7 @@ def test_lengths_are_those_of_scored_answers(variants):
     assert len(row.lengths) == len(row.scores) == 29
     assert row.correlation is not None
     flat = score_lengths([replace(variants[0], judged=variants[0].judged)], "overlap")[0]
-    assert "No relation" in flat.words or "rank correlation" in flat.words
+    assert "No correlation" in flat.words or "rank correlation" in flat.words
 
 
 def test_best_and_worst_answers_are_different_ones(variants):

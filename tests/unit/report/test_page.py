@@ -165,7 +165,7 @@ def test_data_quality_is_shown_with_its_effect(page):
     assert "Empty answers: 2" in data
     assert "Left out for broken: 2" in data
     assert "140, 141" in data
-    assert "Cut short in tiny / plain: 2 Entries longer than the 64 tokens that it keeps." in data
+    assert "Truncated in tiny / plain: 2 Entries longer than the 64 tokens that it keeps." in data
     assert "train: 5, 8" in data
     assert "instruction, words median 3, longest 3" in data
     assert "tiny / plain overlap 36.67 34.48" in data  # 11 of 30 exact, one of them seen

@@ -7,12 +7,12 @@ from workflow.lib.runtime.files import read_json, read_yaml
 from workflow.lib.settings.load import check_config_file
 
 TWICE = [
-    ("a: 1\nb: 2\na: 3\n", "line 3: 'a' stands twice, first in line 1"),
-    ("a:\n  b: {c: 1, c: 2}\n", "line 2: 'c' stands twice"),
-    ("a: 1\n'a': 2\n", "line 2: 'a' stands twice"),
-    ("- x: {}\n  y: 1\n  x: {}\n", "line 3: 'x' stands twice, first in line 1"),
-    ("1: a\n0x1: b\n", "line 2: 1 stands twice"),
-    ("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", "line 4: '<<' stands twice, first in line 3"),
+    ("a: 1\nb: 2\na: 3\n", "line 3: 'a' appears twice, first in line 1"),
+    ("a:\n  b: {c: 1, c: 2}\n", "line 2: 'c' appears twice"),
+    ("a: 1\n'a': 2\n", "line 2: 'a' appears twice"),
+    ("- x: {}\n  y: 1\n  x: {}\n", "line 3: 'x' appears twice, first in line 1"),
+    ("1: a\n0x1: b\n", "line 2: 1 appears twice"),
+    ("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n", "line 4: '<<' appears twice, first in line 3"),
 ]
 
 
@@ -49,7 +49,7 @@ def test_a_key_of_json_stands_once(tmp_path, text):
 )
 def test_a_config_file_has_every_key_once(tmp_path, name, text):
     (tmp_path / name).write_text(text, "utf-8")
-    with pytest.raises(UserError, match=f"{name}: .*'(device|x)' (stands twice|more than once)"):
+    with pytest.raises(UserError, match=f"{name}: .*'(device|x)' (appears twice|more than once)"):
         check_config_file(tmp_path / name)
 
 

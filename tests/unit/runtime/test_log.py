@@ -39,7 +39,7 @@ def test_lines_go_to_the_file_and_to_stderr(tmp_path, capfd):
         (
             RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
             "error: CUDA out of memory. Tried to allocate 2 GiB; lower batch_size or max_length, "
-            "or a smaller model",
+            "or use a smaller model",
         ),
     ],
 )

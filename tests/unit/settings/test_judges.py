@@ -47,14 +47,14 @@ def mistakes(judge: dict[str, Any]) -> str:
         ({**LLAMA3, "repeats": 0}, "judges.mine.repeats: should be greater than or equal to 1"),
         (
             {**LLAMA3, "repeats": 3, "options": {"seed": 1.5}},
-            "judges.mine: repeats need a whole number as",
+            "judges.mine: repeats above 1 need an integer options.seed",
         ),
         ({**LLAMA3, "max_unparsed": 2}, "judges.mine.max_unparsed: should be less than or equal"),
         ({**LLAMA3, "url": "localhost:11434"}, "judges.mine.url: should be an address such as"),
         ({**LLAMA3, "url": "http://localhost:99999"}, "judges.mine.url: Port out of range"),
         (
             {**GPT_4, "base_url": "https://me:secret@host/v1"},
-            "judges.mine.base_url: should hold no name or password",
+            "judges.mine.base_url: should contain no user name or password",
         ),
         (
             {**LLAMA3, "transport": {"concurency": 2}},
@@ -140,7 +140,9 @@ def test_an_address_may_stand_in_a_file(judge, key, tmp_path):
 def test_a_file_without_an_address_is_one_line(tmp_path):
     path = tmp_path / "server.txt"
     judge = read({**LLAMA3, "url": f"file:{path}"})
-    with pytest.raises(UserError, match=r"server.txt is not there.*sbatch .*judge-server\.sbatch"):
+    with pytest.raises(
+        UserError, match=r"server.txt does not exist.*sbatch .*judge-server\.sbatch"
+    ):
         current_address(judge.address)
     path.write_text("soon")
     with pytest.raises(UserError, match=r"server.txt: holds no address of a server"):

@@ -118,7 +118,11 @@ def set_at(config, path, value):
         ("datasets/small-world/split", {"train": 1.5}, "less than 1, not 1.5"),
         ("datasets/small-world/url", 7, "should be a valid string, not 7"),
         ("datasets/a b", {"url": "x"}, "datasets.a b: names start with a letter or digit"),
-        ("models/data", {"url": "x", "tokenizer": "gpt2"}, "keeps these names for itself: data"),
+        (
+            "models/data",
+            {"url": "x", "tokenizer": "gpt2"},
+            "reserved for folders of results/: data",
+        ),
         ("models/x", {"url": "x"}, "models.x.tokenizer: required, but missing"),
         ("models/x", {"url": "x", "tokenizer": "gtp2"}, "has no 'gtp2'; did you mean gpt2?"),
         ("recipes/book/extends", "bok", "recipes.book.extends: unknown recipe 'bok'"),
@@ -168,7 +172,7 @@ def set_at(config, path, value):
         (
             "models/logs",
             {"url": "x", "tokenizer": "gpt2"},
-            "models: results/ keeps these names for",
+            "models: these names are reserved for folders",
         ),
         ("recipes/book/extends", 5, "extends: should be a recipe's name, not 5"),
         ("recipes/book/extends", ["x"], "extends: should be a recipe's name, not ['x']"),

@@ -100,7 +100,7 @@ def test_a_run_in_parts_gives_the_run_in_one(files):
 
 def test_a_batch_without_targets_is_refused():
     batch = collate_textbook([[1, 2, 3]], 96, 2, [3])
-    with pytest.raises(UserError, match="prompts alone"):
+    with pytest.raises(UserError, match="no responses left after truncation"):
         Engine(random_model(1)).backward(*batch)
 
 

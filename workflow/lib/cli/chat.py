@@ -50,6 +50,68 @@ COMMANDS = ("/input", "/before", "/help", "/quit")
 SIDE_BY_SIDE = 100  # columns that a terminal needs for two answers
 
 
+def main(arguments: list[str]) -> None:
+    """Run the command.
+
+    Args:
+        arguments: of the command line, after `chat`.
+    """
+    parser = Parser(
+        prog="python -m workflow chat",
+        description="Talk to a finetuned model: one instruction per line, from a terminal or a\n"
+        "pipe. The model does not see the earlier ones.",
+        epilog=f"commands inside a conversation:\n{indent(HELP, '  ')}\n\n{EXAMPLES}",
+    )
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        type=Path,
+        help="results/MODEL/RECIPE; `snakemake --cores 1 results/MODEL/RECIPE/model.pth` makes one",
+    )
+    parser.add_argument(
+        "--before", action="store_true", help="also show the answers of the model before finetuning"
+    )
+    devices = get_args(Computing.model_fields["device"].annotation)
+    parser.add_argument(
+        "--device", choices=devices, default="auto", help="where to compute (default: auto)"
+    )
+    generation = parser.add_argument_group("generation, as in a recipe of config.yaml")
+    for name, setting in Generation.model_fields.items():
+        kind = float if name == "temperature" else int
+        flag = f"--{name.replace('_', '-')}"
+        default = "null" if setting.default is None else f"{setting.default:g}"
+        generation.add_argument(
+            flag,
+            metavar="N" if kind is int else "T",
+            type=kind,
+            default=setting.default,
+            help=f"{setting.description} (default: {default})",
+        )
+    options = parser.parse_args(arguments)
+    settings = _generation(options)
+
+    variant = open_variant(options.folder)
+    device = prepare_device(Computing(device=options.device))
+    tokenizer = variant.load_tokenizer()
+    models = {"after": ready(variant.load_model(), device)}
+    chat = Chat(variant, models, tokenizer, variant.style, settings, device)
+    if options.before:
+        chat.toggle_before()
+    interactive = sys.stdin.isatty()
+    if interactive:
+        print("One instruction a line; /help lists commands.")
+    for line in _instructions(interactive):
+        try:
+            if not chat.handle_line(line):
+                return
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            if not interactive:
+                raise
+            print(" [stopped]")
+
+
 @dataclass
 class Chat:
     """A conversation.
@@ -171,7 +233,7 @@ def _instructions(interactive: bool) -> Iterator[str]:
 
 
 def _generation(options: Namespace) -> Generation:
-    """Return the settings of generation that the options say, checked as those of config.yaml."""
+    """Return the generation settings in the options, checked like those of config.yaml."""
     given = {name: getattr(options, name) for name in Generation.model_fields}
     try:
         return Generation.model_validate(given)
@@ -179,65 +241,3 @@ def _generation(options: Namespace) -> Generation:
         [first, *_] = error.errors()
         option = str(first["loc"][0]).replace("_", "-")
         raise UserError(f"--{option} {first['input']}: {first['msg']}") from error
-
-
-def main(arguments: list[str]) -> None:
-    """Run the command.
-
-    Args:
-        arguments: of the command line, after `chat`.
-    """
-    parser = Parser(
-        prog="python -m workflow chat",
-        description="Talk to a finetuned model: one instruction per line, from a terminal or a\n"
-        "pipe. The model does not see the earlier ones.",
-        epilog=f"commands inside a conversation:\n{indent(HELP, '  ')}\n\n{EXAMPLES}",
-    )
-    parser.add_argument(
-        "folder",
-        metavar="FOLDER",
-        type=Path,
-        help="results/MODEL/RECIPE; `snakemake --cores 1 results/MODEL/RECIPE/model.pth` makes one",
-    )
-    parser.add_argument(
-        "--before", action="store_true", help="also show the answers of the model before finetuning"
-    )
-    devices = get_args(Computing.model_fields["device"].annotation)
-    parser.add_argument(
-        "--device", choices=devices, default="auto", help="where to compute (default: auto)"
-    )
-    generation = parser.add_argument_group("generation, as in a recipe of config.yaml")
-    for name, setting in Generation.model_fields.items():
-        kind = float if name == "temperature" else int
-        flag = f"--{name.replace('_', '-')}"
-        default = "null" if setting.default is None else f"{setting.default:g}"
-        generation.add_argument(
-            flag,
-            metavar="N" if kind is int else "T",
-            type=kind,
-            default=setting.default,
-            help=f"{setting.description} (default: {default})",
-        )
-    options = parser.parse_args(arguments)
-    settings = _generation(options)
-
-    variant = open_variant(options.folder)
-    device = prepare_device(Computing(device=options.device))
-    tokenizer = variant.load_tokenizer()
-    models = {"after": ready(variant.load_model(), device)}
-    chat = Chat(variant, models, tokenizer, variant.style, settings, device)
-    if options.before:
-        chat.toggle_before()
-    interactive = sys.stdin.isatty()
-    if interactive:
-        print("One instruction a line; /help lists commands.")
-    for line in _instructions(interactive):
-        try:
-            if not chat.handle_line(line):
-                return
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-        except KeyboardInterrupt:
-            if not interactive:
-                raise
-            print(" [stopped]")

@@ -55,7 +55,7 @@ def _file(name: str) -> Path:
     made = sorted(path.parent.name for path in Path("results/data").glob("*/quality.json"))
     there = f"there are: {', '.join(made)}; " if made else ""
     raise UserError(
-        f"no quality.json of {name!r}; {there}"
+        f"no quality.json for {name!r}; {there}"
         f"`snakemake --cores 1 results/data/NAME/quality.json` makes that of a data set"
     )
 
@@ -78,7 +78,7 @@ def show(path: Path, most: int) -> Iterator[str]:
     yield f"{path.parent.name}: {sum(counts.values()):,} entries, " + ", ".join(
         f"{count:,} {name}" for name, count in counts.items()
     )
-    yield f"Numbers count from 0; almost means alike by {quality['near']:g}% or more."
+    yield f"Numbers count from 0; near duplicates are alike by {quality['near']:g}% or more."
     for finding in findings(quality):
         yield ""
         yield f"{finding.name}: {finding.count or 'none'}"
@@ -137,7 +137,7 @@ def _token_lines(path: Path) -> Iterator[str]:
     for (tokenizer, prompt), lengths in token_lengths(files).items():
         yield from _bars(f"whole entry, tokens of {tokenizer} with {prompt}", histogram(lengths))
     if cuts := list(_cuts(results, files)):
-        yield from ("", "Longer than what a variant kept, by place in the split")
+        yield from ("", "Longer than a variant's max_length, by place in the split")
     for cut in cuts:
         places = "; ".join(
             f"{split} {', '.join(map(str, numbers))}" for split, numbers in cut.numbers.items()

@@ -1,6 +1,6 @@
 """`python -m workflow show`: one entry as the model sees it, every token with its id.
 
-A token is learned (a target of the loss), only read, or cut off behind max_length.
+A token is learned (a target of the loss), only read, or cut off beyond max_length.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class ShownToken:
         token: the token id.
         text: the token as text; bytes that are not a whole character are written as \x and two
             digits.
-        fate: `learned` (a target of the loss), `read` (an input only) or `cut` (behind max_length).
+        fate: `learned` (a target of the loss), `read` (an input only) or `cut` (beyond max_length).
     """
 
     token: int
@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> None:
     parser = Parser(
         prog="python -m workflow show",
         description="Show one entry as the model sees it: each token with its id and a mark:\n"
-        "+ learned, a target of the loss; x cut off behind max_length; no mark: only read.",
+        "+ learned, a target of the loss; x cut off beyond max_length; no mark: only read.",
         epilog=EXAMPLES,
     )
     parser.add_argument(

@@ -25,7 +25,7 @@ class EarlierJob:
 
 
 def earlier_jobs(folder: Path) -> list[EarlierJob]:
-    """Return the jobs that Snakemake submitted from a folder; none if no Slurm answers.
+    """Return the jobs that Snakemake submitted from a folder; none without Slurm.
 
     Snakemake's Slurm executor writes rule and wildcards into a job's comment.
     """
@@ -55,9 +55,9 @@ def wait_for_earlier_jobs(folder: Path) -> None:
     numbers = " ".join(job.number for job in jobs)
     listed = "".join(f"\n  {job.number} {job.state} {job.what}" for job in jobs)
     print(
-        f"{len(jobs)} jobs of an earlier run are still at work in this folder:{listed}\n"
-        "Waiting until they end, so that none is done twice. Control-C ends the waiting alone; "
-        f"to end the jobs: scancel {numbers}",
+        f"{len(jobs)} jobs of an earlier run are still running in this folder:{listed}\n"
+        "Waiting until they end, so that none is run twice. Control-C stops only the waiting; "
+        f"to cancel the jobs: scancel {numbers}",
         file=sys.stderr,
         flush=True,
     )
@@ -65,4 +65,4 @@ def wait_for_earlier_jobs(folder: Path) -> None:
         while earlier_jobs(folder):
             time.sleep(PAUSE)
     except KeyboardInterrupt:
-        raise UserError("stopped waiting; the jobs of the earlier run go on") from None
+        raise UserError("stopped waiting; the jobs of the earlier run continue") from None

@@ -8,7 +8,7 @@ For P parameters in float32 (benchmarks/README.md compares these formulas with m
 
 Activations are those of one micro-batch: batch_size / gradient_accumulation entries, all as long as
 the longest. With `device: cpu` all of it is host memory. With a GPU, the host's peak is loading the
-model or resuming from a checkpoint. What depends on the machine is estimated high.
+model or resuming from a checkpoint. Terms that depend on the machine are estimated high.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ RATES = {"gpu": 5e12, "cpu": 5e10}
 
 @dataclass(frozen=True)
 class Needs:
-    """What one job needs: memory of each GPU (0 without one), memory of each host, and minutes."""
+    """The needs of one job: memory per GPU (0 without one), memory per host, and minutes."""
 
     gpu_mb: int
     mem_mb: int
@@ -83,7 +83,7 @@ def generate_needs(shape: Shape, recipe: Recipe, data: Workload, device: str = "
 
 
 def asked_for(needs: Needs, override: JobResources, attempt: int = 1) -> dict[str, int]:
-    """Return what to ask the cluster for; each further attempt asks for more.
+    """Return what to request of the cluster; each further attempt requests more.
 
     Every attempt adds half of the first one's memory and all of its time.
 
@@ -128,7 +128,7 @@ def refuse_if_too_large(
     for change, changed in _changes(recipe):
         if excess(changed) is None:
             raise UserError(f"{what} needs {fault}; it would fit with {change}")
-    raise UserError(f"{what} needs {fault}; take a smaller model")
+    raise UserError(f"{what} needs {fault}; use a smaller model")
 
 
 def _activations(shape: Shape, positions: int) -> float:
@@ -146,7 +146,7 @@ def _needs(working: float, loading: float, flops: float, device: str, recipe: Re
 
     Args:
         working: bytes on the device that computes.
-        loading: bytes of the host before that.
+        loading: bytes of host memory before that.
         flops: of the whole job.
     """
     where = "cpu" if device == "cpu" else "gpu"

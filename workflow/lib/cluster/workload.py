@@ -32,7 +32,7 @@ def workload_of_tokens(path: Path) -> Workload:
 
 
 def workload_of_entries(path: Path) -> Workload:
-    """Estimate prompts that are not tokenized: two bytes a token, few for any language.
+    """Estimate prompts that are not tokenized: two bytes a token, a low figure for any language.
 
     Raises:
         FileNotFoundError: the entries are not made yet.

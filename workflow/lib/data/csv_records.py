@@ -1,4 +1,4 @@
-"""Reader of CSV files, also of those with semicolons or tabs."""
+"""The reader of CSV files, also with semicolons, tabs or bars."""
 
 import csv
 import io
@@ -51,7 +51,7 @@ def read_csv_records(path: Path) -> Records:
 
 
 def _separated(path: Path, text: str) -> tuple[str, str, int]:
-    """Return a table's text, what separates its cells, and how many lines stand before it.
+    """Return a table's text, what separates its cells, and how many lines precede it.
 
     The separator is that of a first line `sep=;`, as Excel writes it, or the one that finds the
     most names in the header.
@@ -76,7 +76,7 @@ def _separated(path: Path, text: str) -> tuple[str, str, int]:
 
 
 def _without_empty_end(cells: list[str], keep: int) -> list[str]:
-    """Return cells without the empty ones at the end, but not fewer than are to be kept."""
+    """Return cells without the empty ones at the end, but at least the first `keep`."""
     end = len(cells)
     while end > keep and not cells[end - 1].strip():
         end -= 1

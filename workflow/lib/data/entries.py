@@ -38,7 +38,7 @@ def read_entries(path: Path) -> list[Entry]:
 
 
 def list_of(path: Path, content: Any) -> list[Any]:
-    """Return the content of a JSON file if it is a list.
+    """Return the content of a JSON file, checked to be a list.
 
     Raises:
         UserError: it is something else.
@@ -53,7 +53,7 @@ def fault_of(entry: Any, called: Mapping[Text, str | None] | None = None) -> str
 
     Args:
         entry: any JSON value.
-        called: the file's names of the three texts, for the message.
+        called: the file's names for the three texts, for the message.
     """
     if not isinstance(entry, dict):
         return f"should be an object, not {json_type(entry)}"
@@ -66,7 +66,7 @@ def fault_of(entry: Any, called: Mapping[Text, str | None] | None = None) -> str
         try:
             entry[text].encode()
         except UnicodeEncodeError:
-            return f"has half a surrogate pair in {name!r}, which no file can hold"
+            return f"has half a surrogate pair in {name!r}, which UTF-8 cannot encode"
     if not entry["instruction"].strip():
         return f"has an empty {called['instruction'] if called else 'instruction'!r}"
     return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_records(path: Path) -> Records:
-    """Read a file of the format that its suffix says: .json, .jsonl, .csv or .parquet.
+    """Read a file in the format of its suffix: .json, .jsonl, .csv or .parquet.
 
     JSON and JSON lines are told apart by their content.
 
@@ -62,7 +62,7 @@ def _read_parquet(path: Path) -> Records:
 
 
 def _with_bytes(table: "pyarrow.Table") -> "pyarrow.Table":
-    """Return a table with texts as bytes, since one text that is not UTF-8 would stop the rest."""
+    """Return a table with its texts as bytes: one text that is not UTF-8 would stop the reading."""
     import pyarrow
 
     texts = (pyarrow.string(), pyarrow.large_string())
@@ -76,12 +76,12 @@ def _with_bytes(table: "pyarrow.Table") -> "pyarrow.Table":
 def _plain(value: Any, depth: int = 0) -> Any:
     """Return a value as JSON can hold it; a type that JSON lacks, such as a date, becomes text.
 
-    NaN and Infinity, which Python's reader of JSON takes, become null. Bytes are read as UTF-8:
-    files written without a logical type hold text as BYTE_ARRAY. Bytes that are something else
-    become null; as the value of a field they stay, and `fault_of` refuses them as a text.
+    NaN and Infinity, which Python's JSON parser accepts, become null. Bytes are read as UTF-8:
+    files written without a logical type hold text as BYTE_ARRAY. Other bytes become
+    null; as the value of a field they stay, and `fault_of` refuses them as a text.
 
     Args:
-        depth: how many objects and lists the value is in; that of a field is in one.
+        depth: number of objects and lists around the value; 1 for the value of a field.
     """
     if isinstance(value, bytes):
         try:

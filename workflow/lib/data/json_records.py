@@ -1,4 +1,4 @@
-"""Reader of JSON and JSON lines."""
+"""The reader of JSON and JSON lines."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from workflow.lib.runtime.log import log
 
 
 class _Repeating(dict[str, Any]):
-    """A JSON object with the last values of its keys, some of which stand more than once."""
+    """A JSON object with repeated keys, each with its last value."""
 
     keys_twice: list[str]
 
@@ -26,7 +26,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _keys_twice(value: Any) -> list[str]:
-    """Return the keys that stand more than once in an object, or in one inside the value."""
+    """Return the keys that are repeated in an object, or in one inside the value."""
     if isinstance(value, _Repeating):
         return value.keys_twice
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -75,7 +75,7 @@ def _has_entry_per_line(text: str, named_so: bool) -> bool:
 
 
 def _is_wrapper(value: Any) -> bool:
-    """Return whether an object holds a list of entries, and is none itself."""
+    """Return whether an object holds a list of entries, and is not an entry itself."""
     inner = value.values() if isinstance(value, dict) else ()
     lists = (each for each in inner if isinstance(each, list))
     return any(isinstance(item, dict) for each in lists for item in each) and not any(
@@ -84,7 +84,7 @@ def _is_wrapper(value: Any) -> bool:
 
 
 def _parsed(text: str) -> Any:
-    """Return what a JSON text holds; None if it is none."""
+    """Return what a JSON text holds; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

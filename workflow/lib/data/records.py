@@ -1,4 +1,4 @@
-"""The rows of a file, as the readers of all formats give them."""
+"""The rows of a file, as the readers of all formats return them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,6 @@ class Records:
 
 
 def check_unique(path: Path, where: str, names: list[str]) -> None:
-    """Raise if a name of a column stands more than once, as its first values would be lost."""
+    """Raise if a column's name is repeated, because the values of the first would be lost."""
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{path}: {where} names {', '.join(map(repr, twice))} more than once")

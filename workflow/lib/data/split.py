@@ -1,4 +1,4 @@
-"""The files of a data set read, checked and split into three lists of entries (listing 7.3)."""
+"""Reading, checking and splitting a data set into three lists of entries (listing 7.3)."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.data.columns import find_columns, rename
+from workflow.lib.data.columns import COLUMNS, Column, find_columns, rename
 from workflow.lib.data.entries import (
     TEXTS,
     Entry,
@@ -65,7 +65,7 @@ def split_dataset(
         shares = f" split {selection.split.train:g} / {selection.split.test:g}"
         raise UserError(
             f"{source}: {min(len(entries), selection.limit or len(entries))} entries"
-            f"{'' if len(files) > 1 else shares} leave nothing to {' and '.join(empty)}; "
+            f"{'' if len(files) > 1 else shares} leave nothing for {' and '.join(empty)}; "
             f"change `split`, `limit` or `checks` of {key}, or add entries"
         )
     for path, name in ((train, "train"), (val, "val"), (test, "test")):
@@ -163,11 +163,12 @@ def _labels(records: Mapping[str, Records]) -> list[str]:
 def _to_entries(
     files: Mapping[str, Path], records: Mapping[str, Records], fields: Fields, checker: Checker
 ) -> dict[int, Entry]:
-    """Turn rows into entries, by number; the check `broken` decides about those that are none."""
-    called: dict[Text, str | None] = {text: getattr(fields, text) for text in TEXTS}
+    """Turn rows into entries, by number; the check `broken` decides about invalid rows."""
+    names: dict[Column, str | None] = {column: getattr(fields, column) for column in COLUMNS}
+    called: dict[Text, str | None] = {text: names[text] for text in TEXTS}
     rows: list[Any] = []
     for name, read in records.items():
-        columns = find_columns(files[name], read.rows, called, checker.key)
+        columns = find_columns(files[name], read.rows, names, checker.key)
         rows += (rename(row, columns) for row in read.rows)
     known = [read.faults.get(n) for read in records.values() for n in range(len(read.rows))]
     faults = {

@@ -25,7 +25,7 @@ def check_chapter_file_name(model: str, recipe: str, name: str) -> None:
     """
     if name != (right := chapter_file_name(model)):
         raise UserError(
-            f"results/{model}/{recipe}/{name}: the chapter's file of this model is "
+            f"results/{model}/{recipe}/{name}: the chapter's name for this file is "
             f"results/{model}/{recipe}/{right}"
         )
 

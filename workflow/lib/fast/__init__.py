@@ -1,4 +1,4 @@
-"""What makes computing faster and changes no number beyond rounding.
+"""Faster ways to compute the same numbers, up to rounding.
 
 In: a plain model and a padded batch. Out: the same loss and the same gradients in less time.
 Open `packing.py` first.

@@ -1,4 +1,4 @@
-"""Faster layers for a CPU, put into a finished model from outside, as LoRA's adapters are.
+"""Faster CPU layers, which replace those of a finished model, as LoRA's layers do.
 
 torch leaves float32 matrix products on a CPU to MKL. oneDNN, which torch also ships, computes the
 large ones of a packed batch faster, most of all those of the output head (benchmarks/README.md).
@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.optim import Optimizer
 
-ONEDNN_WEIGHTS = 2**19  # elements from which on oneDNN is faster; GPT-2's have 2**19.2 or more
-MKL_TERMS = 2**14  # terms of a sum from which on MKL is faster again
-RECYCLED_WEIGHTS = 2**24  # elements from which on the memory of a gradient is kept
+ONEDNN_WEIGHTS = 2**19  # elements from which oneDNN is faster; GPT-2's have 2**19.2 or more
+MKL_TERMS = 2**14  # terms of a sum from which MKL is faster again
+RECYCLED_WEIGHTS = 2**24  # elements from which the memory of a gradient is kept
 
 
 def speed_up(model: nn.Module, device: torch.device) -> None:
     """Replace the large layers of a model by faster ones with the same weights and names.
 
-    Nothing changes on other devices than a CPU. Linear layers stay where oneDNN is not available.
+    Nothing changes on devices other than a CPU. Without oneDNN linear layers stay as they are.
 
     Args:
         model: changed in place; state_dict and parameters stay the same objects.
@@ -43,8 +43,8 @@ def speed_up(model: nn.Module, device: torch.device) -> None:
 def recycle_gradients(model: nn.Module, optimizer: Optimizer) -> None:
     """Hand the memory of large gradients back to their layers after every step.
 
-    These gradients are None after `optimizer.step()`. Not for several processes, whose gradients
-    lie in the buffers that they exchange.
+    These gradients are None after `optimizer.step()`. Only for a single
+    process: several keep their gradients in the buffers that they exchange.
 
     Args:
         model: after `speed_up`; its other layers are left alone.
@@ -68,7 +68,7 @@ def onednn_works() -> bool:
     """
     if not torch.backends.mkldnn.is_available():
         return False
-    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):  # it is made for x86
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):  # made for x86
         return False
     x, weight, bias = torch.arange(6.0).view(2, 3), torch.arange(12.0).view(4, 3), torch.arange(4.0)
     try:
@@ -80,7 +80,7 @@ def onednn_works() -> bool:
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply (..., in) by the transpose of (out, in), with the call of torch's compiler."""
+    """Multiply (..., in) by the transpose of (out, in), as torch's compiler does."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
@@ -100,7 +100,7 @@ class FastLinear(nn.Linear):
     """An `nn.Linear` whose float32 products on a CPU are oneDNN's."""
 
     def __init__(self, layer: nn.Linear) -> None:
-        nn.Module.__init__(self)  # nn.Linear's own would draw weights
+        nn.Module.__init__(self)  # nn.Linear's would initialize weights
         self.in_features, self.out_features = layer.in_features, layer.out_features
         self.weight, self.bias = layer.weight, layer.bias
         self.memory = GradientMemory()
@@ -155,7 +155,7 @@ class FastEmbedding(nn.Embedding):
 
 
 class _Lookup(torch.autograd.Function):
-    """The rows of (V, D) with the numbers (...): (..., D)."""
+    """An embedding lookup: token ids (...) and weight (V, D) to rows (..., D)."""
 
     @staticmethod
     def forward(ctx: Any, token_ids: Tensor, weight: Tensor, memory: GradientMemory) -> Tensor:

@@ -122,7 +122,7 @@ def packed_loss(model: GPTModel, inputs: Tensor, targets: Tensor) -> Tensor:
     """Return the sum of the cross-entropies of all targets that count.
 
     Args:
-        model: whose dropout, if any, is off.
+        model: its dropout, if any, must be off.
         inputs, targets: (B, T), as `collate` makes them; at least one target counts.
 
     Returns:

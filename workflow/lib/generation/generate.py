@@ -99,7 +99,7 @@ def _make_cache(model: GPTModel, lengths: Sequence[int], max_new_tokens: int) ->
 
 
 def _next_group(waiting: deque[int], texts: Sequence[Sequence[int]], free: int) -> list[int]:
-    """Take the next texts from those waiting: at least one, and no more tokens than are allowed."""
+    """Take the next texts from those waiting: at least one, with at most PROMPT_TOKENS in all."""
     group = [waiting.popleft()]
     tokens = len(texts[group[0]])
     while waiting and len(group) < free:

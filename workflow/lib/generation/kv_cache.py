@@ -46,7 +46,7 @@ class KeyValueCache:
         return len(self.lengths)
 
     def add(self, model: GPTModel, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Put prompts into free rows; a common prefix is computed once, and no padding.
+        """Put prompts into free rows; a common prefix is computed once, padding never.
 
         Returns:
             (len(prompts), D) states of their last tokens, which predict what comes next.

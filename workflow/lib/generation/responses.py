@@ -33,7 +33,7 @@ def write_responses(
     output: Path,
     world: World = SINGLE_PROCESS,
 ) -> None:
-    """Answer every entry and store the entries with "model_response" added.
+    """Generate a response to every entry and write the entries with "model_response" added.
 
     Args:
         model: on the device to compute on.
@@ -60,9 +60,12 @@ def write_responses(
     gathered = world.gather((responses, sampler.ties))
     if not world.is_leader:
         return
-    every = {number: text for share, _ in gathered for number, text in share.items()}
+    all_responses = {number: text for share, _ in gathered for number, text in share.items()}
     ties = sorted(number for _, tied in gathered for number in tied)
-    write_json(output, [{**entry, "model_response": every[n]} for n, entry in enumerate(loaded)])
+    write_json(
+        output,
+        [{**entry, "model_response": all_responses[n]} for n, entry in enumerate(loaded)],
+    )
     log.info("%s: %d responses", output, len(loaded))
     if ties:
         log.info(
@@ -74,7 +77,7 @@ def write_responses(
 
 
 class ResponsesJob(BaseModel):
-    """What rule `generate` wants done, which can be handed on as JSON.
+    """The work of rule `generate`, which can be passed to other processes as JSON.
 
     Args:
         model, training: a finetuned model and its training.json.

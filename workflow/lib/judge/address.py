@@ -25,7 +25,7 @@ def current_address(address: str) -> str:
         return check_address(path.read_text("utf-8").strip())
     except FileNotFoundError as error:
         raise UserError(
-            f"{path} is not there, so no server has written its address yet; start it with "
+            f"{path} does not exist: no server has written its address yet; start one with "
             "`sbatch profiles/slurm/judge-server.sbatch` and wait for the file"
         ) from error
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What a file of backends/ implements: one way to judge, with or without a server.
+"""The interface of the files in backends/: one way to judge, with or without a server.
 
 `LocalBackend` computes a score; `ServerBackend` sends questions to a language model. A new judge
 is a new file in backends/ with a class of settings and a class that derives from one of these.
@@ -18,8 +18,8 @@ from workflow.lib.settings.judges import JudgeSettings, ServerJudge, class_in_ba
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is given up
 TOKEN_LIMIT = 1024  # tokens of a reply, if the settings have no limit
-_WORTH_ANOTHER_TRY = {408, 409, 429}
-_SAME_FOR_ALL = {401, 403, 404, 405}
+_TEMPORARY = {408, 409, 429}  # the same request may succeed later
+_FATAL = {401, 403, 404, 405}  # every other request will fail as well
 
 SettingsT = TypeVar("SettingsT", bound=JudgeSettings)
 ServerT = TypeVar("ServerT", bound=ServerJudge)
@@ -131,12 +131,10 @@ class ServerBackend(Backend[ServerT]):
             if failure.status not in (400, 422):
                 raise
             if body["format"] is not None and "format" in failure.reason:
-                log.info("the server takes no JSON schema (%s); asking without", failure)
+                log.info("the server refuses the JSON schema (%s); sending none", failure)
                 self._structured = False
             elif body["options"] != request["options"] and self.token_limits[0] in failure.reason:
-                log.info(
-                    "the server takes no %s (%s); asking without", self.token_limits[0], failure
-                )
+                log.info("the server refuses %s (%s); sending none", self.token_limits[0], failure)
                 self._limited = False
             else:
                 raise
@@ -144,7 +142,7 @@ class ServerBackend(Backend[ServerT]):
 
 
 class NoReplyError(Exception):
-    """A request without a reply.
+    """Raised when a request gets no reply.
 
     Args:
         reason: in words, for the user.
@@ -206,13 +204,11 @@ def refusal(status: int, text: str, retry_after: str | None) -> NoReplyError:
     wait = seconds_of(retry_after)
     reason = f"HTTP {status}: {' '.join(text.split())[:300] or 'no reason given'}"
     if wait > LONGEST_WAIT:
-        return NoReplyError(
-            f"{reason}; asks to come back in {wait:.0f} s", hopeless=True, wait=wait
-        )
+        return NoReplyError(f"{reason}; asks to retry in {wait:.0f} s", hopeless=True, wait=wait)
     return NoReplyError(
         reason,
-        again=status in _WORTH_ANOTHER_TRY or status >= 500,
-        hopeless=status in _SAME_FOR_ALL,
+        again=status in _TEMPORARY or status >= 500,
+        hopeless=status in _FATAL,
         wait=wait,
         status=status,
     )

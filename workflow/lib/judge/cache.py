@@ -1,4 +1,4 @@
-"""Replies that were received, one JSON line each, so that no request is sent twice."""
+"""The cache of received replies, one JSON line each, so that no request is sent twice."""
 
 import errno
 import hashlib
@@ -68,7 +68,7 @@ class ReplyCache:
         self._replies = whole
 
     def add(self, key: str, reply: Reply) -> None:
-        """Keep a reply for good.
+        """Append a reply to the file.
 
         Args:
             key: from `request_key`.

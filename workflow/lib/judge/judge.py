@@ -44,7 +44,7 @@ def judge_responses(
     cache: Path,
     usage: Path | None = None,
 ) -> None:
-    """Score every response and end with the chapter's two lines.
+    """Score every response and log the chapter's two lines.
 
     Args:
         responses: JSON list of test entries with "model_response".
@@ -95,7 +95,7 @@ def _ask(
     names: Names,
     cache_path: Path,
 ) -> tuple[list[Verdict], dict[str, Any]]:
-    """Return the verdicts of a judge with a server, and what they took."""
+    """Return the verdicts of a judge with a server, and the usage of that server."""
     judge, prompt, name = backend.settings, backend.prompt, names["judge"]
     cache = ReplyCache(cache_path)
     cache.forget_empty()
@@ -103,7 +103,7 @@ def _ask(
     try:
         digest = preflight(backend, name).get("digest")
     except UnreachableError as error:
-        # With all the replies at hand, a changed way of reading them needs no server.
+        # If every reply is cached, a change in how replies are parsed needs no server.
         last, unreachable = cache.last(), error
         digest = last.digest if last else None
     requests = []
@@ -127,7 +127,7 @@ def _ask(
         verdicts.append(
             _verdict(names, request.entry, entry, request=request, reply=reply, score=score)
         )
-    _warn_of_swallowed_questions(requests, cache, name)
+    _warn_of_unread_questions(requests, cache, name)
     entry_of = {request.key: request.entry for request in reversed(to_send)}
     failed = [(entry_of[key], failure.reason) for key, failure in failures.items()]
     by_key = {request.key: cache.get(request.key) for request in to_send}
@@ -139,8 +139,8 @@ def _ask(
     return verdicts, _usage(judge, replies)
 
 
-def _warn_of_swallowed_questions(requests: Sequence[Request], cache: ReplyCache, name: str) -> None:
-    """Log the entries of whose questions the server says that it read hardly anything."""
+def _warn_of_unread_questions(requests: Sequence[Request], cache: ReplyCache, name: str) -> None:
+    """Log the questions of which the server reports implausibly few tokens."""
     found = {
         request.entry: reply.question_tokens
         for request in reversed(requests)
@@ -150,8 +150,8 @@ def _warn_of_swallowed_questions(requests: Sequence[Request], cache: ReplyCache,
     if found:
         first = min(found)
         log.warning(
-            "%s: of %d questions the server read far too few tokens for their length, the first "
-            "about entry %d (%d tokens); see that its chat template passes the message on and "
+            "%s: the server read far too few tokens of %d questions for their length, the first "
+            "about entry %d (%d tokens); check that its chat template passes the message on and "
             "that its context is long enough",
             name,
             len(found),
@@ -219,7 +219,7 @@ def _refuse_gaps(
         faults.append(
             f"{len(failed)} got no reply (max_failed {judge.max_failed}): "
             + ", ".join(reasons + [f"{left} x {NOT_SENT}"] * (left > 0))
-            + "; run again to ask only for what is missing"
+            + "; run again to send only the missing requests"
         )
     if len(unparsed) > judge.max_unparsed * answered:
         faults.append(
@@ -237,7 +237,7 @@ def _refuse_gaps(
 
 
 def _usage(judge: JudgeSettings, replies: Sequence[Reply]) -> dict[str, Any]:
-    """Sum up what the replies took, the same when all of them came from the cache."""
+    """Sum up tokens, time and cost of the replies; the same if all came from the cache."""
     question_tokens = sum(reply.question_tokens or 0 for reply in replies)
     answer_tokens = sum(reply.answer_tokens or 0 for reply in replies)
     prices = judge.prices if isinstance(judge, ServerJudge) else None

@@ -95,7 +95,7 @@ def load_judge_prompt(name: str) -> JudgePrompt:
     """Read a file of a judge's prompt.
 
     Args:
-        name: a file of workflow/prompts/judge without .yaml, or the path of one's own: anything
+        name: a file of workflow/prompts/judge without .yaml, or the path of your own: anything
             with a slash or ending in .yaml.
 
     Raises:

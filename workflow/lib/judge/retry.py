@@ -1,4 +1,4 @@
-"""Sends a request again after a failure that passes: a busy server, a dropped connection."""
+"""Retries after temporary failures: a busy server, a dropped connection."""
 
 from collections.abc import Callable
 from threading import Event
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def with_retries(work: Callable[[], Result], transport: Transport, stop: Event) -> Result:
-    """Do the work, again after each failure that may pass.
+    """Do the work, and retry after each temporary failure.
 
     Args:
         work: one attempt; raises NoReplyError.

@@ -55,7 +55,7 @@ def send_all(
     settings = backend.settings
     missing = {request.key: request for request in requests if cache.get(request.key) is None}
     if known := len({request.key for request in requests}) - len(missing):
-        log.info("%s: %d replies are in %s, %d to ask for", name, known, cache.path, len(missing))
+        log.info("%s: %d replies are in %s, %d to request", name, known, cache.path, len(missing))
     most_in_a_row = max(GIVE_UP_AFTER, settings.max_failed * settings.repeats + 1)
     in_a_row = 0
     stop = Event()

@@ -10,10 +10,10 @@ import re
 # Tokenizers have single tokens for long runs of one character, so runs count as shorter ones.
 _RUN = re.compile(r"(.)\1{15,}", re.DOTALL)
 
-_USUAL = 3.0  # bytes a token, at the least, of text that fits or does not fit into a context
-_CUT = 5.5  # bytes a token that no ordinary text reaches
-_CUT_AT_HALF = 4.5  # the same, where the count itself is that of a cut
-_IMPLAUSIBLE = 10.0
+_USUAL = 3.0  # the fewest bytes a token of ordinary text
+_CUT = 5.5  # bytes a token; ordinary text has fewer
+_CUT_AT_HALF = 4.5  # the same, if the count is that of a question cut to half the context
+_IMPLAUSIBLE = 10.0  # bytes a token; the server did not read most of the text
 
 
 def was_cut(question: str, tokens: int, context: int) -> bool:

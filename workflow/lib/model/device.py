@@ -64,7 +64,7 @@ def trains_in_bf16(device: torch.device, precision: str) -> bool:
 def make_repeatable(device: torch.device) -> None:
     """Make CUDA sum in the same order every time, as a CPU does with the same number of threads.
 
-    An operation without a deterministic version warns, which is better than not training.
+    An operation without a deterministic implementation only warns.
     """
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

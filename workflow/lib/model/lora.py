@@ -51,7 +51,7 @@ class LoraLinear(nn.Module):
     def merged(self) -> nn.Linear:
         """Return the layer with the adapter added to its weights, which changes them in place.
 
-        The product is made on the CPU, which is exact however a GPU's precision is set.
+        The product is computed on the CPU, exactly, whatever precision a GPU is set to.
         """
         addition = self.B.cpu() @ self.A.cpu()
         self.layer.weight.add_(addition.to(self.layer.weight.device), alpha=self.scale)

@@ -1,7 +1,7 @@
 """Conversion of OpenAI's TensorFlow checkpoint to safetensors (section 7.5).
 
 It does the work of chapter 5's load_weights_into_gpt by name, with every shape checked. The
-converted file has the chapter's names, and reading it takes no tensorflow.
+converted file has the chapter's names, and reading it needs no tensorflow.
 """
 
 import json

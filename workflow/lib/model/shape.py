@@ -17,7 +17,7 @@ CHECKPOINT_FILES = (
 )
 
 # Limits of generation; a cluster job's memory is estimated from them.
-CACHE_BYTES = 3 * 2**30  # the most bytes of keys and values on a CPU
+CACHE_BYTES = 3 * 2**30  # the most bytes of the key-value cache on a CPU
 PROMPT_TOKENS = 4096  # the most tokens of prompts in one forward pass
 
 

@@ -22,7 +22,7 @@ from workflow.lib.tokens.collate import IGNORE_INDEX
 # float32 each: a weight that trains, its gradient and the two moments of AdamW; a frozen weight.
 BYTES_PER_TRAINED_WEIGHT = 16
 BYTES_PER_FROZEN_WEIGHT = 4
-SHARE_FOR_WEIGHTS = 0.6  # of a GPU's memory; the rest is for what a batch needs
+SHARE_FOR_WEIGHTS = 0.6  # of a GPU's memory; the rest is for activations
 
 
 class DistributedEngine(Engine):
@@ -31,7 +31,7 @@ class DistributedEngine(Engine):
     Args:
         model: on the CPU, the same in every process; changed in place.
         world: the processes.
-        device: where this one computes.
+        device: of this process.
         sharding: full: each process holds a part of every weight, and of its gradient and AdamW's
             moments (FSDP2); none: each holds all of them (DDP); auto: full if a GPU is too small.
         options: see `Engine`.
@@ -94,7 +94,7 @@ class DistributedEngine(Engine):
         return gather_full(tensors, keep=self.world.is_leader)
 
     def local_state(self, full: Tensor, like: Tensor) -> Tensor:
-        """Return this rank's part of a tensor that all have read, if the other one is sharded."""
+        """Return this rank's part of a full tensor that all have read, sharded as `like` is."""
         if not self.sharded:
             return full
         from workflow.lib.parallel.sharding import local_part
@@ -116,9 +116,9 @@ def shard_batch(inputs: Tensor, targets: Tensor, world: World) -> tuple[Tensor, 
     """
     places = torch.arange(1, targets.shape[1] + 1)
     lengths = ((targets != IGNORE_INDEX) * places).amax(1)  # (B,), up to the last that counts
-    order = lengths.argsort(descending=True, stable=True)[: int((lengths > 0).sum())]
-    own = order[world.rank :: world.world_size]
-    rows = own if len(own) else order[:1]
+    by_length = lengths.argsort(descending=True, stable=True)[: int((lengths > 0).sum())]
+    own = by_length[world.rank :: world.world_size]
+    rows = own if len(own) else by_length[:1]
     return inputs[rows], targets[rows], len(own) > 0
 
 
@@ -143,6 +143,6 @@ class _Calling(nn.Module):
 
 
 def _sum_gradients(_: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
-    """Exchange DDP's gradients without its mean: the sum over all ranks."""
+    """Reduce DDP's gradients to their sum over all ranks, not to their mean."""
     work = dist.all_reduce(bucket.buffer(), async_op=True)
     return work.get_future().then(lambda done: done.value()[0])

@@ -1,7 +1,7 @@
 """Losses and gradients of a batch: what one step of the training loop computes.
 
-The loop of `training/train.py` is the chapter's. What it computes a batch with is here: packed
-instead of padded, in micro-batches, in bfloat16 or float32; `distributed.py` adds processes.
+The loop of `training/train.py` is the chapter's. An engine computes its batches: packed instead of
+padded, in micro-batches, in bfloat16 or float32; `distributed.py` adds processes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ class Engine:
         micro_batches: how many a batch is divided into, computed one after the other to save
             memory; the gradients add up to those of the batch.
         bf16: compute matrix products in bfloat16.
-        packed: leave out padding and common beginnings (fast/packing.py); False computes the padded
+        packed: leave out padding and repeated prefixes (fast/packing.py); False computes the padded
             batch, as the chapter does.
     """
 
@@ -71,7 +71,7 @@ class Engine:
         counted = int((targets != IGNORE_INDEX).sum())
         if not counted:
             raise UserError(
-                "a batch has prompts alone, cut before their responses; raise training.max_length "
+                "a batch has no responses left after truncation; raise training.max_length "
                 "or set training.too_long: drop"
             )
         chunks = zip(
@@ -87,10 +87,10 @@ class Engine:
 
     @contextmanager
     def _random_numbers_of_rank(self) -> Iterator[None]:
-        """Draw what is dropped out from numbers of this rank alone.
+        """Draw dropout from random numbers of this rank alone.
 
-        On a CPU the order of the batches is drawn from the same generator. This way it does not
-        depend on the number of processes, and each of them drops out other values.
+        On a CPU the order of the batches is drawn from the same generator. This way that order does
+        not depend on the number of processes, and each process drops out different values.
         """
         if not (self.model.training and self.model.config.drop_rate):
             yield
@@ -117,12 +117,12 @@ class Engine:
         return cross_entropy(logits, targets.to(device).flatten(), reduction="sum")
 
     def full_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Return the state_dict of an optimizer, its tensors as those of `full_state`."""
+        """Return the state_dict of an optimizer, with full tensors as from `full_state`."""
         content = optimizer.state_dict()
         moments = {number: self.full_state(of) for number, of in content["state"].items()}
         return content | {"state": moments}
 
-    # For several processes, whose engine does these differently.
+    # DistributedEngine overrides the following.
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function that computes with the model."""
@@ -133,9 +133,9 @@ class Engine:
         return decision
 
     def full_state(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return tensors as one process would hold them, to the leader."""
+        """Return full tensors, as one process holds them, to the leader."""
         return tensors
 
     def local_state(self, full: Tensor, like: Tensor) -> Tensor:
-        """Return the part of a full tensor that this process holds of another one like it."""
+        """Return this process's part of a full tensor, sharded as `like` is."""
         return full

@@ -11,7 +11,7 @@ from workflow.lib.model.gpt import GPTModel
 
 
 def shard_weights(model: GPTModel, root: nn.Module, device: torch.device) -> nn.Module:
-    """Leave each process its part of every weight, on its device.
+    """Shard every weight over the processes, each part on the device of its process.
 
     A block's weights are gathered before it is computed and freed after it, so that no process ever
     holds more than one block, or embeddings and head, beside its own part.

@@ -20,7 +20,7 @@ def join_world(worker: Worker, device: torch.device) -> "World":
 
     Args:
         worker: rank and world size of this process.
-        device: where it computes.
+        device: of this process.
     """
     if worker.world_size > 1:
         cuda = device.type == "cuda"
@@ -39,9 +39,9 @@ class World:
     """The processes of a job as one of them sees it; by default it is the only one.
 
     Args:
-        rank: this process's number, from 0. Rank 0 is the leader, who alone writes and logs.
+        rank: this process's number, from 0. Only rank 0, the leader, writes and logs.
         world_size: how many processes there are.
-        store: where they leave each other messages.
+        store: for messages between them.
         patience: seconds to wait for a process that does not answer.
     """
 
@@ -85,7 +85,7 @@ class World:
     def gather(self, item: Item) -> list[Item]:
         """Return the items of all ranks to the leader, in order; the others get an empty list.
 
-        The leader waits for each rank as long as its heartbeats go on.
+        The leader waits for each rank as long as its heartbeats continue.
 
         Raises:
             NoAnswerError: a rank's heartbeats stopped before it sent its item.

@@ -44,7 +44,7 @@ class Pair:
 
     @property
     def clear(self) -> bool:
-        """Whether the corrected p-value is below the level of significance."""
+        """Whether the corrected p-value is below the significance level."""
         return self.p_value < SIGNIFICANT
 
     @property

@@ -1,4 +1,4 @@
-"""What the scores say about the judges: their agreement, and whether they favor long responses."""
+"""The agreement of the judges, and whether they favor long responses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Lengths:
     def words(self) -> str:
         """The correlation in a sentence."""
         if self.correlation is None:
-            return "No relation can be seen: scores or lengths are all the same."
+            return "No correlation can be computed: scores or lengths are all the same."
         if abs(self.correlation) < 0.2:
             return f"Length hardly matters (rank correlation {points(self.correlation, 2)})."
         side = "better" if self.correlation > 0 else "worse"
@@ -47,7 +47,7 @@ class Lengths:
 
 
 def compare_judges(variants: Sequence[Variant], judges: Sequence[str]) -> list[JudgePair]:
-    """Compare every two judges on all responses, on those not exact, and by variant."""
+    """Compare every two judges: on all responses, on those not exact, and by variant."""
     pairs = []
     for first, second in combinations(judges, 2):
         shared = [
@@ -92,11 +92,11 @@ def score_lengths(variants: Sequence[Variant], judge: str) -> list[Lengths]:
 def _in_words(first: str, second: str, rows: Mapping[str, Agreement]) -> str:
     """Return how well two judges agree as two sentences."""
     result, not_exact = rows[_ALL], rows.get(_NOT_EXACT)
-    together = "their relation cannot be computed, as one of them never varies"
+    together = "their correlation cannot be computed, as one of them never varies"
     if result.pearson is not None:
         direction = "" if result.pearson >= 0 else ", but in opposite directions"
         together = (
-            f"their scores go together {strength(result.pearson)}{direction} "
+            f"their scores correlate {strength(result.pearson)}{direction} "
             f"(Pearson {points(result.pearson, 2)}"
         )
         if not_exact and not_exact.pearson is not None:

@@ -52,8 +52,8 @@ def write_report(
         folders: results/{model}/{recipe} of the variants, in the order to show.
         judges: label of each, by name, in the order to show; best and worst responses are those
             of the first.
-        settings: the part of config.yaml that was run, as plain values, shown as a file that runs
-            it again.
+        settings: the part of config.yaml that was run, as plain values, shown as a file that
+            repeats the run.
         qualities: quality.json by data set.
         summary: summary.csv of the same comparison.
         output: HTML file to write; the same bytes from the same files.

@@ -1,4 +1,4 @@
-"""The compared variants as the pipeline left them: CSV and JSON files, each read once."""
+"""The compared variants, read from the CSV and JSON files of the pipeline, each once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -8,5 +8,5 @@ def prepare_environment() -> None:
     # Waiting threads sleep instead of spinning, which would make training several times slower
     # beside another busy program.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Without it, torch's native code prints pages when one of several processes ends.
+    # Without it, torch's native code prints pages of messages when one of several processes ends.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

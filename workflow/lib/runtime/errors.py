@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 class UserError(Exception):
-    """Says in one line what is wrong, where, and what to do; shown without a traceback."""
+    """An error that the user can fix: one line that says what is wrong, where, and what to do."""
 
 
 def or_exit(

@@ -1,4 +1,4 @@
-"""Read and write files; a file is replaced in one step, so a reader never meets half of one."""
+"""Reading and writing files; each is replaced atomically, so no reader sees half of one."""
 
 import csv
 import hashlib
@@ -90,7 +90,7 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: not UTF-8 or not JSON, or an object has a key twice; says where.
+        UserError: not UTF-8 or not JSON, or a key is repeated in an object; says where.
     """
     return parse_json(read_text(path), path)
 
@@ -102,8 +102,8 @@ def parse_json(
 
     Args:
         path: the file, for messages.
-        to_object: makes an object of its keys and values; the default refuses a key that stands
-            twice, since a dict would silently lose the first.
+        to_object: makes an object of its keys and values; the default refuses a repeated key,
+            of which a dict would silently lose the first value.
 
     Raises:
         UserError: not JSON; says where.
@@ -115,11 +115,11 @@ def parse_json(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         ) from error
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deep
-        raise UserError(f"{path}: not JSON that can be read ({first_line(error)})") from error
+        raise UserError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
 
 
 def repeated(pairs: Iterable[tuple[str, Any]]) -> list[str]:
-    """Return the keys that stand more than once."""
+    """Return the keys that appear more than once."""
     counts = Counter(key for key, _ in pairs)
     return [key for key, count in counts.items() if count > 1]
 
@@ -132,9 +132,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A loader of YAML that refuses a key that stands twice, of which YAML's own loses the first.
+    """A YAML loader that refuses repeated keys, of which SafeLoader silently keeps the last.
 
-    A key that overrides one of a merged section (`<<`) stands once.
+    A key that overrides one of a merged section (`<<`) is not repeated.
     """
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -148,7 +148,7 @@ class _StrictLoader(yaml.SafeLoader):
             line = key.start_mark.line + 1
             if name in lines:
                 raise UserError(
-                    f"line {line}: {name!r} stands twice, first in line {lines[name]}; remove one"
+                    f"line {line}: {name!r} appears twice, first in line {lines[name]}; remove one"
                 )
             lines[name] = line
         return node
@@ -158,10 +158,10 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
     """Read a YAML file.
 
     Args:
-        called: what the file is, said before its path in messages.
+        called: what kind of file it is; put before its path in messages.
 
     Raises:
-        UserError: it cannot be read, is not UTF-8, is not YAML or has a key twice; says where.
+        UserError: it cannot be read, is not UTF-8, is not YAML or repeats a key; says where.
     """
     name = f"{called} {path}".strip()
     try:
@@ -187,7 +187,7 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
 
 
 def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table with line feeds, whatever its texts hold."""
+    """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept."""
     line = io.StringIO(newline="")
     writer = csv.DictWriter(line, columns)  # quotes a carriage return only if it ends the lines
     with (

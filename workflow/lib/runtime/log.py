@@ -104,7 +104,7 @@ def one_line(error: Exception) -> str | None:
     if isinstance(error, PermissionError | IsADirectoryError | FileNotFoundError):
         return f"{os.strerror(error.errno or 0)}{_where(error)}"
     if "out of memory" in str(error):  # torch's own classes differ by device
-        return f"{first_line(error)}; lower batch_size or max_length, or a smaller model"
+        return f"{first_line(error)}; lower batch_size or max_length, or use a smaller model"
     return None
 
 

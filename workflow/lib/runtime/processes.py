@@ -1,4 +1,4 @@
-"""What one of the processes of a job is told by whoever started it."""
+"""The place of a process in its job, as the launcher sets it: rank, world size and store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Store(Protocol):
-    """Small values that all processes of a job can read and write, as torch's TCPStore."""
+    """A key-value store that all processes of a job share, such as torch's TCPStore."""
 
     def set(self, key: str, value: str | bytes) -> None: ...
 
@@ -19,7 +19,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Worker:
-    """A process of a job, with torchrun's numbers; by default the only one.
+    """A process of a job, numbered as by torchrun; by default the only one.
 
     Args:
         rank: its number among all processes, from 0.

@@ -1,12 +1,12 @@
-"""The code that a script's result depends on, as a digest: what decides whether a rule runs again.
+"""A digest of the code that a script's result depends on; when it changes, the rule runs again.
 
 Snakemake sees a changed script but not a changed module behind it. Each rule therefore carries this
-digest as a param. What counts of a module is its syntax tree, without
+digest as a param. It covers the syntax tree of every module, except
 
 - comments, docstrings and layout, and the descriptions of settings;
-- texts in log calls and in `raise` statements, with the values they show. A call among those
-  counts, for it can do something; so does a text that is put together anywhere else;
-- paths: an import stands for the content of the module, so moving one changes nothing.
+- texts in log calls and `raise` statements, and the values shown in them. A call among those values
+  counts, because it may have effects; so does a text that is built in another statement;
+- paths: an import counts as the content of the imported module, so moving a module changes nothing.
 
 Whole packages whose code cannot change a result are left out (`LEFT_OUT`).
 """
@@ -22,8 +22,7 @@ from typing import Any
 from workflow.lib.runtime.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-# What these may import, so that they cannot do more than they promise, is in
-# tests/unit/runtime/test_left_out.py.
+# tests/unit/runtime/test_left_out.py limits their imports, so that they cannot change results.
 LEFT_OUT = (
     "workflow/lib/runtime",
     "workflow/lib/cli",
@@ -39,7 +38,7 @@ def code_digest(script: str | Path, *more_files: str | Path) -> str:
 
     Args:
         script: path of the file, absolute or from the root of the repository.
-        more_files: modules that the script imports by a name that is a setting.
+        more_files: modules that the script imports by a name from the settings.
 
     Returns:
         16 hexadecimal digits, the same wherever the repository lies.
@@ -60,7 +59,7 @@ def code_digest(script: str | Path, *more_files: str | Path) -> str:
 
 @dataclass(frozen=True)
 class _Import:
-    """A name that a module imports, what it calls it, and the file that the name is from."""
+    """An imported name, what the importing module calls it, and the file that defines it."""
 
     name: str
     called: str
@@ -69,7 +68,7 @@ class _Import:
 
 @dataclass(frozen=True)
 class _Module:
-    """A module as far as it counts: a digest of its code, and its imports of workflow modules."""
+    """What counts of a module: a digest of its code, and its imports of workflow modules."""
 
     code: bytes
     imports: tuple[_Import, ...]
@@ -77,7 +76,7 @@ class _Module:
 
 
 def _digest_of(module: _Module) -> bytes:
-    """Return a digest of a module's code and of which code each imported name stands for."""
+    """Return a digest of a module's code and of the code of the modules that it imports."""
     imports = sorted((_read(i.file).code.hex(), i.name, i.called) for i in module.imports)
     return hashlib.sha256(module.code + repr(imports).encode()).digest()
 
@@ -92,7 +91,7 @@ def _read(path: Path) -> _Module:
 
 
 class _Counted(ast.NodeTransformer):
-    """Takes out of a module's syntax tree what does not count, and collects its imports."""
+    """Removes what does not count from a module's syntax tree, and collects its imports."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -138,13 +137,13 @@ class _Counted(ast.NodeTransformer):
 
     def _refused(self, node: ast.stmt, what: str) -> UserError:
         return UserError(
-            f"{self.path}, line {node.lineno}: {what} is not followed to decide what reruns; "
+            f"{self.path}, line {node.lineno}: the rerun digest cannot follow {what}; "
             "write `from workflow.lib.package.module import name`"
         )
 
 
 class _WithoutTexts(ast.NodeTransformer):
-    """Empties the string literals of an expression, except where they pick or compare a value."""
+    """Empties the string literals of an expression, except in subscripts and comparisons."""
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.Subscript:
         return node
@@ -198,7 +197,7 @@ def _file_of(module: str) -> Path | None:
 
 
 def _packages_of(path: Path) -> Iterator[Path]:
-    """Yield the `__init__.py` of the packages that a file lies in, which run before it."""
+    """Yield the `__init__.py` of the packages that a file is in, which are executed before it."""
     for folder in path.parents:
         if folder == ROOT or not (folder / "__init__.py").is_file():
             return

@@ -35,7 +35,7 @@ class Section(BaseModel):
 
     @classmethod
     def _with_suggestion(cls, detail: ErrorDetails) -> InitErrorDetails:
-        """Return a mistake; if it is an unknown key of this section, with the nearest key."""
+        """Return a mistake, with the nearest key if it is an unknown key of this section."""
         kind, message, loc = detail["type"], detail["msg"], detail["loc"]
         if kind == "extra_forbidden" and len(loc) == 1:
             kind, message = "unknown_key", f"unknown key{suggest(str(loc[0]), cls.model_fields)}"

@@ -10,7 +10,7 @@ SMALL_MODEL = 10_000_000  # parameters
 
 
 class Computing(Section):
-    """How a job computes. Only `precision` reruns anything: `fast` changes results by rounding."""
+    """How a job computes. Only `precision` reruns anything; `fast` changes rounding alone."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto (a GPU if there is one), cpu, cuda or mps"
@@ -25,7 +25,7 @@ class Computing(Section):
     )
     fast: bool = Field(
         True,
-        description="packed batches and a CPU's faster layers; false: the chapter's computations",
+        description="packed batches and faster CPU layers; false: the chapter's computations",
     )
     checkpoint_every: Count | None = Field(
         None, description="steps between checkpoints; null: about one a minute"

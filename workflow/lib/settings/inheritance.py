@@ -15,8 +15,8 @@ def complete_recipes(written: Any) -> tuple[Any, list[str]]:
         written: the section `recipes` of the config, unchecked.
 
     Returns:
-        The recipes without `defaults` and `extends`, and the mistakes in what they extend. What is
-        not a section is returned as it is.
+        The recipes without `defaults` and `extends`, and the mistakes in what they extend. A
+        value that is not a section is returned unchanged.
     """
     if not isinstance(written, dict):
         return written, []
@@ -51,7 +51,7 @@ def origin(name: Any, keys: Iterable[Any], written: Any) -> Any:
 
     Args:
         name: the recipe that has the key.
-        keys: the key, with the sections of the recipe that it is in before it.
+        keys: the path of the key in the recipe, such as training, lora, rank.
         written: the section `recipes` of the config, unchecked.
 
     Returns:
@@ -71,7 +71,7 @@ def origin(name: Any, keys: Iterable[Any], written: Any) -> Any:
 
 
 def _ancestors(name: Any, written: Mapping[Any, Any], mistakes: list[str]) -> list[Any]:
-    """Return a recipe, the one it extends, and so on; add what is wrong with that to a list."""
+    """Return a recipe, the one it extends, and so on; add mistakes to a list."""
     names: list[Any] = []
     parent = name
     while parent is not None:

@@ -1,4 +1,4 @@
-"""The `judges` section: what every judge has, and where the settings of each backend are found.
+"""The `judges` section: the settings that all judges share, and how those of a backend are found.
 
 A backend is a file of judge/backends/, named by `backend` and imported only when it is named. It
 holds an implementation and the class of its settings, which derives from one of those below.
@@ -31,7 +31,7 @@ FILE = "file:"  # before the path of a file that holds an address
 
 
 class JudgeSettings(Section):
-    """What every judge has."""
+    """The settings that all judges share."""
 
     backend: str = Field(description="a file of workflow/lib/judge/backends, without .py")
 
@@ -42,11 +42,11 @@ class JudgeSettings(Section):
     @property
     @abstractmethod
     def label(self) -> str:
-        """Who judges, in words that leave no doubt whether it is a language model."""
+        """A description of the judge that says whether it is a language model."""
 
     @property
     def note(self) -> str:
-        """Words behind the judge's name on the console; none for a language model."""
+        """The note after the judge's name on the console; empty for a language model."""
         return self.label
 
 
@@ -55,28 +55,30 @@ class Transport(Section):
 
     concurrency: Count = Field(1, description="requests at the same time")
     timeout: Number = Field(120.0, gt=0, description="seconds a reply may take")
-    first_timeout: Number = Field(600.0, gt=0, description="the same, while the model is loaded")
-    retries: Annotated[int, Field(ge=0)] = Field(4, description="further tries after a failure")
-    backoff: Number = Field(1.0, ge=0, description="seconds before the first of them; doubles")
+    first_timeout: Number = Field(
+        600.0, gt=0, description="seconds the first reply may take, while the model is loaded"
+    )
+    retries: Annotated[int, Field(ge=0)] = Field(4, description="retries of a failed request")
+    backoff: Number = Field(1.0, ge=0, description="seconds before the first retry; doubles")
 
 
 class Prices(Section):
-    """What a server charges, in its currency for a million tokens."""
+    """The prices of a server for a million tokens, in its currency."""
 
-    input: Number = Field(ge=0, description="for the questions")
-    output: Number = Field(ge=0, description="for the replies")
+    input: Number = Field(ge=0, description="price of the requests' tokens")
+    output: Number = Field(ge=0, description="price of the replies' tokens")
 
 
 class ServerJudge(JudgeSettings):
-    """What every judge has that is a language model on a server."""
+    """The settings that all judges on a server share; they are language models."""
 
-    model: str = Field(min_length=1, description="as the server lists it")
+    model: str = Field(min_length=1, description="name of the model, as the server lists it")
     prompt: str = Field(
         "integer",
         min_length=1,
-        description="a file of workflow/prompts/judge, without .yaml, or the path of one's own",
+        description="a file of workflow/prompts/judge, without .yaml, or the path of your own",
     )
-    repeats: Count = Field(1, description="times each entry is judged, the seed one higher each")
+    repeats: Count = Field(1, description="times each entry is judged, each with the next seed")
     max_failed: Annotated[int, Field(ge=0)] = Field(
         0, description="entries that may stay without a reply before the job fails"
     )
@@ -87,7 +89,7 @@ class ServerJudge(JudgeSettings):
         {"seed": 123, "temperature": 0}, description="options of the model"
     )
     transport: Transport = Transport()
-    prices: Prices | None = Field(None, description="to count what the judging costs")
+    prices: Prices | None = Field(None, description="prices, to compute what judging costs")
 
     needs_server = True
     changes_no_score = frozenset({"transport"})
@@ -95,7 +97,7 @@ class ServerJudge(JudgeSettings):
     @model_validator(mode="after")
     def repeats_differ_by_their_seed(self) -> "ServerJudge":
         if self.repeats > 1 and not isinstance(self.options.get("seed"), int):
-            raise ValueError("repeats need a whole number as options.seed, to ask differently")
+            raise ValueError("repeats above 1 need an integer options.seed to differ by")
         return self
 
     @property
@@ -105,12 +107,12 @@ class ServerJudge(JudgeSettings):
 
     @property
     def label(self) -> str:
-        """Who judges, in words that leave no doubt whether it is a language model."""
+        """A description of the judge that says whether it is a language model."""
         return f"the judgment of {self.model}, a language model"
 
     @property
     def note(self) -> str:
-        """Words behind the judge's name on the console; none for a language model."""
+        """The note after the judge's name on the console; empty for a language model."""
         return ""
 
 
@@ -123,7 +125,7 @@ def check_address(address: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("should be an address such as http://localhost:11434")
     if parts.username is not None:
-        raise ValueError("should hold no name or password")
+        raise ValueError("should contain no user name or password")
     return address
 
 
@@ -172,7 +174,7 @@ def class_in_backend(module: str, base: type) -> type:
 
 
 class _ByBackend:
-    """How pydantic reads a judge: with the settings class of the backend that it names."""
+    """Makes pydantic read a judge with the settings class of the backend that it names."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -196,7 +198,7 @@ Judge = Annotated[JudgeSettings, _ByBackend]
 
 
 def _read_judge(value: Any) -> JudgeSettings:
-    """Check an entry of `judges`; mistakes carry their place below it."""
+    """Check an entry of `judges`; paths in errors are relative to it."""
     if isinstance(value, JudgeSettings):
         return value
     if not isinstance(value, Mapping):

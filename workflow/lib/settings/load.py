@@ -1,4 +1,4 @@
-"""Reads the config into settings. All of it is checked before anything runs.
+"""The config checked as a whole and turned into settings, before anything runs.
 
 Unknown keys are refused, and all mistakes are reported at once, each with its path in the config.
 """
@@ -46,12 +46,12 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
 
 
 def check_config_file(path: str | Path) -> None:
-    """Check that a file is YAML or JSON with keys, because Snakemake does not say where it is not.
+    """Check that a file is YAML or JSON with keys.
 
-    Snakemake also takes the last of two equal keys and says nothing.
+    Snakemake's own error names no line, and of a repeated key it silently takes the last value.
 
     Raises:
-        UserError: it is not, or has a key twice; names the line if there is one.
+        UserError: it is not, or repeats a key; names the line if there is one.
     """
     # Tabs may indent JSON, but not YAML.
     read = read_json if Path(path).suffix == ".json" else read_yaml

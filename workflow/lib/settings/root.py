@@ -16,7 +16,7 @@ RESERVED_NAMES = {"data", "tokens", "logs", "small-world"}
 
 
 class Compare(Section):
-    """What `snakemake results/scores.csv` runs: every model with every recipe, every judge."""
+    """What `snakemake results/scores.csv` runs: every model and recipe, scored by every judge."""
 
     models: NameList = Field(description="names of models to finetune")
     recipes: NameList = Field(description="names of recipes to finetune each of them with")
@@ -39,14 +39,16 @@ class Settings(Computing):
     def names_make_separate_folders(cls, models: dict[str, Model]) -> dict[str, Model]:
         if taken := RESERVED_NAMES & models.keys():
             names = ", ".join(sorted(taken))
-            raise ValueError(f"results/ keeps these names for itself: {names}; rename the model")
+            raise ValueError(
+                f"these names are reserved for folders of results/: {names}; rename the model"
+            )
         return models
 
 
 def compared(settings: Settings) -> dict[str, Any]:
     """Return the part of the settings that `compare` uses, as a config file that repeats the run.
 
-    It is without what changes no result: device, processes, threads, checkpoints, and how judges
+    It leaves out what changes no result: device, processes, threads, checkpoints, and how judges
     are reached.
     """
     names = settings.compare

@@ -1,7 +1,7 @@
-"""The JSON schema of config.yaml, by which editors complete, explain and check what is typed.
+"""The JSON schema of config.yaml, with which editors complete, explain and check what is typed.
 
-It covers files that are laid over config.yaml as well. What takes more than one value to see, such
-as a name that is not defined, is checked by `load_settings` when the pipeline starts.
+It covers files that are laid over config.yaml as well. Mistakes that take more than one value to
+see, such as an undefined name, are found by `load_settings` when the pipeline starts.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from workflow.lib.runtime.version import VERSION
 from workflow.lib.settings.inheritance import DEFAULTS
 from workflow.lib.settings.root import Settings
 
-EXTENDS = {"type": "string", "description": "name of the recipe that this one is a change of"}
+EXTENDS = {"type": "string", "description": "name of the recipe that this one starts from"}
 # YAML 1.1 reads 5e-5 as text, which the settings accept as a number.
 EXPONENT = "^[-+]?[0-9.]+[eE][-+]?[0-9]+$"
 
@@ -41,7 +41,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def _fit(schema: dict[str, Any]) -> dict[str, Any]:
-    """Turn pydantic's schema of complete settings into one of the files that people write.
+    """Turn pydantic's schema of complete settings into a schema of the files that users write.
 
     A file may hold any part of the settings, since Snakemake merges it with config.yaml key by key:
     nothing is required. Keywords newer than draft 07, which editors know best, are replaced.
@@ -61,7 +61,7 @@ def _fit(schema: dict[str, Any]) -> dict[str, Any]:
                 [(pattern, inner)] = value.items()
                 fitted["propertyNames"] = {"pattern": pattern}
                 fitted["additionalProperties"] = _fit(inner)
-            case "prefixItems":  # a pair of equals
+            case "prefixItems":  # a pair of one type
                 fitted["items"] = _fit(value[0])
             case "oneOf" | "anyOf":
                 fitted["anyOf"] = [_fit(inner) for inner in value]

@@ -1,4 +1,4 @@
-"""Where data sets, tokenizers and models come from, and which entries of a data set are used."""
+"""The sources of data sets, tokenizers and models, and which entries of a data set are used."""
 
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -64,18 +64,27 @@ class Files(Section):
 
 
 class Fields(Section):
-    """The names of the file's fields that hold the three texts of an entry."""
+    """The names of the file's fields that hold the three texts of an entry, and its kind."""
 
     instruction: str = Field("instruction", min_length=1, description="field of the instruction")
     input: str | None = Field(
         "input", min_length=1, description="field of the input; null: entries have no input"
     )
     output: str = Field("output", min_length=1, description="field of the expected response")
+    kind: str | None = Field(
+        "kind",
+        min_length=1,
+        description="field by which the report groups scores, where there is one; null: none",
+    )
 
     @model_validator(mode="after")
     def are_different(self) -> "Fields":
         if len({self.instruction, self.input, self.output}) < 3:
-            raise ValueError("instruction, input and output need a field of their own each")
+            raise ValueError("instruction, input and output should be three different fields")
+        if self.kind != "kind" and self.kind in {self.instruction, self.input, self.output} - {
+            None
+        }:
+            raise ValueError(f"kind needs a field of its own, not {self.kind!r}")
         return self
 
 
@@ -85,7 +94,7 @@ class Split(Section):
     train: Number = Field(0.85, gt=0, lt=1, description="share of the training entries")
     test: Number = Field(0.10, gt=0, lt=1, description="share of the test entries")
     shuffle: Seed | None = Field(
-        None, description="seed to shuffle by before splitting; null: file order, as the chapter"
+        None, description="seed to shuffle by before splitting; null: file order"
     )
 
     @model_validator(mode="after")
@@ -96,7 +105,7 @@ class Split(Section):
 
 
 class Checks(Section):
-    """What is done with doubtful entries; quality.json lists those of each kind by number."""
+    """The action for each kind of doubtful entry; quality.json lists the entries by number."""
 
     broken: Literal["drop", "raise"] = Field(
         "raise", description="a text is missing or not text, or the instruction is empty"
@@ -125,7 +134,7 @@ class Selection(Section):
     fields: Fields = Fields()
     split: Split = Split()
     limit: Count | None = Field(
-        None, description="use only so many entries of each file, the first ones; null: all"
+        None, description="use only the first entries of each file, this many; null: all"
     )
     checks: Checks = Checks()
 
@@ -141,12 +150,12 @@ class Dataset(Selection):
     files: Files | None = Field(
         None, description="files of a data set that is already split, instead of url"
     )
-    format: Format | None = Field(None, description="null: by the ending of the address")
+    format: Format | None = Field(None, description="format of the files; null: by suffix")
     near: Number = Field(
         95,
         ge=80,
         le=100,
-        description="percent of similarity from which quality.json lists entries as near "
+        description="similarity in percent from which quality.json lists entries as near "
         "duplicates",
     )
 
@@ -155,14 +164,14 @@ class Dataset(Selection):
         if (self.url is None) == (self.files is None):
             raise ValueError("needs either url, of one file, or files, with train, val and test")
         if self.files and (self.mirrors or self.sha256):
-            raise ValueError("with files, mirrors and sha256 belong to each of them")
+            raise ValueError("with `files`, set mirrors and sha256 for each of them")
         if self.files and self.split != Split():
             raise ValueError("files are split already; remove `split` or `files`")
         for file in self.parts().values():
             if not (self.format or _format_of(file.url)):
                 raise ValueError(
                     f"{file.url!r} does not end in {', '.join(_FORMATS)}; "
-                    "say `format: json`, jsonl, csv or parquet"
+                    "set `format` to json, jsonl, csv or parquet"
                 )
         return self
 

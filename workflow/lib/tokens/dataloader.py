@@ -44,7 +44,7 @@ def read_split(
     log.info("%s: %d entries %s %d tokens: %s", path, len(numbers), done, max_length, some)
     if too_long == "drop":
         if len(numbers) == len(split.sequences):
-            raise UserError(f"{path}: no entry has at most training.max_length tokens; raise it")
+            raise UserError(f"{path}: all are longer than training.max_length; raise it")
         split = _without(split, numbers)
     return split, numbers
 
@@ -54,7 +54,7 @@ def drop_cut_before_response(
 ) -> tuple[TokenizedSplit, list[int]]:
     """Drop the entries that are truncated before their response begins.
 
-    With a masked prompt nothing of them would be learned, and nobody would notice.
+    With a masked prompt they would silently add nothing to the loss.
 
     Args:
         split: the tokenized split.

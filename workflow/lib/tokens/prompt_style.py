@@ -52,7 +52,7 @@ def load_style(name: str) -> PromptStyle:
     """Read a prompt style.
 
     Args:
-        name: a file of workflow/prompts, without .yaml, or the path of one's own.
+        name: a file of workflow/prompts, without .yaml, or the path of your own.
 
     Raises:
         UserError: there is no such style, or its file is not a prompt style.

@@ -1,4 +1,4 @@
-"""Lengths in tokens, and entries longer than a variant keeps: what quality.json cannot know."""
+"""Lengths in tokens and truncated entries: they depend on the variant, unlike quality.json."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The three arguments of `finetune`: files, recipe and what it is computed with."""
+"""The three arguments of `finetune`: files, recipe, and how it is computed."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +63,7 @@ class FinetuneRecipe:
 
 @dataclass(frozen=True)
 class Compute:
-    """What a finetuning is computed with.
+    """How a finetuning is computed.
 
     Args:
         device: of this process.

@@ -1,4 +1,4 @@
-"""The file from which a training that was killed goes on, to end as if never interrupted.
+"""The file from which a killed training resumes, to end as if never interrupted.
 
 Snakemake does not know of it, because it deletes the declared outputs of a job that fails. It holds
 everything that the next step depends on, random numbers included, and belongs to one set of
@@ -34,7 +34,7 @@ class Checkpoint:
         every: steps between two checkpoints; if None, one a minute, or fewer where writing one
             takes longer than a twentieth of the time between them.
         engine: of the model. The leader writes and all processes read; there may be more or fewer
-            of them when the training goes on.
+            of them when the training resumes.
         optimizer: of the model; None without epochs, when nothing is written.
     """
 

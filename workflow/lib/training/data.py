@@ -1,4 +1,4 @@
-"""What a finetuning learns from and is measured on."""
+"""The data of a finetuning: batches of both splits, and a sample entry."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from workflow.lib.training.train import Loaders
 
 @dataclass(frozen=True)
 class FinetuneData:
-    """Batches and a sample entry.
+    """The batches of a finetuning and its sample entry.
 
     Args:
         loaders: batches of both splits.

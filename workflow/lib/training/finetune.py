@@ -33,7 +33,7 @@ from workflow.lib.training.train import train
 def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> None:
     """Finetune a base model on a tokenized split and write the result.
 
-    A run that was killed goes on from its last checkpoint, a file beside the outputs.
+    A run that was killed resumes from its last checkpoint, a file beside the outputs.
 
     Args:
         files: what is read and written.
@@ -55,7 +55,7 @@ def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> 
 
 
 def prepare_model(weights: Path, training: Training, compute: Compute) -> Engine:
-    """Load a base model, add what is put onto it, and move it to where it computes.
+    """Load a base model, add adapters and faster layers, and move it to its device.
 
     Args:
         weights: what `convert_checkpoint` wrote.
@@ -82,7 +82,7 @@ def prepare_model(weights: Path, training: Training, compute: Compute) -> Engine
 
 
 class FinetuneJob(BaseModel):
-    """A finetuning as rule `finetune` describes it, which can be handed on as JSON."""
+    """The work of rule `finetune`, which can be passed to other processes as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

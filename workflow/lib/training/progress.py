@@ -1,4 +1,4 @@
-"""How far a training is, in numbers that a checkpoint can hold."""
+"""The progress of a training, in values that a checkpoint can hold."""
 
 import math
 import time
@@ -31,16 +31,16 @@ class Progress:
 
     Args:
         initial_losses: train and val, before the first step.
-        epoch: the one under way, from 1.
+        epoch: the current one, from 1.
         batches_done: of that epoch.
-        step: the one under way, from 0; also how many are done.
+        step: the current one, from 0; also the number of steps done.
         tokens_seen: in all, padding included.
         seconds: of training and evaluation; of runs that were killed, up to their checkpoints.
         losses: of all evaluations so far.
         samples: responses so far, as in samples.json.
         best_weights: trained weights of the lowest validation loss so far, if they are kept.
         epoch_random_state: of the generator, before it drew the order of this epoch.
-        resumed_at: steps that were done whenever a killed training went on.
+        resumed_at: the number of steps done at each resumption.
     """
 
     initial_losses: tuple[float, float] = (0.0, 0.0)
@@ -56,7 +56,7 @@ class Progress:
     resumed_at: list[int] = field(default_factory=list)
 
     def epochs(self, count: int) -> Iterator[int]:
-        """Yield the epochs that remain of so many, the one under way first."""
+        """Yield the remaining ones of `count` epochs, the current one first."""
         self._began = time.perf_counter() - self.seconds
         for epoch in range(self.epoch, count + 1):
             self.epoch = epoch
@@ -119,7 +119,7 @@ class Progress:
         return state | {"losses": [asdict(losses) for losses in self.losses]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         for name, value in state.items():
             setattr(self, name, value)
         self.losses = [Losses(**values) for values in state["losses"]]

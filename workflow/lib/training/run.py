@@ -1,4 +1,4 @@
-"""A finetuning under way: begun or resumed, with what it writes meanwhile and at the end."""
+"""A finetuning in progress, new or resumed, and what it writes on the way and at the end."""
 
 import platform
 from dataclasses import asdict, dataclass, fields
@@ -29,16 +29,16 @@ SAMPLE_TOKENS = 50  # length of the samples written during training, as in chapt
 
 @dataclass(frozen=True)
 class Run(Hooks):
-    """A finetuning under way.
+    """A finetuning in progress.
 
     Args:
         engine: of the model.
         optimizer: of its weights; None without epochs.
         recipe: what is learned.
-        data: what it learns from.
+        data: batches of both splits and the sample entry.
         record: settings, versions and digests; what training.json begins with.
-        checkpoint: written every now and then.
-        progress: how far it is.
+        checkpoint: written at intervals.
+        progress: steps, losses and samples so far.
     """
 
     engine: Engine
@@ -64,7 +64,7 @@ class Run(Hooks):
         self.write_sample(progress.epoch)
 
     def write_sample(self, epoch: int) -> None:
-        """Answer one entry, after so many epochs."""
+        """Generate the response to the sample entry after this number of epochs."""
         if self.engine.takes_part():
             entry = self.data.sample
             response = self.engine.call(_respond, self.engine.model, self.recipe, entry)
@@ -80,7 +80,7 @@ def start_or_resume(
     engine: Engine,
     data: FinetuneData,
 ) -> Run:
-    """Make the optimizer, and begin where the checkpoint is; without one, measure initial losses.
+    """Make the optimizer and resume from the checkpoint; without one, measure the initial losses.
 
     Returns:
         the run, with weights, optimizer, random numbers and progress ready for the next step.

@@ -1,9 +1,9 @@
 """The training loop of section 7.6: listing 7.8 calls chapter 5's train_model_simple.
 
 What the chapter does in `calc_loss_batch` and `loss.backward()` is behind `engine`, which also
-knows of micro-batches, bfloat16 and several processes. What is written while training (samples,
+handles micro-batches, bfloat16 and several processes. What is written while training (samples,
 checkpoints, the best weights) is behind `hooks`. `progress` counts, so that a training that was
-killed goes on where it was.
+killed resumes where it stopped.
 
 Shuffling and evaluation draw their random numbers in the chapter's order, so that the same data,
 weights and settings give the chapter's losses. Evaluating draws, too: it changes the order of the
@@ -32,7 +32,7 @@ class Loaders(NamedTuple):
 
 
 class Hooks:
-    """What is to be done at certain points of the training; by default nothing."""
+    """The callbacks of the training loop; by default they do nothing."""
 
     def after_evaluation(self, progress: Progress) -> None:
         """Run after the losses of a step were added to the progress."""
@@ -53,7 +53,7 @@ def train(
     progress: Progress,
     hooks: Hooks,
 ) -> None:
-    """Train from wherever the progress is, as chapter 5's train_model_simple.
+    """Train on from the given progress, as chapter 5's train_model_simple does.
 
     Args:
         engine: computes losses and gradients; its model is changed in place.
@@ -62,7 +62,7 @@ def train(
         training: epochs, learning rate and clipping.
         evaluation: how often losses are measured, on how many batches of each split.
         progress: changed in place.
-        hooks: called at certain points.
+        hooks: called after evaluations, steps and epochs.
     """
     total_steps = training.epochs * len(loaders.train)
     for epoch in progress.epochs(training.epochs):

@@ -36,7 +36,10 @@ def fetch(
         mirrors: other addresses or paths of the same folder, tried in order.
         names: where to put each file, by its name in the folder.
         sha256: expected digests by name, as far as they are known.
-        store, key: see `fetch_file`, as for the errors; files before a failing one are in place.
+        store, key: see `fetch_file`.
+
+    Raises:
+        UserError: see `fetch_file`; the files before the failing one are in place.
     """
     for name, target in names.items():
         url, *others = (_join(folder, name) for folder in (source, *mirrors))
@@ -100,8 +103,8 @@ def fetch_file(
     if not remote:
         raise UserError(f"{key}: could not copy {reasons}; correct {key}.url in config.yaml")
     raise UserError(
-        f"{key}: could not get {reasons}; three ways on: set {key}.url in config.yaml to a local"
-        f" copy (a path), add another address to {key}.mirrors, or run the offline default"
+        f"{key}: could not get {reasons}; three ways to continue: set {key}.url in config.yaml to"
+        f" a local copy (a path), add another address to {key}.mirrors, or run the offline default"
         " (snakemake --cores 1 results/scores.csv with the config.yaml that came with it)"
     )
 
@@ -119,7 +122,7 @@ def _is_remote(address: str) -> bool:
 
 
 def _copy_local(address: str, target: Path, sha256: str | None) -> None:
-    """Copy a file of the user; through a link a later run could change it."""
+    """Copy a user's file; through a link a later run could change the original."""
     source = Path(address).expanduser()
     if not source.is_file():
         raise SourceError("it is a folder" if source.is_dir() else "there is no such file")

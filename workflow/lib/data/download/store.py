@@ -18,7 +18,7 @@ HTML = "an HTML page instead of the data; nothing was kept"
 
 
 class SourceError(Exception):
-    """An address does not give the file; another one may."""
+    """Raised when one address does not provide the file; another may."""
 
 
 class StoredFile:
@@ -27,7 +27,7 @@ class StoredFile:
     Args:
         address: http or https address; a query becomes a digest in the file's name.
         store: folder of complete and partial downloads.
-        name: the name that the file is to get; only *.html may be an HTML page.
+        name: the name of the target; only *.html may be an HTML page.
         sha256: expected digest, if it is known.
 
     Raises:
@@ -52,7 +52,7 @@ class StoredFile:
         return self.path.with_name(self.path.name + suffix)
 
     def known(self) -> dict[str, Any]:
-        """Return what the server said about the file of the part, as far as it did.
+        """Return what the server's headers said about the file that the part belongs to.
 
         Returns:
             length (bytes), etag, last_modified, md5 (hexadecimal).
@@ -113,10 +113,10 @@ class StoredFile:
     def place(self, target: Path) -> None:
         """Make the target a hard link to the file, or a copy where links are impossible.
 
-        The modification time becomes now, as for any output: with that of the download, going back
-        to an earlier url could look older to Snakemake than what the later one led to. A file that
-        is already linked elsewhere is copied for the same reason: links share their time, and what
-        was made from the other target would look out of date.
+        The modification time becomes now, as for any output. With the time of the download, a file
+        from an earlier url, used again, could look older to Snakemake than the results of the later
+        url. A file that is already linked elsewhere is copied, because links share their time, and
+        results made from the other target would look out of date.
         """
         if target.exists() and target.samefile(self.path):
             return

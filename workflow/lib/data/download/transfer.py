@@ -1,4 +1,4 @@
-"""One file from one address: attempts until it is complete, each resuming the one before."""
+"""The download of one file from one address, in attempts that each resume the one before."""
 
 import base64
 import binascii
@@ -21,11 +21,11 @@ from workflow.lib.runtime.retry_after import seconds_of
 
 CONNECT_TIMEOUT = 15.0  # seconds to establish a connection
 STALL_TIMEOUT = 60.0  # seconds without a byte
-TRIES = 5  # in a row without progress
+TRIES = 5  # attempts in a row without progress
 BACKOFF = 1.0  # seconds before the second try, doubled before each further one
 LONGEST_BACKOFF = 30.0  # seconds
 LONGEST_RETRY_AFTER = 120.0  # seconds; a server that asks for more is left for a mirror
-LARGE = 10_000_000  # bytes from which on the log reports progress
+LARGE = 10_000_000  # bytes from which the log reports progress
 REPORT_EVERY = 30.0  # seconds between two such reports, or a tenth of the file
 
 
@@ -87,7 +87,7 @@ def _attempt(client: httpx.Client, file: StoredFile) -> None:
         file.accept_part()
     except SourceError as reason:
         file.discard_part()
-        if here:  # put together from several attempts; in one piece it may be right
+        if here:  # joined from several attempts; in one piece it may be right
             raise TransientError(str(reason)) from reason
         raise
 
@@ -167,7 +167,7 @@ def _describe_file(response: httpx.Response, file: StoredFile, here: int) -> dic
         framed = "content-length" in headers or "transfer-encoding" in headers
         if not (framed or "md5" in described or file.sha256):
             raise SourceError(
-                "the server does not say how long the file is: a sha256 in the config would"
+                "the server does not say how long the file is; set its sha256 in the config"
             )
         file.discard_part()
     write_json(file.description, described)
@@ -175,9 +175,9 @@ def _describe_file(response: httpx.Response, file: StoredFile, here: int) -> dic
 
 
 def _headers_of_file(response: httpx.Response) -> dict[str, Any]:
-    """Return what the headers say about the whole file, of which a 206 brings a part."""
+    """Return what the headers say about the whole file, even if the body is a part (206)."""
     headers = response.headers
-    if "content-encoding" in headers:  # compressed unasked: they describe the archive
+    if "content-encoding" in headers:  # compressed unasked: they describe the compressed body
         return {}
     length, md5 = headers.get("content-length", ""), headers.get("x-ms-blob-content-md5", "")
     if response.status_code == 206:

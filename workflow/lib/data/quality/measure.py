@@ -26,7 +26,7 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
 
     Args:
         files: the files that `split_dataset` wrote: train, val, test and origins.
-        near: similarity in percent from which on two entries are near duplicates.
+        near: similarity in percent from which two entries are near duplicates.
         output: JSON file to write: the number of entries of every split, the findings of
             `find_doubtful`, `counts` of them, the numbers left out by the checks, histograms of
             text lengths, and under `where` the split, index, file and line of every entry named.
@@ -71,7 +71,7 @@ def find_doubtful(
 
     Args:
         parts: the entries of every split by their number in the data set.
-        near: similarity in percent from which on two entries are near duplicates.
+        near: similarity in percent from which two entries are near duplicates.
 
     Returns:
         Groups of entry numbers under `duplicates` (all three texts equal), `conflicting_answers`

@@ -1,13 +1,13 @@
 """Near duplicates: entries whose questions and outputs are both almost equal.
 
 Similarity is rapidfuzz's ratio, the share of characters that need no edit, ignoring case and white
-space; of two entries it is the smaller one of questions and outputs. Similar questions with
+space; of two entries it is the smaller one, of their questions or outputs. Similar questions with
 different outputs do not count: "Convert 5 km to m." and "Convert 60 km to m." differ.
 
 Comparing all pairs of Stanford Alpaca's 52,002 entries would take minutes. Two entries are compared
 only if they share two of the RARE rarest words of each question, not counting words that occur in
 one entry only: in the chapter's data this misses no pair of 90 percent or more. A question with one
-or two such words is compared by each single word. Every key leads to the RECENT latest entries.
+or two such words is compared by each single word. Each key yields its RECENT latest entries.
 """
 
 import re
@@ -45,7 +45,7 @@ class NearDuplicates:
 
     Args:
         entries: all entries, by number.
-        limit: similarity in percent from which on two entries are near duplicates.
+        limit: similarity in percent from which two entries are near duplicates.
     """
 
     def __init__(self, entries: Mapping[int, Entry], limit: float) -> None:

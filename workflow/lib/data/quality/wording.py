@@ -15,7 +15,7 @@ _MEANINGS = {
     ),
     "conflicting_answers": (
         "Conflicting answers",
-        "Groups of entries that ask the same and expect different answers.",
+        "Groups of entries that ask the same question and expect different answers.",
     ),
     "test_also_in_train": (
         "Test entries that are also in the training split",
@@ -27,7 +27,7 @@ _MEANINGS = {
     ),
     "test_also_in_val": (
         "Test entries that are also in the validation split",
-        "If the best weights are kept, these took part in the choice.",
+        "With `keep: best` they took part in choosing the weights.",
     ),
     "val_also_in_train": (
         "Validation entries that are also in the training split",
@@ -47,8 +47,8 @@ class Finding:
 
     Args:
         name: a title.
-        meaning: a sentence that says why it matters, and what is counted.
-        count: how many there are, in groups or in entries as the name and the meaning say.
+        meaning: a sentence that says what is counted and why it matters.
+        count: the number of groups or of entries, as name and meaning say.
         groups: entries that belong together, by their number from 0 in the data set.
         named: the groups in words, with the similarity of near duplicates.
     """

@@ -1,4 +1,4 @@
-"""Judges on an Ollama server, near or far (listings 7.10 and 7.11), through its own client."""
+"""Judges on an Ollama server, local or remote (listings 7.10 and 7.11), through its own client."""
 
 import re
 import sys
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the client takes about a second to import, and reading conf
     import httpx
     import ollama
 
-# The words of newer servers, and of llama.cpp inside them, about a question that is too long.
+# How newer servers, and llama.cpp inside them, report a question that is too long.
 _TOO_LONG = re.compile(
     r"exceed\w* (?:the )?(?:available )?context (?:size|length|window)"
     r"(?: \((?P<context>\d+) tokens)?"
@@ -41,7 +41,7 @@ class Ollama(ServerJudge):
     backend: Literal["ollama"]
     model: str = Field(min_length=1, description="as `ollama list` names it")
     url: Address = Field(
-        "http://localhost:11434", description="of the server, or file: and a file that holds it"
+        "http://localhost:11434", description="address, or file: and the path of a file with it"
     )
     options: dict[str, bool | int | float | str | list[str]] = Field(
         {"seed": 123, "temperature": 0, "num_ctx": 2048}, description="options of the model"
@@ -125,19 +125,13 @@ class OllamaBackend(ServerBackend[Ollama]):
         """Send a request and join the parts of the streamed reply."""
         import ollama
 
-        # The client's chat() has no `truncate`; with false, a newer server refuses a question that
-        # does not fit instead of cutting it.
+        # chat() lacks `truncate`: with false, newer servers refuse a question that does not fit.
         body = {name: value for name, value in request.items() if value is not None}
-        parts = cast(
-            "Generator[ollama.ChatResponse]",
-            self._client(timeout)._request(
-                ollama.ChatResponse,
-                "POST",
-                "/api/chat",
-                json={**body, "stream": True, "truncate": False},
-                stream=True,
-            ),
+        body |= {"stream": True, "truncate": False}
+        stream = self._client(timeout)._request(
+            ollama.ChatResponse, "POST", "/api/chat", json=body, stream=True
         )
+        parts = cast("Generator[ollama.ChatResponse]", stream)
         started = time.monotonic()
         text, thoughts, last = "", "", None
         with self._failures(timeout), closing(parts):
@@ -151,8 +145,7 @@ class OllamaBackend(ServerBackend[Ollama]):
                     )
         if last is None or not last.done:
             raise NoReplyError("the connection ended in the middle of a reply", again=True)
-        question = request["messages"][0]["content"]
-        if flaw := self._flaw(question, last, text, thoughts):
+        if flaw := self._flaw(request["messages"][0]["content"], last, text, thoughts):
             raise NoReplyError(flaw)
         cut = last.done_reason == "length"
         if not text.strip() and not cut:
@@ -245,7 +238,7 @@ class OllamaBackend(ServerBackend[Ollama]):
             if bar is not None:
                 bar.close()
         if status != "success":
-            raise UserError(f"{model} could not be downloaded: it ended at {status!r}")
+            raise UserError(f"{model} could not be downloaded: the last status was {status!r}")
 
     def _client(self, timeout: float) -> "ollama.Client":
         import httpx
@@ -302,8 +295,8 @@ def _whole_number(option: object) -> int | None:
 
 def _does_not_fit(context: int | str) -> str:
     return (
-        f"the question does not fit into {context} tokens; raise options.num_ctx, as far as the "
-        "model goes"
+        f"the question does not fit into {context} tokens; raise options.num_ctx, up to the "
+        "model's context length"
     )
 
 

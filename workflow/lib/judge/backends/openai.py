@@ -30,7 +30,8 @@ class OpenAI(ServerJudge):
 
     backend: Literal["openai"]
     base_url: Address = Field(
-        "https://api.openai.com/v1", description="up to /v1, or file: and a file that holds it"
+        "https://api.openai.com/v1",
+        description="address up to /v1, or file: and the path of a file that holds it",
     )
     api_key_env: str | None = Field(
         "OPENAI_API_KEY", description="environment variable with the key; null: none needed"
@@ -142,7 +143,9 @@ class OpenAIBackend(ServerBackend[OpenAI]):
                 hopeless=_never_connected(error),
             ) from None
         except (openai.OpenAIError, json.JSONDecodeError, AttributeError) as error:
-            raise NoReplyError(self._hide(f"does not speak OpenAI's protocol: {error}")) from None
+            raise NoReplyError(
+                self._hide(f"{self.address} does not speak OpenAI's protocol: {error}")
+            ) from None
 
     def _hide(self, text: str) -> str:
         """Return the text without the key, should a server repeat it."""

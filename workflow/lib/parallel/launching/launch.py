@@ -7,7 +7,7 @@ from workflow.lib.settings.computing import Computing
 
 
 class Job(Protocol):
-    """What a script wants done: a pydantic model, so that it can be handed on as JSON."""
+    """The work of a script, as a pydantic model that can be passed to other processes as JSON."""
 
     @property
     def computing(self) -> Computing: ...
@@ -27,8 +27,8 @@ def launch(job: Job, gpus: int, nodes: int, log: str) -> None:
         log: the rule's log file, to which rank 0 appends.
 
     Raises:
-        UserError: what a user can put right in any of the processes; or one that died, hung or
-            never started. No process is left then.
+        UserError: a user's mistake, in any of the processes; or a process that died, hung or
+            never started. All processes have ended then.
         DefectError: a defect of the pipeline in any of them.
     """
     if gpus * nodes == 1:

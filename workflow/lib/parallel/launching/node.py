@@ -33,7 +33,7 @@ SECONDS_TO_END = 20  # torchrun asks processes to end, and kills those that stil
 
 @dataclass(frozen=True)
 class Meeting:
-    """How the machines of a job find each other.
+    """The rendezvous of the machines of a job.
 
     Args:
         nodes: machines.
@@ -69,7 +69,7 @@ def run_node(description: Path, meeting: Meeting) -> bool:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
-    first_prints = {number: Std.OUT if number == 0 else Std.ALL for number in range(meeting.gpus)}
+    redirects = {number: Std.OUT if number == 0 else Std.ALL for number in range(meeting.gpus)}
     config = LaunchConfig(
         min_nodes=meeting.nodes,
         max_nodes=meeting.nodes,
@@ -79,16 +79,16 @@ def run_node(description: Path, meeting: Meeting) -> bool:
         rdzv_endpoint=meeting.endpoint,
         rdzv_configs={"join_timeout": meeting.patience, "read_timeout": int(meeting.patience)},
         max_restarts=0,
-        logs_specs=DefaultLogsSpecs(str(folder / "printed"), redirects=first_prints),
+        logs_specs=DefaultLogsSpecs(str(folder / "printed"), redirects=redirects),
     )
     try:
         elastic_launch(config, sys.executable)("-m", worker.__name__, str(description))
     except ChildFailedError as error:
         first = min(failure.timestamp for failure in error.failures.values())
         for rank, failure in error.failures.items():
-            # Those that torchrun ended after the first failure have no note of their own.
-            own = failure.exitcode != -signal.SIGTERM and failure.timestamp < first + SECONDS_TO_END
-            if own:
+            # Those that torchrun ended after the first failure get no note.
+            in_time = failure.timestamp < first + SECONDS_TO_END
+            if failure.exitcode != -signal.SIGTERM and in_time:
                 last_line = _last_line(folder, failure.local_rank)
                 note_of_exit(rank, failure.exitcode, last_line).leave(folder)
         return False
@@ -104,7 +104,7 @@ def run_node(description: Path, meeting: Meeting) -> bool:
 
 
 def interrupt(*_: Any) -> None:
-    """Handle a signal to end as control-C is handled."""
+    """Handle a signal as Ctrl-C is handled."""
     raise KeyboardInterrupt
 
 
@@ -124,7 +124,7 @@ def _silence_torchrun() -> None:
 
 
 def main(description: Path) -> None:
-    """Run one of several machines; end with status 1 if anything failed."""
+    """Run the processes of one of several machines; exit with status 1 if any failed."""
     meeting = json.loads(description.read_text("utf-8"))["meeting"]
     try:
         sys.exit(not run_node(description, Meeting(**meeting)))

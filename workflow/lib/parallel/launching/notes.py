@@ -1,7 +1,7 @@
 """Notes that the processes of a failed job leave, and which of them tells the cause.
 
 When one process fails, those that wait for it fail too. Each leaves a note, a small file. The
-process that started them reads the notes and raises the one error that was the cause.
+process that started them reads the notes and raises the error that was the cause.
 """
 
 import json
@@ -36,14 +36,14 @@ class Note:
     missing: tuple[int, ...] = ()
 
     def leave(self, folder: Path) -> None:
-        """Write it to a folder, unless the process already left one."""
+        """Write the note to a folder, unless the process already left one."""
         path = folder / f"note-{self.kind == 'rendezvous':d}-{self.rank}.json"
         if not path.exists():
             write_json(path, asdict(self))
 
 
 class DefectError(Exception):
-    """An error in a process that is the pipeline's own; holds that process's traceback."""
+    """A defect of the pipeline in one of its processes; holds the traceback."""
 
 
 def note_of_exit(rank: int, exitcode: int, last_line: str) -> Note:
@@ -70,7 +70,7 @@ def raise_cause(folder: Path, world_size: int, patience: float) -> None:
 
     Raises:
         UserError: in one line, which names the process if only one failed.
-        DefectError: the pipeline's own.
+        DefectError: a defect of the pipeline.
     """
     found = [Note(**json.loads(path.read_text("utf-8"))) for path in folder.glob("note-*.json")]
     notes = sorted(found, key=lambda note: note.rank)

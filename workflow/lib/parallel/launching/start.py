@@ -1,4 +1,4 @@
-"""Processes on this machine or on the machines of a Slurm job: started and waited for."""
+"""Starting processes, here or on the machines of a Slurm job, and waiting for them."""
 
 import os
 import shutil

@@ -67,7 +67,7 @@ def note_of_error(error: Exception, rank: int, world_size: int, store: Store | N
 
 
 def silent_ranks(rank: int, world_size: int, store: Store | None) -> tuple[int, ...]:
-    """Return the ranks that did not report a lost connection: they are dead or hang."""
+    """Return the ranks that did not report a lost connection: they are dead or hung."""
     others: list[int] = []
     if store is None:
         return ()

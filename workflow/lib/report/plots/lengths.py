@@ -1,4 +1,4 @@
-"""Plots of how long the entries of a data set are."""
+"""Plots of the lengths of a data set's entries."""
 
 from markupsafe import Markup
 
@@ -8,7 +8,7 @@ from workflow.lib.report.plots.svg import SMALL, Frame, text, whole_ticks
 
 
 def draw_lengths(histogram: Histogram) -> Markup:
-    """Draw how many entries are how long, in doubling bins."""
+    """Draw a histogram of lengths, in bins of doubling width."""
     counted = bins(histogram)
     highest = max(count for _, count in counted)
     frame = Frame(SMALL, (0, len(counted)), (0, highest))

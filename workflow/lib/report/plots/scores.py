@@ -56,7 +56,7 @@ def draw_scale(low: float, high: float) -> Markup:
 
 
 def draw_histogram(scores: Sequence[float], highest: int) -> Markup:
-    """Draw how many responses got which score.
+    """Draw a histogram of scores.
 
     Args:
         scores: 0 to 100.
