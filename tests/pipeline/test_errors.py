@@ -22,6 +22,12 @@ def test_a_mistake_in_the_config_stops_before_anything(project):
     )
 
 
+def test_a_key_that_stands_twice_in_a_file_over_the_config_stops_before_anything(project):
+    with project.path("overlay.yaml").open("a", encoding="utf-8") as file:
+        file.write("device: cpu\ndevice: cpu\n")
+    assert "'device' stands twice, first in line " in one_error(project.run())
+
+
 @pytest.mark.parametrize(
     ("target", "said"),
     [
@@ -59,7 +65,7 @@ def test_a_bad_data_set_is_refused_where_it_is_split(project):
     path.write_text(json.dumps([{"instruction": "a", "input": ""}] * 20))
     project.change(datasets__bad={"url": "bad.json"})
     line = one_error(project.run("results/data/bad/train.json"))
-    assert "no entry has 'output'; there are: instruction, input" in line
+    assert "no entry has 'output'; there are: 'instruction', 'input'" in line
     assert not project.path("results/data/bad/train.json").exists()
 
 

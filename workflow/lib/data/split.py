@@ -124,12 +124,9 @@ class Checker:
             UserError: there are such entries, and the action is `raise`.
         """
         named = [" = ".join(self.labels[number] for number in group) for group in groups]
-        unit = "groups" if any(len(group) > 1 for group in groups) else "entries"
-        return self.apply_named(check, named, surplus, unit)
+        return self.apply_named(check, named, surplus)
 
-    def apply_named(
-        self, check: str, named: Sequence[str], surplus: Sequence[int], unit: str = "entries"
-    ) -> set[int]:
+    def apply_named(self, check: str, named: Sequence[str], surplus: Sequence[int]) -> set[int]:
         """Take the action of a check on entries that are described in words; see `apply`."""
         if not named:
             return set()
@@ -142,7 +139,7 @@ class Checker:
                 f"{self.source}: {words}: {first_few(named)}; correct the data, or set "
                 f"{self.key}.checks.{check} to {way}"
             )
-        log.info("%s: %d %s: %s", words, len(named), unit, first_few(named, 10))
+        log.info("%s: %d: %s", words, len(named), first_few(named, 10))
         if action == "report":
             return set()
         self.left_out[check] = sorted(surplus)

@@ -61,7 +61,7 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
     )
     for finding, number in counts.items():
         if number:
-            log.info("%s: %d (entries in %s)", finding.replace("_", " "), number, output)
+            log.info("%s: %d (listed in %s)", finding.replace("_", " "), number, output)
 
 
 def find_doubtful(
