@@ -492,6 +492,14 @@ def test_without_the_model_the_command_to_get_it_is_said(server, tmp_path: Path)
         judge_entries(tmp_path, ollama(server, model="phi3"))
 
 
+def test_a_model_in_another_case_is_named_as_the_server_does(tmp_path: Path) -> None:
+    with (
+        running(ollama_server("Llama3:8B")) as server,
+        pytest.raises(UserError, match="has no 'llama3:8b', but 'Llama3:8B'"),
+    ):
+        check(tmp_path, ollama(server, model="llama3:8b"))
+
+
 def test_another_program_at_the_address_is_not_taken_for_a_server(tmp_path: Path) -> None:
     with (
         running(openai_server()) as other,

@@ -151,7 +151,10 @@ def test_without_a_server_the_address_is_named(tmp_path: Path) -> None:
     with running(ollama_server()) as other:
         settings = openai(other, api_key_env=None, base_url=f"{other.address}/api")
         check_judge(settings, "gpt-4", tmp_path / "check.json")  # lists no models, like some
-        with pytest.raises(UserError, match="HTTP 404"):
+        asked = (
+            rf"HTTP 404: .*asked {other.address}/api/chat/completions; should base_url end in /v1"
+        )
+        with pytest.raises(UserError, match=asked):
             judge_entries(tmp_path, settings)
 
 

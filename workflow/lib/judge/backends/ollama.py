@@ -19,7 +19,7 @@ from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.judge.tokens_read import was_cut
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
-from workflow.lib.settings.judges import Address, ServerJudge
+from workflow.lib.settings.judges import Address, ServerJudge, refuse_endings
 
 if TYPE_CHECKING:  # the client takes about a second to import, and reading config.yaml needs none
     import ssl
@@ -58,6 +58,13 @@ class Ollama(ServerJudge):
     def keep_default_options(cls, options: dict[str, Any]) -> dict[str, Any]:
         """Fill in the defaults: without num_ctx the server cuts long questions silently."""
         return {**cls.model_fields["options"].default, **options}
+
+    @field_validator("url")
+    @classmethod
+    def is_of_the_server(cls, url: str) -> str:
+        """Refuse the chapter's http://localhost:11434/api/chat, and the address of another API."""
+        endings = ("/api/chat", "/api/generate", "/v1/chat/completions", "/api", "/v1")
+        return refuse_endings(url, endings)
 
     @property
     def address(self) -> str:
@@ -196,7 +203,11 @@ class OllamaBackend(ServerBackend[Ollama]):
             ) from failure
 
     def _how_to_get(self, client: "ollama.Client") -> str:
-        there = ", ".join(sorted(m.model or "" for m in self._list(client))[:8]) or "none"
+        names = sorted(m.model or "" for m in self._list(client))
+        wanted = self.settings.model.lower()
+        if same := [n for n in names if n.lower().removesuffix(":latest") == wanted]:
+            return f"the server at {self.address} has no {self.settings.model!r}, but {same[0]!r}"
+        there = ", ".join(names[:8]) or "none"
         host = "" if self._is_local() else f"OLLAMA_HOST={self.address} "
         return (
             f"the server at {self.address} has no model {self.settings.model!r}; get it with "

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from workflow.lib.judge.backend import NoReplyError, ServerBackend, refusal
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import Address, ServerJudge
+from workflow.lib.settings.judges import Address, ServerJudge, refuse_endings
 
 if TYPE_CHECKING:  # the client takes about a second to import, and reading config.yaml needs none
     import openai
@@ -38,6 +38,13 @@ class OpenAI(ServerJudge):
     )
 
     changes_no_score = ServerJudge.changes_no_score | {"api_key_env"}
+
+    @field_validator("base_url")
+    @classmethod
+    def is_of_the_server(cls, base_url: str) -> str:
+        """Refuse the address of a single call."""
+        refuse_endings(base_url, ("/api/chat", "/api/generate"), "/v1")
+        return refuse_endings(base_url, ("/chat/completions", "/completions", "/models"))
 
     @property
     def address(self) -> str:
@@ -129,7 +136,11 @@ class OpenAIBackend(ServerBackend[OpenAI]):
             yield
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
-            raise refusal(error.status_code, self._hide(error.message), retry_after) from None
+            failure = refusal(error.status_code, self._hide(error.message), retry_after)
+            if failure.status == 404 and "/v1" not in self.address:
+                failure.reason += f" (asked {error.request.url}; should base_url end in /v1?)"
+                failure.args = (failure.reason,)
+            raise failure from None
         except openai.APITimeoutError:
             raise NoReplyError(
                 f"no reply within {timeout:g} s", again=True, timed_out=True
