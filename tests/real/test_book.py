@@ -120,7 +120,12 @@ def test_the_judge_was_asked_as_in_the_chapter(book):
     )  # fmt: skip
     asked = next(q for q in questions if first["model_response"] in q["messages"][0]["content"])
     assert asked["model"] == "llama3"
-    assert asked["options"] == {"seed": 123, "temperature": 0, "num_ctx": 2048}
+    assert asked["options"] == {
+        "seed": 123,
+        "temperature": 0,
+        "num_ctx": 2048,
+        "num_predict": 1024,
+    }
     text = asked["messages"][0]["content"]
     assert text.startswith("Given the input `Below is an instruction that describes a task.")
     assert text.endswith(

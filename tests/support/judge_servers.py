@@ -43,6 +43,7 @@ class Reply:
         pause: seconds between two pieces.
         done_reason: how the model came to its end.
         prompt_tokens: size of the question, as counted by the server.
+        message: of an OpenAI-compatible server, instead of one with the text.
         raw: bytes to send instead of an HTTP response, with `pause` between two of them.
     """
 
@@ -60,6 +61,7 @@ class Reply:
     done_reason: str = "stop"
     prompt_tokens: int = 50
     raw: Iterable[bytes] | None = None
+    message: Any = "with the text"
 
     @property
     def generated(self) -> tuple[str, ...]:
@@ -381,6 +383,8 @@ def _completion(model: str, reply: Reply) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
     if reply.thinking:
         message["reasoning_content"] = reply.thinking
+    if reply.message != "with the text":
+        message = reply.message
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",

@@ -65,7 +65,7 @@ def test_the_chapters_question_is_what_the_server_gets(server, tmp_path: Path) -
             "messages": [
                 {"role": "user", "content": load_judge_prompt("integer").question(ENTRIES[0])}
             ],
-            "options": {"seed": 123, "temperature": 0, "num_ctx": 2048},
+            "options": {"seed": 123, "temperature": 0, "num_ctx": 2048, "num_predict": 1024},
             "stream": True,
             "truncate": False,
         }
@@ -214,7 +214,6 @@ def test_failures_that_pass_are_asked_again_and_never_count_as_replies(
     ("flaw", "reason"),
     [
         (Reply(prompt_tokens=2048), "does not fit into 2048 tokens; raise options.num_ctx"),
-        (Reply("8", done_reason="length"), r"cut off after 50 \+ 1 tokens"),
         (Reply("", thinking="Hm, 85?"), "thought but gave no answer"),
         (Reply(status=400, error="bad option"), "HTTP 400: bad option"),
     ],
@@ -288,10 +287,48 @@ def test_thoughts_beside_a_reply_are_not_read(server, tmp_path: Path) -> None:
     assert scores(judge_entries(tmp_path, ollama(server))) == ["85"] * 4
 
 
-def test_a_reply_without_a_word_is_unparsed(server, tmp_path: Path) -> None:
-    server.behave = in_turn(Reply(""))
-    rows = judge_entries(tmp_path, ollama(server, max_unparsed=0.25))
-    assert [row["status"] for row in rows] == ["unparsed"] + ["scored"] * 3
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_reply_is_a_failure_and_never_kept(server, tmp_path: Path, text: str) -> None:
+    server.behave = in_turn(Reply(text), Reply(text))
+    rows = judge_entries(tmp_path, ollama(server, {"retries": 2}), ENTRIES[:1])
+    assert scores(rows) == ["85"]
+    assert len(server.questions) == 3
+    answers = tmp_path / "answers.jsonl"
+    assert len(answers.read_text().splitlines()) == 1
+    # Earlier versions kept them.
+    answers.write_text(answers.read_text().replace('"reply": "85"', '"reply": ""'))
+    assert scores(judge_entries(tmp_path, ollama(server), ENTRIES[:1])) == ["85"]
+    assert len(server.questions) == 4
+    server.behave = lambda number, body: Reply(text)
+    with pytest.raises(UserError, match="entry 0: 1 x an empty reply"):
+        judge_entries(tmp_path, ollama(server, {"retries": 1}), ENTRIES[1:2])
+
+
+def test_replies_that_were_cut_off_stay_unread_and_are_not_asked_again(server, tmp_path) -> None:
+    """Six in a row, one of them cut within its number, do not stop the others."""
+    entries = [{**ENTRIES[0], "model_response": str(n)} for n in range(12)]
+    cut = Reply("8", done_reason="length")
+    server.behave = in_turn(*[cut] * 5, Reply("", thinking="Hm", done_reason="length"))
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"6 were cut off; raise options\.num_predict"):
+            judge_entries(tmp_path, ollama(server), entries)
+        assert len(server.questions) == 12
+    rows = judge_entries(tmp_path, ollama(server, max_unparsed=0.5), entries)
+    assert [row["status"] for row in rows] == ["unparsed"] * 6 + ["scored"] * 6
+    assert len(server.questions) == 12
+    judge_entries(tmp_path, ollama(server, options={"num_predict": 2000}), entries)
+    assert len(server.questions) == 24
+
+
+def test_a_question_that_timed_out_is_repeated_only_if_its_reply_may_differ(server, tmp_path):
+    server.behave = lambda number, body: Reply(delay=0.8)
+    transport = {"first_timeout": 0.3, "retries": 1}
+    with pytest.raises(UserError, match=r"no reply within 0\.3 s"):
+        judge_entries(tmp_path, ollama(server, transport), ENTRIES[:1])
+    assert len(server.questions) == 1
+    with pytest.raises(UserError, match=r"no reply within 0\.3 s"):
+        judge_entries(tmp_path, ollama(server, transport, options={"temperature": 1}), ENTRIES[:1])
+    assert len(server.questions) == 3
 
 
 # Patience
@@ -453,6 +490,14 @@ def test_without_the_model_the_command_to_get_it_is_said(server, tmp_path: Path)
     )
     with pytest.raises(UserError, match="has no model 'phi3'"):
         judge_entries(tmp_path, ollama(server, model="phi3"))
+
+
+def test_a_model_in_another_case_is_named_as_the_server_does(tmp_path: Path) -> None:
+    with (
+        running(ollama_server("Llama3:8B")) as server,
+        pytest.raises(UserError, match="has no 'llama3:8b', but 'Llama3:8B'"),
+    ):
+        check(tmp_path, ollama(server, model="llama3:8b"))
 
 
 def test_another_program_at_the_address_is_not_taken_for_a_server(tmp_path: Path) -> None:

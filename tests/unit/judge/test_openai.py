@@ -151,7 +151,10 @@ def test_without_a_server_the_address_is_named(tmp_path: Path) -> None:
     with running(ollama_server()) as other:
         settings = openai(other, api_key_env=None, base_url=f"{other.address}/api")
         check_judge(settings, "gpt-4", tmp_path / "check.json")  # lists no models, like some
-        with pytest.raises(UserError, match="HTTP 404"):
+        asked = (
+            rf"HTTP 404: .*asked {other.address}/api/chat/completions; should base_url end in /v1"
+        )
+        with pytest.raises(UserError, match=asked):
             judge_entries(tmp_path, settings)
 
 
@@ -179,7 +182,6 @@ def test_failures_that_pass_are_asked_again_as_often_as_set(
 @pytest.mark.parametrize(
     ("flaw", "reason"),
     [
-        (Reply("8", done_reason="length"), "cut off; raise options.max_tokens"),
         (Reply("", done_reason="content_filter"), "content filter"),
         (Reply("", thinking="Hm."), "thought but gave no answer"),
         (Reply(status=400, error="bad"), "HTTP 400"),
@@ -194,6 +196,73 @@ def test_failures_that_stay_are_not_asked_again(
     assert len(server.questions) == 4
     judge_entries(tmp_path, openai(server))
     assert len(server.questions) == 5
+
+
+def test_a_reply_that_was_cut_off_stays_unread_and_is_not_asked_again(server, tmp_path) -> None:
+    server.behave = in_turn(Reply("8", done_reason="length"))
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"cut off; raise options\.max_tokens"):
+            judge_entries(tmp_path, openai(server))
+        assert len(server.questions) == 4
+    assert [body["max_tokens"] for body in server.questions] == [1024] * 4
+
+
+def test_a_server_that_takes_no_usual_limit_is_asked_without(server, tmp_path: Path) -> None:
+    error = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    server.behave = lambda number, body: (
+        Reply(status=400, error=error) if "max_tokens" in body else Reply()
+    )
+    judge_entries(tmp_path, openai(server))
+    assert ["max_tokens" in body for body in server.questions] == [True] + [False] * 4
+    judge_entries(tmp_path, openai(server, options={"max_completion_tokens": 9}), ENTRIES[:1])
+    assert "max_tokens" not in server.questions[-1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "text", "text": "85"}],
+        [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "Score: 10"}]},
+            {"type": "text", "text": "8"},
+            {"type": "text", "text": "5"},
+        ],
+    ],
+)
+def test_content_in_parts_is_joined_without_thoughts(server, tmp_path: Path, content) -> None:
+    server.behave = lambda number, body: Reply(message={"role": "assistant", "content": content})
+    assert judge_entries(tmp_path, openai(server), ENTRIES[:1])[0]["reply"] == "85"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (None, "a reply without a message"),
+        ({"role": "assistant", "content": None}, "an empty reply"),
+        ({"role": "assistant", "content": ""}, "an empty reply"),
+        ({"role": "assistant", "content": []}, "an empty reply"),
+        ({"role": "assistant", "content": [None, 5, {"type": "text", "text": 5}]}, "an empty"),
+        ({"role": "assistant", "content": {"text": "85"}}, "dict as its content"),
+        ({"role": "assistant"}, "an empty reply|OpenAI's protocol"),
+    ],
+)
+def test_a_reply_without_text_is_asked_again_and_never_kept(
+    server, tmp_path: Path, message, reason: str
+) -> None:
+    server.behave = lambda number, body: Reply(message=message)
+    with pytest.raises(UserError, match=reason):
+        judge_entries(tmp_path, openai(server, {"retries": 1}), ENTRIES[:1])
+    assert len(server.questions) == 2
+    assert not (tmp_path / "answers.jsonl").exists()
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "thinking"])
+def test_thoughts_are_no_reply_wherever_they_stand(server, tmp_path: Path, field: str) -> None:
+    message = {"role": "assistant", "content": None, field: "I think 85 fits."}
+    server.behave = lambda number, body: Reply(message=message)
+    with pytest.raises(UserError, match="the model thought but gave no answer"):
+        judge_entries(tmp_path, openai(server), ENTRIES[:1])
+    assert len(server.questions) == 1
 
 
 def test_retry_after_is_honored(server, tmp_path: Path) -> None:

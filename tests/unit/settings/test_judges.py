@@ -51,6 +51,22 @@ def mistakes(judge: dict[str, Any]) -> str:
         ),
         ({**LLAMA3, "max_unparsed": 2}, "judges.mine.max_unparsed: should be less than or equal"),
         ({**LLAMA3, "url": "localhost:11434"}, "judges.mine.url: should be an address such as"),
+        (
+            {**LLAMA3, "url": "http://localhost:11434/api/chat"},
+            "judges.mine.url: should be http://localhost:11434, without /api/chat",
+        ),
+        (
+            {**LLAMA3, "url": "http://localhost:11434/v1/"},
+            "judges.mine.url: should be http://localhost:11434, without /v1",
+        ),
+        (
+            {**GPT_4, "base_url": "https://host/v1/chat/completions"},
+            "judges.mine.base_url: should be https://host/v1, without /chat/completions",
+        ),
+        (
+            {**GPT_4, "base_url": "http://localhost:11434/api/chat"},
+            "judges.mine.base_url: should be http://localhost:11434/v1, without /api/chat",
+        ),
         ({**LLAMA3, "url": "http://localhost:99999"}, "judges.mine.url: Port out of range"),
         (
             {**GPT_4, "base_url": "https://me:secret@host/v1"},

@@ -6,7 +6,7 @@ is a new file in backends/ with a class of settings and a class that derives fro
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from workflow.lib.judge.address import current_address
 from workflow.lib.judge.cache import Reply
@@ -17,6 +17,7 @@ from workflow.lib.runtime.retry_after import seconds_of
 from workflow.lib.settings.judges import JudgeSettings, ServerJudge, class_in_backend
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is given up
+TOKEN_LIMIT = 1024  # tokens of a reply, if the settings have no limit
 _TEMPORARY = {408, 409, 429}  # the same request may succeed later
 _FATAL = {401, 403, 404, 405}  # every other request will fail as well
 
@@ -55,11 +56,15 @@ class ServerBackend(Backend[ServerT]):
         address: where requests go, never `file:`.
     """
 
+    # Options that limit the tokens of a reply; the first is sent if the settings have none.
+    token_limits: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, settings: ServerT, prompt: JudgePrompt, address: str) -> None:
         super().__init__(settings)
         self.prompt = prompt
         self.address = address
         self._structured = prompt.format is not None
+        self._limited = bool(self.token_limits)
 
     @abstractmethod
     def preflight(self) -> dict[str, Any]:
@@ -104,22 +109,36 @@ class ServerBackend(Backend[ServerT]):
         """
 
     def send(self, request: Mapping[str, Any], timeout: float) -> Reply:
-        """Send a request, without the prompt's JSON schema once the server has refused one.
+        """Send a request, without what is not asked for by the settings once the server refuses it.
 
-        A reply without the schema is read as any other text. Arguments and errors are those of
-        `ask`, which may itself take longer than the time it is given.
+        That is the prompt's JSON schema, without which a reply is read as any other text, and the
+        usual limit of its tokens. The limit changes no reply that ends by itself, so it is not part
+        of the request. Arguments and errors are those of `ask`, which may itself take longer than
+        the time it is given.
         """
         from workflow.lib.judge.limits import within  # it raises this module's error
 
-        if self._structured:
-            try:
-                return within(timeout, lambda: self.ask(request, timeout))
-            except NoReplyError as failure:
-                if failure.status not in (400, 422) or "format" not in failure.reason:
-                    raise
+        body = dict(request)
+        if not self._structured:
+            body["format"] = None
+        if self._limited and not set(self.token_limits) & set(request["options"]):
+            body["options"] = {self.token_limits[0]: TOKEN_LIMIT, **request["options"]}
+        try:
+            return within(timeout, lambda: self.ask(body, timeout))
+        except NoReplyError as failure:
+            if failure.timed_out and request["options"].get("temperature") == 0:
+                failure.again = False  # it would take as long again
+            if failure.status not in (400, 422):
+                raise
+            if body["format"] is not None and "format" in failure.reason:
                 log.info("the server refuses the JSON schema (%s); sending none", failure)
                 self._structured = False
-        return within(timeout, lambda: self.ask({**request, "format": None}, timeout))
+            elif body["options"] != request["options"] and self.token_limits[0] in failure.reason:
+                log.info("the server refuses %s (%s); sending none", self.token_limits[0], failure)
+                self._limited = False
+            else:
+                raise
+        return self.send(request, timeout)
 
 
 class NoReplyError(Exception):
@@ -131,6 +150,7 @@ class NoReplyError(Exception):
         hopeless: whether every other request will fail as well.
         wait: seconds that the server asks to wait for.
         status: of HTTP, if there was one.
+        timed_out: whether the server was still at work on the reply.
     """
 
     def __init__(
@@ -141,6 +161,7 @@ class NoReplyError(Exception):
         hopeless: bool = False,
         wait: float = 0.0,
         status: int | None = None,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -148,6 +169,7 @@ class NoReplyError(Exception):
         self.hopeless = hopeless
         self.wait = wait
         self.status = status
+        self.timed_out = timed_out
 
 
 def open_backend(judge: JudgeSettings, name: str) -> LocalBackend[Any] | ServerBackend[Any]:

@@ -23,6 +23,7 @@ class Reply:
         seconds: time from request to reply.
         digest: digest of the model's weights, if the server has one.
         server: version of the server, or the exact model that it used.
+        cut: whether the limit of tokens ended it; no score is read from it.
     """
 
     text: str
@@ -31,6 +32,7 @@ class Reply:
     seconds: float
     digest: str | None
     server: str | None
+    cut: bool = False
 
 
 class ReplyCache:
@@ -60,6 +62,11 @@ class ReplyCache:
         """Return the last reply of the file."""
         return list(self._replies.values())[-1] if self._replies else None
 
+    def forget_empty(self) -> None:
+        """Leave out empty replies, which earlier versions kept, so that they are asked again."""
+        whole = {key: r for key, r in self._replies.items() if r.text.strip() or r.cut}
+        self._replies = whole
+
     def add(self, key: str, reply: Reply) -> None:
         """Append a reply to the file.
 
@@ -71,6 +78,8 @@ class ReplyCache:
             OSError: the disk is full; the file stays as it was.
         """
         fields = asdict(reply)
+        if not reply.cut:
+            del fields["cut"]
         line = json.dumps({"key": key, "reply": fields.pop("text"), **fields}, ensure_ascii=False)
         data = f"{line}\n".encode()
         with self._lock:

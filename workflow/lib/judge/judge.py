@@ -98,6 +98,7 @@ def _ask(
     """Return the verdicts of a judge with a server, and the usage of that server."""
     judge, prompt, name = backend.settings, backend.prompt, names["judge"]
     cache = ReplyCache(cache_path)
+    cache.forget_empty()
     unreachable = None
     try:
         digest = preflight(backend, name).get("digest")
@@ -120,7 +121,7 @@ def _ask(
     verdicts = []
     for request in requests:
         reply, score = cache.get(request.key), None
-        if reply is not None:
+        if reply is not None and not reply.cut:
             score = read_score(reply.text, prompt.scale.worst, prompt.scale.best)
         entry = entries[request.entry]
         verdicts.append(
@@ -129,9 +130,13 @@ def _ask(
     _warn_of_unread_questions(requests, cache, name)
     entry_of = {request.key: request.entry for request in reversed(to_send)}
     failed = [(entry_of[key], failure.reason) for key, failure in failures.items()]
-    _refuse_gaps(verdicts, failed, judge, name, cache_path)
-    replies = {request.key: cache.get(request.key) for request in to_send}
-    return verdicts, _usage(judge, [reply for reply in replies.values() if reply is not None])
+    by_key = {request.key: cache.get(request.key) for request in to_send}
+    replies = [reply for reply in by_key.values() if reply is not None]
+    cut = sum(reply.cut for reply in replies)
+    limit = "".join(f"; raise options.{name}" for name in backend.token_limits[:1])
+    hint = f"{cut} were cut off{limit}; " if cut else ""
+    _refuse_gaps(verdicts, failed, hint, judge, name, cache_path)
+    return verdicts, _usage(judge, replies)
 
 
 def _warn_of_unread_questions(requests: Sequence[Request], cache: ReplyCache, name: str) -> None:
@@ -193,6 +198,7 @@ def _sha256(text: str) -> str:
 def _refuse_gaps(
     verdicts: Sequence[Verdict],
     failures: Sequence[tuple[int, str]],
+    hint: str,
     judge: ServerJudge,
     name: str,
     cache: Path,
@@ -219,7 +225,7 @@ def _refuse_gaps(
         faults.append(
             f"{len(unparsed)} replies hold no readable score (max_unparsed {judge.max_unparsed:g}),"
             f" the first, about entry {unparsed[0].entry}: {unparsed[0].reply[:80]!r}; "
-            "change the prompt, or allow more"
+            f"{hint}change the prompt, or allow more"
         )
     if faults:
         entries = {verdict.entry for verdict in verdicts}

@@ -35,7 +35,9 @@ def within(seconds: float, work: Callable[[], Result]) -> Result:
     try:
         result, error = results.get(timeout=seconds + 0.5)  # the client's own timeouts say more
     except Empty:
-        raise NoReplyError(f"no complete reply within {seconds:g} s", again=True) from None
+        raise NoReplyError(
+            f"no complete reply within {seconds:g} s", again=True, timed_out=True
+        ) from None
     if error is not None:
         raise error
     return result  # type: ignore[return-value]
@@ -56,4 +58,4 @@ def limit_size(response: Any) -> None:
 
     # Every HTTP library takes only streams that derive from its own class.
     methods = {"__iter__": parts, "close": lambda _: stream.close()}
-    response.stream = type("Limited", (type(stream).__base__,), methods)()
+    response.stream = type("Limited", type(stream).__mro__[1:2], methods)()

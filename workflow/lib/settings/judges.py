@@ -129,6 +129,21 @@ def check_address(address: str) -> str:
     return address
 
 
+def refuse_endings(address: str, endings: tuple[str, ...], instead: str = "") -> str:
+    """Refuse an address that goes on to a single call of the server's protocol.
+
+    Args:
+        address: of a server, or `file:` and a path.
+        endings: paths that do not belong to it, the longest first.
+        instead: path that it should end with.
+    """
+    bare = address.rstrip("/")
+    for ending in endings:
+        if not address.startswith(FILE) and bare.endswith(ending):
+            raise ValueError(f"should be {bare.removesuffix(ending)}{instead}, without {ending}")
+    return address
+
+
 def _address_or_file(address: str) -> str:
     if address.startswith(FILE) and address != FILE:
         return address

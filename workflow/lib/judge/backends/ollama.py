@@ -19,7 +19,7 @@ from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.judge.tokens_read import was_cut
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
-from workflow.lib.settings.judges import Address, ServerJudge
+from workflow.lib.settings.judges import Address, ServerJudge, refuse_endings
 
 if TYPE_CHECKING:  # the client takes about a second to import, and reading config.yaml needs none
     import ssl
@@ -59,6 +59,13 @@ class Ollama(ServerJudge):
         """Fill in the defaults: without num_ctx the server cuts long questions silently."""
         return {**cls.model_fields["options"].default, **options}
 
+    @field_validator("url")
+    @classmethod
+    def is_of_the_server(cls, url: str) -> str:
+        """Refuse the chapter's http://localhost:11434/api/chat, and the address of another API."""
+        endings = ("/api/chat", "/api/generate", "/v1/chat/completions", "/api", "/v1")
+        return refuse_endings(url, endings)
+
     @property
     def address(self) -> str:
         """Address of the server, or `file:` and the path of a file that holds it."""
@@ -67,6 +74,8 @@ class Ollama(ServerJudge):
 
 class OllamaBackend(ServerBackend[Ollama]):
     """Sends questions to a model of an Ollama server."""
+
+    token_limits = ("num_predict",)
 
     def __init__(self, settings: Ollama, prompt: JudgePrompt, address: str) -> None:
         super().__init__(settings, prompt, address)
@@ -138,11 +147,16 @@ class OllamaBackend(ServerBackend[Ollama]):
                 thoughts += last.message.thinking or ""
                 # The client's own timeout is for a single part: a trickle would go on for ever.
                 if time.monotonic() - started > timeout:
-                    raise NoReplyError(f"no complete reply within {timeout:g} s", again=True)
+                    raise NoReplyError(
+                        f"no complete reply within {timeout:g} s", again=True, timed_out=True
+                    )
         if last is None or not last.done:
             raise NoReplyError("the connection ended in the middle of a reply", again=True)
         if flaw := self._flaw(request["messages"][0]["content"], last, text, thoughts):
             raise NoReplyError(flaw)
+        cut = last.done_reason == "length"
+        if not text.strip() and not cut:
+            raise NoReplyError("an empty reply", again=True)
         return Reply(
             text=text.encode("utf-8", "replace").decode("utf-8"),
             question_tokens=last.prompt_eval_count,
@@ -150,21 +164,17 @@ class OllamaBackend(ServerBackend[Ollama]):
             seconds=round(time.monotonic() - started, 3),
             digest=self._digest,
             server=self._version,
+            cut=cut,
         )
 
     def _flaw(
         self, question: str, last: "ollama.ChatResponse", text: str, thoughts: str
     ) -> str | None:
         """Return why a complete reply cannot be used, if so. Another request would not help."""
-        sent, received = last.prompt_eval_count or 0, last.eval_count or 0
+        sent = last.prompt_eval_count
         if self._context and sent and was_cut(question, sent, self._context):
             return f"{_does_not_fit(self._context)} (the server read {sent} tokens of it)"
-        if last.done_reason == "length":
-            return (
-                f"the reply was cut off after {sent} + {received} tokens; raise options.num_ctx "
-                "or options.num_predict"
-            )
-        if thoughts and not text.strip():
+        if thoughts and not text.strip() and last.done_reason != "length":
             return "the model thought but gave no answer; set `think: false`"
         return None
 
@@ -193,7 +203,11 @@ class OllamaBackend(ServerBackend[Ollama]):
             ) from failure
 
     def _how_to_get(self, client: "ollama.Client") -> str:
-        there = ", ".join(sorted(m.model or "" for m in self._list(client))[:8]) or "none"
+        names = sorted(m.model or "" for m in self._list(client))
+        wanted = self.settings.model.lower()
+        if same := [n for n in names if n.lower().removesuffix(":latest") == wanted]:
+            return f"the server at {self.address} has no {self.settings.model!r}, but {same[0]!r}"
+        there = ", ".join(names[:8]) or "none"
         host = "" if self._is_local() else f"OLLAMA_HOST={self.address} "
         return (
             f"the server at {self.address} has no model {self.settings.model!r}; get it with "
@@ -266,7 +280,9 @@ class OllamaBackend(ServerBackend[Ollama]):
                 f"{self.address} cannot be reached", again=True, hopeless=True
             ) from error
         except httpx.TimeoutException as error:
-            raise NoReplyError(f"no reply within {timeout:g} s", again=True) from error
+            raise NoReplyError(
+                f"no reply within {timeout:g} s", again=True, timed_out=True
+            ) from error
         except httpx.TransportError as error:
             raise NoReplyError(f"the connection was dropped: {error}", again=True) from error
         except (ValueError, AttributeError) as error:  # half a line, or no JSON at all

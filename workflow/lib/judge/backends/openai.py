@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from workflow.lib.judge.backend import NoReplyError, ServerBackend, refusal
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import Address, ServerJudge
+from workflow.lib.settings.judges import Address, ServerJudge, refuse_endings
 
 if TYPE_CHECKING:  # the client takes about a second to import, and reading config.yaml needs none
     import openai
@@ -39,6 +39,13 @@ class OpenAI(ServerJudge):
 
     changes_no_score = ServerJudge.changes_no_score | {"api_key_env"}
 
+    @field_validator("base_url")
+    @classmethod
+    def is_of_the_server(cls, base_url: str) -> str:
+        """Refuse the address of a single call."""
+        refuse_endings(base_url, ("/api/chat", "/api/generate"), "/v1")
+        return refuse_endings(base_url, ("/chat/completions", "/completions", "/models"))
+
     @property
     def address(self) -> str:
         """Address of the server, or `file:` and the path of a file that holds it."""
@@ -47,6 +54,8 @@ class OpenAI(ServerJudge):
 
 class OpenAIBackend(ServerBackend[OpenAI]):
     """Sends questions to a model of an OpenAI-compatible server."""
+
+    token_limits = ("max_tokens", "max_completion_tokens")
 
     def __init__(self, settings: OpenAI, prompt: JudgePrompt, address: str) -> None:
         import openai
@@ -105,15 +114,17 @@ class OpenAIBackend(ServerBackend[OpenAI]):
                 extra_body=body,  # servers have options that the client does not know
                 timeout=timeout,
             )
-        text, usage = _text(completion), completion.usage
-        return Reply(
-            text=self._hide(text).encode("utf-8", "replace").decode("utf-8"),
-            question_tokens=usage.prompt_tokens if usage else None,
-            answer_tokens=usage.completion_tokens if usage else None,
-            seconds=round(time.monotonic() - started, 3),
-            digest=None,
-            server=f"{completion.model} {completion.system_fingerprint or ''}".rstrip(),
-        )
+            text, cut = _text(completion)
+            fingerprint = completion.system_fingerprint or ""
+            return Reply(
+                text=self._hide(text).encode("utf-8", "replace").decode("utf-8"),
+                question_tokens=getattr(completion.usage, "prompt_tokens", None),
+                answer_tokens=getattr(completion.usage, "completion_tokens", None),
+                seconds=round(time.monotonic() - started, 3),
+                digest=None,
+                server=self._hide(f"{completion.model} {fingerprint}".rstrip()),
+                cut=cut,
+            )
 
     @contextmanager
     def _failures(self, timeout: float) -> Iterator[None]:
@@ -125,9 +136,15 @@ class OpenAIBackend(ServerBackend[OpenAI]):
             yield
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
-            raise refusal(error.status_code, self._hide(error.message), retry_after) from None
+            failure = refusal(error.status_code, self._hide(error.message), retry_after)
+            if failure.status == 404 and "/v1" not in self.address:
+                failure.reason += f" (asked {error.request.url}; should base_url end in /v1?)"
+                failure.args = (failure.reason,)
+            raise failure from None
         except openai.APITimeoutError:
-            raise NoReplyError(f"no reply within {timeout:g} s", again=True) from None
+            raise NoReplyError(
+                f"no reply within {timeout:g} s", again=True, timed_out=True
+            ) from None
         except openai.APIConnectionError as error:
             if isinstance(error.__cause__, NoReplyError):  # from limit_size
                 raise error.__cause__ from None
@@ -163,18 +180,36 @@ def _never_connected(error: "openai.APIConnectionError") -> bool:
     return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
 
 
-def _text(completion: "ChatCompletion") -> str:
-    """Return the text of a complete reply."""
+def _text(completion: "ChatCompletion") -> tuple[str, bool]:
+    """Return the text of a reply, and whether the limit of tokens ended it."""
     choices = getattr(completion, "choices", None)
     if not choices:  # proxies report failures this way under status 200
         reason = getattr(completion, "error", None) or "no choices in it"
         raise NoReplyError(f"a reply without content: {reason}", again=True)
-    choice, message = choices[0], choices[0].message
-    if choice.finish_reason == "length":
-        raise NoReplyError("the reply was cut off; raise options.max_tokens")
-    if choice.finish_reason == "content_filter":
+    message: Any = choices[0].message
+    finish = choices[0].finish_reason
+    if finish == "content_filter":
         raise NoReplyError("the server's content filter withheld the reply")
-    text = message.content or message.refusal or ""
-    if not text.strip() and getattr(message, "reasoning_content", None):
+    if message is None:
+        raise NoReplyError("a reply without a message", again=True)
+    text, thoughts = _parts(message.content)
+    text = text or getattr(message, "refusal", None) or ""
+    thoughts = thoughts or any(
+        getattr(message, name, None) for name in ("reasoning_content", "reasoning", "thinking")
+    )
+    if text.strip() or finish == "length":
+        return text, finish == "length"
+    if thoughts:
         raise NoReplyError("the model thought but gave no answer; raise options.max_tokens")
-    return text
+    raise NoReplyError("an empty reply", again=True)
+
+
+def _parts(content: Any) -> tuple[str, bool]:
+    """Return the text of a message, which may be a list of parts, and whether it has thoughts."""
+    if content is None or isinstance(content, str):
+        return content or "", False
+    if not isinstance(content, list):
+        raise NoReplyError(f"a reply with {type(content).__name__} as its content", again=True)
+    parts = [part for part in content if isinstance(part, dict)]
+    texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+    return "".join(texts), any(part.get("type") in ("thinking", "reasoning") for part in parts)
