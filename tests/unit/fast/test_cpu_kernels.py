@@ -219,3 +219,13 @@ def test_the_gradient_of_a_layer_that_torch_computes_stays():
 def test_memory_of_gradients_that_are_not_large_is_let_go():
     layer = stepped(FastEmbedding(nn.Embedding(5, 4)))
     assert layer.memory.buffer is None
+
+
+@needs_onednn
+@pytest.mark.usefixtures("_all_gradients_are_recycled")
+def test_no_memory_is_kept_for_gradients_that_autocast_puts_elsewhere():
+    layer = FastLinear(nn.Linear(4, 5))
+    with torch.autocast("cpu", torch.bfloat16):
+        stepped(layer)
+    assert layer.memory.buffer is None
+    assert stepped(layer).memory.buffer is not None

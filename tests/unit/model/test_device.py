@@ -64,11 +64,15 @@ def test_peak_memory_is_in_bytes():
     assert peak_memory(CPU) >= block.nbytes
 
 
-def test_waiting_threads_do_not_spin():
+PREPARE = "from workflow.lib.runtime.environment import prepare_environment; prepare_environment()"
+
+
+@pytest.mark.parametrize("prepare", [PREPARE, "import benchmarks"])
+def test_waiting_threads_do_not_spin(prepare):
     """OpenMP has to be told before torch is imported."""
     code = (
-        "from workflow.lib.runtime.environment import prepare_environment; prepare_environment(); "
-        "import os; print(os.environ['OMP_WAIT_POLICY'])"
+        f"{prepare}; import os, sys; assert 'torch' not in sys.modules; "
+        "print(os.environ['OMP_WAIT_POLICY'])"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     done = subprocess.run(
@@ -80,3 +84,8 @@ def test_waiting_threads_do_not_spin():
         check=True,
     )
     assert done.stdout == "passive\n"
+
+
+@pytest.mark.parametrize("file", ["workflow/rules/common.smk", "workflow/small_world/Snakefile"])
+def test_the_jobs_of_each_workflow_inherit_the_variables(file):
+    assert "\nprepare_environment()\n" in (ROOT / file).read_text("utf-8")

@@ -157,6 +157,23 @@ def test_write_outputs_stores_the_best_weights_if_they_were_kept(files):
     assert not begun.checkpoint.path.exists()
 
 
+def test_the_earlier_best_weights_are_freed_before_others_are_copied(files, monkeypatch):
+    recipe = recipe_of(TRAINING.model_copy(update={"keep": "best"}))
+    _, engine, _, begun = prepared(files, recipe)
+    progress, held = begun.progress, []
+
+    def full_state(tensors):
+        held.append(progress.best_weights)
+        return tensors
+
+    monkeypatch.setattr(engine, "full_state", full_state)
+    for val_loss in (2.0, 1.0):
+        progress.add_losses(1.0, val_loss)
+        begun.after_evaluation(progress)
+        assert progress.best_weights
+    assert held == [None, None]
+
+
 def test_without_what_is_fast_the_losses_are_the_same_up_to_rounding(files, monkeypatch):
     fast, _ = run(files)
     weights = torch.load(files.outputs.model, weights_only=True)

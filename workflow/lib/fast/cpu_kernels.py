@@ -55,7 +55,8 @@ def recycle_gradients(model: nn.Module, optimizer: Optimizer) -> None:
 
     def hand_back(*_: Any) -> None:
         for layer in large:
-            layer.memory.buffer, layer.weight.grad = layer.weight.grad, None
+            if layer.memory.in_use:  # not under autocast, where torch computes
+                layer.memory.buffer, layer.weight.grad = layer.weight.grad, None
 
     optimizer.register_step_post_hook(hand_back)
 
@@ -89,9 +90,11 @@ class GradientMemory:
 
     def __init__(self) -> None:
         self.buffer: Tensor | None = None
+        self.in_use = False  # whether gradients are written to it at all
 
     def take(self, weight: Tensor) -> Tensor:
         """Return a tensor of the weight's shape; what it holds has to be overwritten."""
+        self.in_use = True
         buffer, self.buffer = self.buffer, None
         return torch.empty_like(weight) if buffer is None else buffer
 

@@ -52,6 +52,7 @@ class Run(Hooks):
     def after_evaluation(self, progress: Progress) -> None:
         """Keep a copy of the weights if they are the best so far and `keep: best` is set."""
         if self.recipe.training.keep == "best" and progress.is_best:
+            progress.best_weights = None  # frees the earlier ones before others are copied
             weights = self.engine.full_state(trainable_state(self.engine.model))
             progress.best_weights = {n: w.to("cpu", copy=True) for n, w in weights.items()}
 
