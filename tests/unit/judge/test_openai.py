@@ -265,6 +265,32 @@ def test_thoughts_are_no_reply_wherever_they_stand(server, tmp_path: Path, field
     assert len(server.questions) == 1
 
 
+def test_a_refused_option_is_named_with_the_way_to_leave_it_out(server, tmp_path: Path) -> None:
+    error = "Unsupported value: 'temperature' does not support 0 with this model."
+    server.behave = lambda number, body: (
+        Reply(status=400, error=error) if "temperature" in body else Reply()
+    )
+    with pytest.raises(UserError, match=r'leave out temperature, .* set options: \{"seed": 123\}'):
+        judge_entries(tmp_path, openai(server), ENTRIES[:1])
+    judge_entries(tmp_path, openai(server, options={"seed": 123}), ENTRIES[:1])
+
+
+def test_a_query_in_the_address_is_part_of_every_call(server, tmp_path: Path) -> None:
+    settings = openai(server, base_url=f"{server.address}/v1?api-version=2024-06-01")
+    with pytest.raises(UserError, match="404"):  # this server knows no address with a query
+        judge_entries(tmp_path, settings, ENTRIES[:1])
+    asked = [path for path, _ in server.requests]
+    assert asked == [
+        "/v1/models?api-version=2024-06-01",
+        "/v1/chat/completions?api-version=2024-06-01",
+    ]
+
+
+def test_a_gateway_that_lists_a_wildcard_is_not_refused(tmp_path: Path) -> None:
+    with running(openai_server("*")) as server:
+        check_judge(openai(server, api_key_env=None), "gpt-4", tmp_path / "check.json")
+
+
 def test_retry_after_is_honored(server, tmp_path: Path) -> None:
     server.behave = in_turn(Reply(status=429, headers={"Retry-After": "0.4"}))
     started = time.monotonic()

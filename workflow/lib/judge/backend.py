@@ -4,6 +4,7 @@
 is a new file in backends/ with a class of settings and a class that derives from one of these.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -137,6 +138,13 @@ class ServerBackend(Backend[ServerT]):
                 log.info("the server refuses %s (%s); sending none", self.token_limits[0], failure)
                 self._limited = False
             else:
+                if named := [name for name in request["options"] if name in failure.reason]:
+                    kept = {k: v for k, v in request["options"].items() if k not in named}
+                    raise NoReplyError(
+                        f"{failure.reason}; to leave out {', '.join(named)}, which the judge's "
+                        f"options or their default hold, set options: {json.dumps(kept)}",
+                        status=failure.status,
+                    ) from failure
                 raise
         return self.send(request, timeout)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import Field, field_validator
 
@@ -62,10 +63,12 @@ class OpenAIBackend(ServerBackend[OpenAI]):
 
         super().__init__(settings, prompt, address)
         self._key = _read_key(settings, address)
+        parts = urlsplit(address)
         # Retries are those of judge/retry.py, so that the settings mean what they say.
         self._client = openai.OpenAI(
             api_key=self._key or "none",
-            base_url=address,
+            base_url=urlunsplit(parts._replace(query="")),
+            default_query=dict(parse_qsl(parts.query)),  # such as ?api-version=
             max_retries=0,
             http_client=openai.DefaultHttpxClient(event_hooks={"response": [limit_size]}),
         )
@@ -86,6 +89,7 @@ class OpenAIBackend(ServerBackend[OpenAI]):
                     hopeless=True,
                 ) from failure
             listed = []
+        listed = [] if any("*" in name for name in listed) else listed  # a gateway's wildcard
         if listed and self.settings.model not in listed:
             near = get_close_matches(self.settings.model, listed, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(listed[:8])}"
