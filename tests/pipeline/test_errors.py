@@ -25,7 +25,7 @@ def test_a_mistake_in_the_config_stops_before_anything(project):
 def test_a_key_that_stands_twice_in_a_file_over_the_config_stops_before_anything(project):
     with project.path("overlay.yaml").open("a", encoding="utf-8") as file:
         file.write("device: cpu\ndevice: cpu\n")
-    assert "'device' stands twice, first in line " in one_error(project.run())
+    assert "'device' appears twice, first in line " in one_error(project.run())
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_editing_a_backend_reruns_only_judges_of_it(project):
 
 
 def test_editing_the_backend_of_no_compared_judge_reruns_nothing(project):
-    project.edit("workflow/lib/judge/backends/ollama.py", "eval_count or 0", "eval_count or 1")
+    project.edit("workflow/lib/judge/backends/ollama.py", "cut=cut,", "cut=False,")
     outcome = project.run()
     assert outcome.code == 0
     assert "Nothing to be done" in outcome.text, outcome.jobs

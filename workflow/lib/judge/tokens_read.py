@@ -10,6 +10,11 @@ import re
 # Tokenizers have single tokens for long runs of one character, so runs count as shorter ones.
 _RUN = re.compile(r"(.)\1{15,}", re.DOTALL)
 
+# How newer servers, and llama.cpp inside them, refuse a question that is too long.
+_REFUSED = re.compile(
+    r"exceed\w* (?:the )?(?:available )?context (?:size|length|window)(?: \((\d+) tokens)?"
+)
+
 _USUAL = 3.0  # the fewest bytes a token of ordinary text
 _CUT = 5.5  # bytes a token; ordinary text has fewer
 _CUT_AT_HALF = 4.5  # the same, if the count is that of a question cut to half the context
@@ -37,6 +42,20 @@ def was_cut(question: str, tokens: int, context: int) -> bool:
 def is_implausible(question: str, tokens: int | None) -> bool:
     """Return whether a server reports far too few tokens for a question; it may not count them."""
     return bool(tokens) and _size(question) > _IMPLAUSIBLE * (tokens or 1)
+
+
+def refused_for_length(text: str) -> str | None:
+    """Return what to do about a server's refusal, if the question is too long for it."""
+    refused = _REFUSED.search(text)
+    return does_not_fit(refused[1] or "the context's") if refused else None
+
+
+def does_not_fit(context: int | str) -> str:
+    """Return the message for a question that is longer than a context of that many tokens."""
+    return (
+        f"the question does not fit into {context} tokens; raise options.num_ctx, up to the "
+        "model's context length"
+    )
 
 
 def _size(text: str) -> int:

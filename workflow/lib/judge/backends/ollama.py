@@ -1,7 +1,5 @@
 """Judges on an Ollama server, local or remote (listings 7.10 and 7.11), through its own client."""
 
-import re
-import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -16,7 +14,7 @@ from workflow.lib.judge.backend import NoReplyError, ServerBackend, refusal
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.prompt import JudgePrompt
-from workflow.lib.judge.tokens_read import was_cut
+from workflow.lib.judge.tokens_read import does_not_fit, refused_for_length, was_cut
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.settings.judges import Address, ServerJudge, refuse_endings
@@ -27,11 +25,6 @@ if TYPE_CHECKING:  # the client takes about a second to import, and reading conf
     import httpx
     import ollama
 
-# How newer servers, and llama.cpp inside them, report a question that is too long.
-_TOO_LONG = re.compile(
-    r"exceed\w* (?:the )?(?:available )?context (?:size|length|window)"
-    r"(?: \((?P<context>\d+) tokens)?"
-)
 _CONNECT_TIMEOUT = 10.0  # seconds; a running server accepts at once, even while it loads
 
 
@@ -83,7 +76,8 @@ class OllamaBackend(ServerBackend[Ollama]):
         self._lock = Lock()  # requests come from several threads
         self._digest: str | None = None
         self._version: str | None = None
-        self._context = _whole_number(settings.options.get("num_ctx"))
+        context = settings.options.get("num_ctx")
+        self._context = context if isinstance(context, int) else None
 
     def preflight(self) -> dict[str, Any]:
         """Make sure that the server has the model, which it downloads if `pull` is set."""
@@ -173,7 +167,7 @@ class OllamaBackend(ServerBackend[Ollama]):
         """Return why a complete reply cannot be used, if so. Another request would not help."""
         sent = last.prompt_eval_count
         if self._context and sent and was_cut(question, sent, self._context):
-            return f"{_does_not_fit(self._context)} (the server read {sent} tokens of it)"
+            return f"{does_not_fit(self._context)} (the server read {sent} tokens of it)"
         if thoughts and not text.strip() and last.done_reason != "length":
             return "the model thought but gave no answer; set `think: false`"
         return None
@@ -227,27 +221,19 @@ class OllamaBackend(ServerBackend[Ollama]):
             "Generator[ollama.ProgressResponse]", self._client(timeout).pull(model, stream=True)
         )
         status: str | None = None
-        bar: tqdm[NoReturn] | None = None
+        bar: tqdm[NoReturn] = tqdm(unit="B", unit_scale=True, disable=None, leave=False)
         try:
-            with self._failures(timeout), closing(steps):
+            with bar, self._failures(timeout), closing(steps):
                 for step in steps:
-                    if bar is None or step.status != status:
+                    if step.status != status:
                         status = step.status
                         log.info("  %s", status)
-                        if bar is not None:
-                            bar.close()
-                        quiet = not sys.stderr.isatty() or not step.total
-                        bar = tqdm(
-                            desc=status, unit="B", unit_scale=True, disable=quiet, leave=False
-                        )
-                    if step.total:
-                        bar.total = step.total
-                        bar.update((step.completed or 0) - bar.n)
+                        bar.set_description(status)
+                        bar.reset(step.total)
+                    bar.total = step.total
+                    bar.update((step.completed or 0) - bar.n)
         except NoReplyError as failure:
             raise UserError(f"{model} could not be downloaded: {failure}") from failure
-        finally:
-            if bar is not None:
-                bar.close()
         if status != "success":
             raise UserError(f"{model} could not be downloaded: the last status was {status!r}")
 
@@ -300,17 +286,6 @@ def _certificates() -> "ssl.SSLContext":
     return httpx.create_ssl_context()
 
 
-def _whole_number(option: object) -> int | None:
-    return option if isinstance(option, int) else None
-
-
-def _does_not_fit(context: int | str) -> str:
-    return (
-        f"the question does not fit into {context} tokens; raise options.num_ctx, up to the "
-        "model's context length"
-    )
-
-
 def _refuse(response: "httpx.Response") -> None:
     """Raise an error status with its reason and Retry-After, which the client would drop."""
     if response.is_error:
@@ -319,6 +294,6 @@ def _refuse(response: "httpx.Response") -> None:
             text = str(response.json()["error"])
         except (ValueError, KeyError, TypeError):
             text = response.text
-        if response.status_code == 400 and (cut := _TOO_LONG.search(text)):
-            raise NoReplyError(_does_not_fit(cut["context"] or "the context's"))
+        if response.status_code == 400 and (reason := refused_for_length(text)):
+            raise NoReplyError(reason)
         raise refusal(response.status_code, text, response.headers.get("retry-after"))
