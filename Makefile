@@ -27,9 +27,10 @@ types: .venv/ready-dev
 quick: .venv/ready-dev
 	$(PYTEST) -m "not slow"
 
-# All tests, lint and types among them; REAL_DATA=folder adds those of tests/real.
+# All tests, lint and types among them; REAL_DATA=folder adds those of tests/real. Three at a time,
+# because one of them mostly waits for Slurm.
 test: .venv/ready-dev
-	$(PYTEST) $(if $(REAL_DATA),--real-data=$(REAL_DATA))
+	$(PYTEST) -n 3 $(if $(REAL_DATA),--real-data=$(REAL_DATA))
 
 .venv/ready: envs/requirements.txt envs/lock.txt
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed: make PYTHON=python3.11')"

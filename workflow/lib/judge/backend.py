@@ -11,16 +11,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from workflow.lib.judge.address import current_address
 from workflow.lib.judge.cache import Reply
+from workflow.lib.judge.limits import within
+from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.prompt import JudgePrompt, load_judge_prompt
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
-from workflow.lib.runtime.retry_after import seconds_of
 from workflow.lib.settings.judges import JudgeSettings, ServerJudge, class_in_backend
 
-LONGEST_WAIT = 600.0  # seconds; a server that asks for more is given up
 TOKEN_LIMIT = 1024  # tokens of a reply, if the settings have no limit
-_TEMPORARY = {408, 409, 429}  # the same request may succeed later
-_FATAL = {401, 403, 404, 405}  # every other request will fail as well
 
 SettingsT = TypeVar("SettingsT", bound=JudgeSettings)
 ServerT = TypeVar("ServerT", bound=ServerJudge)
@@ -117,8 +115,6 @@ class ServerBackend(Backend[ServerT]):
         of the request. Arguments and errors are those of `ask`, which may itself take longer than
         the time it is given.
         """
-        from workflow.lib.judge.limits import within  # it raises this module's error
-
         body = dict(request)
         if not self._structured:
             body["format"] = None
@@ -149,37 +145,6 @@ class ServerBackend(Backend[ServerT]):
         return self.send(request, timeout)
 
 
-class NoReplyError(Exception):
-    """Raised when a request gets no reply.
-
-    Args:
-        reason: in words, for the user.
-        again: whether the same request may succeed a little later.
-        hopeless: whether every other request will fail as well.
-        wait: seconds that the server asks to wait for.
-        status: of HTTP, if there was one.
-        timed_out: whether the server was still at work on the reply.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        again: bool = False,
-        hopeless: bool = False,
-        wait: float = 0.0,
-        status: int | None = None,
-        timed_out: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.again = again
-        self.hopeless = hopeless
-        self.wait = wait
-        self.status = status
-        self.timed_out = timed_out
-
-
 def open_backend(judge: JudgeSettings, name: str) -> LocalBackend[Any] | ServerBackend[Any]:
     """Return the implementation that belongs to a judge's settings; to be closed after use.
 
@@ -199,24 +164,3 @@ def open_backend(judge: JudgeSettings, name: str) -> LocalBackend[Any] | ServerB
         return class_in_backend(module, ServerBackend)(judge, prompt, address)
     except UserError as error:
         raise UserError(f"judge {name}: {error}") from error
-
-
-def refusal(status: int, text: str, retry_after: str | None) -> NoReplyError:
-    """Return the failure that an HTTP status stands for.
-
-    Args:
-        status: 400 or more.
-        text: reason that the server gives.
-        retry_after: header of that name: seconds or a date.
-    """
-    wait = seconds_of(retry_after)
-    reason = f"HTTP {status}: {' '.join(text.split())[:300] or 'no reason given'}"
-    if wait > LONGEST_WAIT:
-        return NoReplyError(f"{reason}; asks to retry in {wait:.0f} s", hopeless=True, wait=wait)
-    return NoReplyError(
-        reason,
-        again=status in _TEMPORARY or status >= 500,
-        hopeless=status in _FATAL,
-        wait=wait,
-        status=status,
-    )

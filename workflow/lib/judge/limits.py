@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from workflow.lib.judge.backend import NoReplyError
+from workflow.lib.judge.no_reply import NoReplyError
 
 MOST_BYTES = 16_000_000  # a thousand times a long reply of a thinking model
 MOST_COMPRESSED = 64_000  # grows to as much

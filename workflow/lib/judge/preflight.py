@@ -5,7 +5,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from workflow.lib.judge.backend import LocalBackend, NoReplyError, ServerBackend, open_backend
+from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
+from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.retry import with_retries
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json

@@ -7,7 +7,7 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
-from workflow.lib.judge.backend import NoReplyError
+from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.settings.judges import Transport
 
 NOT_SENT = "not sent"

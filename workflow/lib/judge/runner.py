@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from workflow.lib.judge.backend import NoReplyError, ServerBackend
+from workflow.lib.judge.backend import ServerBackend
 from workflow.lib.judge.cache import ReplyCache
+from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.retry import NOT_SENT, with_retries
 from workflow.lib.runtime.log import log, progress_bar
 

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from workflow.lib.judge.backend import NoReplyError, ServerBackend, refusal
+from workflow.lib.judge.backend import ServerBackend
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
+from workflow.lib.judge.no_reply import NoReplyError, refusal
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.judge.tokens_read import does_not_fit, refused_for_length, was_cut
 from workflow.lib.runtime.errors import UserError

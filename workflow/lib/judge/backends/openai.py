@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import Field, field_validator
 
-from workflow.lib.judge.backend import NoReplyError, ServerBackend, refusal
+from workflow.lib.judge.backend import ServerBackend
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
+from workflow.lib.judge.no_reply import NoReplyError, refusal
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.judges import Address, ServerJudge, refuse_endings

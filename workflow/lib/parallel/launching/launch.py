@@ -1,20 +1,7 @@
 """A job computed in this process, or in several that torchrun starts."""
 
-from typing import Any, Protocol
-
+from workflow.lib.parallel.launching.job import Job
 from workflow.lib.runtime.processes import Worker
-from workflow.lib.settings.computing import Computing
-
-
-class Job(Protocol):
-    """The work of a script, as a pydantic model that can be passed to other processes as JSON."""
-
-    @property
-    def computing(self) -> Computing: ...
-
-    def run(self, worker: Worker) -> None: ...
-
-    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
 
 
 def launch(job: Job, gpus: int, nodes: int, log: str) -> None:

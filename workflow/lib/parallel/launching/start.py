@@ -10,7 +10,7 @@ import uuid
 from dataclasses import asdict
 from pathlib import Path
 
-from workflow.lib.parallel.launching.launch import Job
+from workflow.lib.parallel.launching.job import Job
 from workflow.lib.parallel.launching.node import (
     ROOT,
     SECONDS_TO_END,
