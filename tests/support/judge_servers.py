@@ -19,6 +19,7 @@ from typing import Any
 from workflow.lib.judge.judge import Names, judge_responses
 from workflow.lib.settings.judges import JudgeSettings
 
+FAST = {"backoff": 0.01, "timeout": 5.0, "first_timeout": 5.0}  # the transport of a judge in tests
 ENTRIES = [
     {"instruction": f"Count to {n}.", "input": "", "output": f"{n}", "model_response": f"No. {n}"}
     for n in range(1, 5)

@@ -1,7 +1,6 @@
 """Judging by an Ollama server, through its own client and real sockets."""
 
 import json
-import logging
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from tests.support.judge_servers import (
     ENTRIES,
+    FAST,
     LLAMA3_DIGEST,
     NAMES,
     JudgeServer,
@@ -27,19 +27,11 @@ from workflow.lib.judge.prompt import load_judge_prompt
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.judges import Transport
 
-FAST = {"backoff": 0.01, "timeout": 5.0, "first_timeout": 5.0}
-
 
 @pytest.fixture
 def server():
     with running(ollama_server()) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def log_lines(caplog):
-    caplog.set_level(logging.INFO, "pipeline")
-    return caplog
 
 
 def ollama(server: JudgeServer, transport: dict[str, Any] | None = None, **settings: Any) -> Ollama:

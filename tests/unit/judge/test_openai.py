@@ -1,7 +1,6 @@
 """Judging by an OpenAI-compatible server, through OpenAI's own client and real sockets."""
 
 import json
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from tests.support.judge_servers import (
     ENTRIES,
+    FAST,
     JudgeServer,
     Reply,
     in_turn,
@@ -34,15 +34,9 @@ def server(monkeypatch):
         yield server
 
 
-@pytest.fixture(autouse=True)
-def log_lines(caplog):
-    caplog.set_level(logging.INFO, "pipeline")
-    return caplog
-
-
 def openai(server: JudgeServer, transport: dict[str, Any] | None = None, **settings: Any) -> OpenAI:
     defaults = {"model": "gpt-4", "base_url": f"{server.address}/v1", "api_key_env": "JUDGE_KEY"}
-    patience = {"backoff": 0.01, "timeout": 5.0, "first_timeout": 5.0, **(transport or {})}
+    patience = {**FAST, **(transport or {})}
     return OpenAI(backend="openai", **{**defaults, **settings}, transport=Transport(**patience))
 
 
