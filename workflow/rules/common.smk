@@ -4,13 +4,14 @@ import re
 import sys
 import time
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
 from workflow.lib.export.chapter_file import check_chapter_file_name
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
+from workflow.lib.model.source import model_source, split_url, vocabulary_names
 from workflow.lib.report.console import outcome_lines
 from workflow.lib.runtime import provenance
 from workflow.lib.runtime.environment import prepare_environment
@@ -108,6 +109,8 @@ def cores_of(wildcards):
 
 def shape_of_model(model):
     """Return the shape of a base model, None if it is not known before the download."""
+    if earlier := SETTINGS.trained_first(model):
+        return shape_of_model(earlier[0])
     url = located(defined("model", model).url)
     return shape_of_source(url, Path("resources/gpt2", model))
 
@@ -123,6 +126,52 @@ def source_params(source):
     """Return where files come from, as params of a download."""
     values = source.model_dump(include={"url", "mirrors", "sha256"})
     return values | {"url": located(source.url), "mirrors": list(map(located, source.mirrors))}
+
+
+@cache
+def source_of_model(name):
+    """Return which files make a base model."""
+    model = defined("model", name)
+    in_run = SETTINGS.trained_first(name) is not None
+    url = model.url if in_run else located(model.url)
+    return or_exit(model_source, f"models.{name}", model, url, in_run)
+
+
+def weights_to_import(name):
+    """Return the files of a base model: in place if this run makes them, else as downloaded."""
+    source = source_of_model(name)
+    in_run = SETTINGS.trained_first(name) is not None
+    folder = Path(source.folder if in_run else f"resources/gpt2/{name}/source")
+    return [str(folder / file) for file in source.files]
+
+
+def local_model_file(name, file):
+    """Return a base model's file on this machine, so that editing it counts; none of an address.
+
+    The path is absolute: a relative one into results/ would stand for a job of this run.
+    """
+    folder = source_of_model(name).folder
+    path = Path(folder).expanduser().absolute() / file
+    return [str(path)] if "://" not in folder and path.is_file() else []
+
+
+def model_source_params(name):
+    """Return where the files of a base model come from, as params of a download."""
+    params = source_params(defined("model", name))
+    mirrors = [split_url(mirror)[0] for mirror in params["mirrors"]]
+    return params | {"url": source_of_model(name).folder, "mirrors": mirrors}
+
+
+def vocabulary_of(tokenizer):
+    """Return what encoder.json and vocab.bpe are called where a tokenizer comes from."""
+    return vocabulary_names(located(defined("tokenizer", tokenizer).url))
+
+
+def tokenizer_source_params(name):
+    """Return where a tokenizer's files come from, with digests by the names they have there."""
+    params = source_params(defined("tokenizer", name))
+    names = vocabulary_of(name)
+    return params | {"sha256": {names[ours]: digest for ours, digest in params["sha256"].items()}}
 
 
 def raw_files_of(dataset):

@@ -16,6 +16,11 @@ CHECKPOINT_FILES = (
     "vocab.bpe",
 )
 
+# The fields of Shape in OpenAI's file and in Hugging Face's.
+_DESCRIBED = {
+    "hparams.json": ("n_vocab", "n_ctx", "n_embd", "n_layer"),
+    "config.json": ("vocab_size", "n_positions", "n_embd", "n_layer"),
+}
 # Limits of generation; a cluster job's memory is estimated from them.
 CACHE_BYTES = 3 * 2**30  # the most bytes of the key-value cache on a CPU
 PROMPT_TOKENS = 4096  # the most tokens of prompts in one forward pass
@@ -58,23 +63,19 @@ GPT2 = {
 
 
 def shape_of_source(url: str, downloaded: Path) -> Shape | None:
-    """Return the shape of a checkpoint that is not converted yet, or None if it is unknown.
+    """Return the shape of a base model that is not converted yet, or None if it is unknown.
 
     Args:
         url: its address or local folder.
         downloaded: folder that its files are downloaded to.
     """
-    for folder in (downloaded, Path(url).expanduser()):
-        try:
-            found = json.loads((folder / "hparams.json").read_text("utf-8"))
-            return Shape(found["n_vocab"], found["n_ctx"], found["n_embd"], found["n_layer"])
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # the job that converts it reports the error
-            continue
+    for folder in (downloaded, downloaded / "source", Path(url).expanduser()):
+        for name, names in _DESCRIBED.items():
+            try:
+                found = json.loads((folder / name).read_text("utf-8"))
+                return Shape(*(found[key] for key in names))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # the job that converts it reports the error
     return GPT2.get(url.rstrip("/").rpartition("/")[2])
 
 

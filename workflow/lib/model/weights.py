@@ -17,10 +17,11 @@ from workflow.lib.runtime.files import read_json, replacing
 
 
 def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
-    """Load the model before finetuning, on the CPU; its head is a copy of the token embedding.
+    """Load the model before finetuning, on the CPU.
 
     Args:
-        path: the safetensors file of `convert_checkpoint`.
+        path: the file of `save_base_model`; without an output head in it, the head is a copy of
+            the token embedding.
         drop_rate: dropout rate of the model.
 
     Raises:
@@ -34,7 +35,8 @@ def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
         raise UserError(f"{path}: damaged ({error}); delete it and run again") from error
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: lacks the model's shape; delete it and run again") from error
-    state["out_head.weight"] = state["tok_emb.weight"].clone()
+    if "out_head.weight" not in state:
+        state["out_head.weight"] = state["tok_emb.weight"].clone()
     return _with_weights(config, state)
 
 
@@ -98,12 +100,22 @@ def load_trained_model(path: Path, training: Path) -> GPTModel:
         ) from error
 
 
+def shapes_of(config: GPTConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every weight of a model, by name."""
+    return {name: tuple(weight.shape) for name, weight in _empty(config).state_dict().items()}
+
+
 def _with_weights(config: GPTConfig, state: dict[str, torch.Tensor]) -> GPTModel:
     """Return a model with these tensors as its weights, without allocating others first."""
-    with torch.device("meta"), _NoInitialization():
-        model = GPTModel(config)
+    model = _empty(config)
     model.load_state_dict(state, assign=True)
     return model.requires_grad_(True)
+
+
+def _empty(config: GPTConfig) -> GPTModel:
+    """Return a model whose weights have shapes and no memory."""
+    with torch.device("meta"), _NoInitialization():
+        return GPTModel(config)
 
 
 class _NoInitialization(TorchFunctionMode):

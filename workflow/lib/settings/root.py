@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from workflow.lib.settings.base import Name, NameList, Section
 from workflow.lib.settings.cluster import Limits
@@ -44,6 +44,27 @@ class Settings(Computing):
             )
         return models
 
+    @model_validator(mode="after")
+    def models_come_from_somewhere(self) -> "Settings":
+        for name in self.models:
+            chain = [name]
+            while earlier := self.trained_first(chain[-1]):
+                if earlier[0] in chain:
+                    circle = " from ".join([*chain, earlier[0]])
+                    raise ValueError(f"models.{name}.url: goes round in a circle: {circle}")
+                chain.append(earlier[0])
+        return self
+
+    def trained_first(self, model: str) -> tuple[str, str] | None:
+        """Return model and recipe of the variant that a model starts from, None for other models.
+
+        A variant that these settings do not define is files like any others.
+        """
+        variant = self.models[model].variant
+        if variant and variant[0] in self.models and variant[1] in self.recipes:
+            return variant
+        return None
+
 
 def compared(settings: Settings) -> dict[str, Any]:
     """Return the part of the settings that `compare` uses, as a config file that repeats the run.
@@ -52,12 +73,17 @@ def compared(settings: Settings) -> dict[str, Any]:
     are reached.
     """
     names = settings.compare
+    models, recipes = list(names.models), list(names.recipes)
+    for name in models:  # grows: a model may start from another's variant
+        if earlier := settings.trained_first(name):
+            models.append(earlier[0])
+            recipes.append(earlier[1])
     used = {
-        "models": names.models,
-        "recipes": names.recipes,
+        "models": models,
+        "recipes": recipes,
         "judges": names.judges,
-        "datasets": [settings.recipes[name].dataset for name in names.recipes],
-        "tokenizers": [settings.models[name].tokenizer for name in names.models],
+        "datasets": [settings.recipes[name].dataset for name in recipes],
+        "tokenizers": [settings.models[name].tokenizer for name in models],
     }
     everything = settings.model_dump(
         mode="json",
