@@ -10,6 +10,7 @@ one t distribution, so they never contradict each other.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,9 +103,17 @@ def interval_of_runs(runs: Runs) -> Interval | None:
         return None
     table = _table(runs, shared)
     between = _between_seeds(table)
-    components = [_between_entries(table.mean(0)), *(_of_mean(between, len(runs)) if between else ())]
+    components = [
+        _between_entries(table.mean(0)),
+        *(_of_mean(between, len(runs)) if between else ()),
+    ]
     interval, _ = _t_test(float(table.mean()), components, len(shared))
     return interval and Interval(max(0.0, interval.low), min(100.0, interval.high))
+
+
+def mean_of_runs(runs: Runs) -> dict[int, float]:
+    """Return the mean score of every entry that has one in all runs."""
+    return {entry: fmean(scores[entry] for scores in runs) for entry in _shared(runs)}
 
 
 def spread_of_runs(runs: Runs) -> float | None:

@@ -137,16 +137,15 @@ class Recipe(Section):
     generation: Generation = Generation()
     seeds: Annotated[list[Seed], AfterValidator(unique), Field(min_length=1)] | None = Field(
         None,
-        description="seeds to run it with, in place of training.seed and generation.seed; the "
-        "report shows their mean and spread",
+        description="seeds to run it with, such as [1, 2, 3], in place of the two above",
     )
     sweep: Annotated[
         dict[str, Annotated[list[Scalar], AfterValidator(unique), Field(min_length=1)]],
         AfterValidator(_of_recipes),
     ] = Field(
         {},
-        description="lists of values by key, such as training.learning_rate: [1e-5, 5e-5]; every "
-        "combination is a variant; not inherited by `extends`",
+        description="values by key, such as {training.learning_rate: [1e-5, 5e-5]}; "
+        "all combinations",
     )
     published: Published | None = Field(
         None, description="published results to show in the report; not inherited by `extends`"

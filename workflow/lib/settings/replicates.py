@@ -5,13 +5,14 @@ hold no comma.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import product
 from pathlib import PurePath
 from typing import Any
 
 from pydantic import ValidationError
 
+from workflow.lib.runtime.names import suggest
 from workflow.lib.settings.mistakes import in_words
 from workflow.lib.settings.recipe import Recipe, Scalar
 
@@ -26,12 +27,17 @@ def count_runs(recipe: Recipe) -> int:
     return count
 
 
-def expand(name: str, recipe: Recipe) -> tuple[Variants, list[str]]:
+def expand(name: str, recipe: Recipe, datasets: Collection[str]) -> tuple[Variants, list[str]]:
     """Return the variants of a recipe, each with its runs, and the mistakes in its sweep.
 
     A variant is one combination of the sweep's values; its runs differ in the seed alone. Nothing
     of a model before finetuning depends on the seed unless its responses are sampled, so it is
     run once.
+
+    Args:
+        name: of the recipe.
+        recipe: as written in the config, completed.
+        datasets: names that a sweep of `dataset` may hold.
     """
     variants: dict[str, dict[str, Recipe]] = {}
     mistakes = []
@@ -39,12 +45,16 @@ def expand(name: str, recipe: Recipe) -> tuple[Variants, list[str]]:
         for suffix, changes in _combinations(recipe.sweep):
             variant = f"{name}{suffix}"
             one = _changed(recipe, changes) if changes else recipe
+            if one.dataset not in datasets:
+                raise ValueError(f"datasets has no {one.dataset!r}{suggest(one.dataset, datasets)}")
             if variant in variants:
                 raise ValueError(f"two values make the same name, {variant}")
             variants[variant] = dict(_runs(variant, one))
     except ValidationError as error:
         told = ", ".join(f"{key}: {value}" for key, value in changes.items())
-        mistakes = [f"recipes.{name}.sweep: {told}: {in_words(each)}" for each in error.errors()]
+        mistakes = [
+            f"recipes.{name}.sweep: {in_words(each)} (with {told})" for each in error.errors()
+        ]
     except ValueError as error:
         mistakes = [f"recipes.{name}.sweep: {error}"]
     return variants, mistakes

@@ -73,12 +73,14 @@ class Settings(Computing):
             return self, mistakes
         variants: dict[str, Variants] = {}
         for name, recipe in self.recipes.items():
-            variants[name], found = expand(name, recipe)
+            variants[name], found = expand(name, recipe, self.datasets)
             mistakes += found
         runs = {n: r for of in variants.values() for own in of.values() for n, r in own.items()}
         complete = self.model_copy(update={"recipes": self.recipes | runs})
         complete._variants = {
-            variant: [*own] for name in self.compare.recipes for variant, own in variants[name].items()
+            variant: [*own]
+            for name in self.compare.recipes
+            for variant, own in variants[name].items()
         }
         return complete, mistakes
 
@@ -104,7 +106,9 @@ def compared(settings: Settings) -> dict[str, Any]:
         "models": names.models,
         "recipes": names.recipes,
         "judges": names.judges,
-        "datasets": [settings.recipes[name].dataset for name in names.recipes],
+        "datasets": [
+            settings.recipes[run].dataset for runs in settings.variants.values() for run in runs
+        ],
         "tokenizers": [settings.models[name].tokenizer for name in names.models],
     }
     everything = settings.model_dump(
