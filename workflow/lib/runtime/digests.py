@@ -14,6 +14,7 @@ from zipfile import ZipFile, ZipInfo
 from workflow.lib.runtime.errors import UserError, first_line
 
 CHUNK = 2**22  # bytes that are read at once
+LARGE = 2**26  # bytes of a file whose digest takes a while
 
 
 def record_of(path: Path) -> Path:
@@ -45,17 +46,23 @@ def check_digest(path: str | Path, digest: str | None = None) -> None:
 def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 digest of a file's content, in hexadecimal.
 
-    It is computed once as long as the file's time and size stay the same.
+    That of a large file is computed once, as long as its time and size stay the same.
     """
     path = Path(path)
     status = path.stat()
-    return _sha256_of(path, status.st_mtime_ns, status.st_size, status.st_ino)
+    if status.st_size < LARGE:  # may be written twice within one tick of the clock
+        return _digest_of(path)
+    return _known_digest(path, status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-@lru_cache(maxsize=64)
-def _sha256_of(path: Path, *_: int) -> str:
+def _digest_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _known_digest(path: Path, *_: int) -> str:
+    return _digest_of(path)
 
 
 def check_sums(path: Path) -> None:
