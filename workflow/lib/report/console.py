@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from workflow.lib.runtime.files import read_csv
+from workflow.lib.report.summary_rows import read_summary
+
+SAID = (
+    "model", "recipe", "judge", "run_of", "seeds", "entries", "scored", "empty", "mean",
+    "seed_spread",
+)  # fmt: skip
 
 
 def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list[str]:
@@ -15,7 +20,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
         notes: words behind each judge's name, empty for a language model.
     """
     lines = []
-    rows = read_csv(summary)
+    rows = read_summary(summary, SAID)
     for row in rows:
         if row["run_of"]:
             continue

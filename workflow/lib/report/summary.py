@@ -17,10 +17,12 @@ from workflow.lib.judge.scores import (
     read_rows,
     read_scores,
 )
+from workflow.lib.judge.usage import read_usage
+from workflow.lib.model.record import read_training
 from workflow.lib.report.replicates import interval_of_runs, spread_of_runs
 from workflow.lib.report.statistics import mean_interval
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, write_csv
+from workflow.lib.runtime.files import write_csv
 
 GOOD_SCORE = 50  # of 100: at least half right
 
@@ -60,14 +62,15 @@ def summarize(
     Raises:
         UserError: a table has other columns than a scores.csv or no rows.
     """
-    records = {path.parent: read_json(path) for path in (*trainings, *usages)}
+    records = {path.parent: read_training(path, "seconds", "training") for path in trainings}
+    used = {path.parent: read_usage(path) for path in usages}
     variant_of = {run: variant for variant, runs in recipes.items() for run in runs}
     judged: dict[tuple[str, str, str], list[_Run]] = {}
     for table in tables:
         verdicts = read_scores(table)
         if not verdicts:
             raise UserError(f"{table}: has no rows; delete it and run again")
-        run = _Run(verdicts, records[table.parent.parent], records[table.parent])
+        run = _Run(verdicts, records[table.parent.parent], used[table.parent])
         name = verdicts[0]
         judged.setdefault((name.model, variant_of[name.recipe], name.judge), []).append(run)
     rows = []
@@ -83,14 +86,16 @@ def summarize(
                     "recipe": recipe,
                     "judge": judge,
                     "run_of": of,
-                    "seeds": " ".join(str(run.training["training"]["seed"]) for run in parts),
+                    "seeds": " ".join(
+                        str(run.training["training"].get("seed", "")) for run in parts
+                    ),
                     "backend": parts[0].usage["backend"],
                     **_sums(parts),
                     "training_seconds": _text(sum(run.training["seconds"] for run in parts), 1),
                     **_effort([run.usage for run in parts]),
                 }
             )
-    write_csv(output, list(rows[0]), rows)
+    write_csv(output, list(rows[0]), rows, recorded=True)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from workflow.lib.judge.scores import Verdict, by_entry, entry_scores, read_scores
+from workflow.lib.data.entries import read_responses, read_samples
+from workflow.lib.judge.scores import Verdict, by_entry, check_entries, entry_scores, read_scores
+from workflow.lib.judge.usage import read_usage
+from workflow.lib.model.record import read_training
 from workflow.lib.report.losses import read_losses
 from workflow.lib.report.replicates import mean_of_runs
 from workflow.lib.report.statistics import Interval
-from workflow.lib.runtime.files import read_csv, read_json
+from workflow.lib.report.summary_rows import read_summary
+from workflow.lib.runtime.errors import UserError
+
+# Keys of training.json that the page shows.
+SHOWN = (
+    "parameters", "model", "training", "initial_losses", "seconds", "device", "versions", "inputs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,9 +93,9 @@ class Variant:
         return self.runs[0] if self.runs else self
 
     @property
-    def seed(self) -> int:
-        """The seed of the training."""
-        return int(self.training["training"]["seed"])
+    def seed(self) -> int | None:
+        """The seed of the training, None in a record that lacks it."""
+        return self.training["training"].get("seed")
 
     @property
     def seconds(self) -> float:
@@ -132,31 +141,41 @@ def read_variants(
             name of its data set.
         judges: names of the judges whose scores to read.
         summary: summary.csv of the same comparison.
+
+    Raises:
+        UserError: a file is damaged, or does not belong to the others.
     """
-    rows = {(r["model"], r["recipe"], r["judge"]): r for r in read_csv(summary)}
+    rows = {(r["model"], r["recipe"], r["judge"]): r for r in read_summary(summary)}
     recipe_of = {run: recipe for recipe, of in recipes.items() for run in of["runs"]}
     grouped: dict[tuple[str, str], list[Variant]] = {}
     for folder in folders:
         model, run = folder.parts[-2:]
         recipe = recipe_of[run]
+        entries = read_responses(folder / "responses.json")
+        training = read_training(folder / "training.json", *SHOWN)
+        judged = {}
+        for judge in judges:
+            for name in {run, recipe}:
+                if (model, name, judge) not in rows:
+                    raise UserError(
+                        f"{summary}: has no row of {model}, {name}, {judge}; delete it and "
+                        "run again"
+                    )
+            table = folder / judge / "scores.csv"
+            check_entries(table, verdicts := read_scores(table), len(entries))
+            usage = read_usage(folder / judge / "usage.json")
+            judged[judge] = Judging(by_entry(verdicts), rows[model, run, judge], usage)
         grouped.setdefault((model, recipe), []).append(
             Variant(
                 name=f"{model} / {run}" if len(recipe_of) > 1 else model,
                 model=model,
                 recipe=run,
                 dataset=recipes[recipe]["dataset"],
-                entries=read_json(folder / "responses.json"),
-                losses=read_losses(folder / "losses.csv"),
-                samples=read_json(folder / "samples.json"),
-                training=read_json(folder / "training.json"),
-                judged={
-                    judge: Judging(
-                        verdicts=by_entry(read_scores(folder / judge / "scores.csv")),
-                        summary=rows[model, run, judge],
-                        usage=read_json(folder / judge / "usage.json"),
-                    )
-                    for judge in judges
-                },
+                entries=entries,
+                losses=read_losses(folder / "losses.csv", training),
+                samples=read_samples(folder / "samples.json", training["training"]["epochs"]),
+                training=training,
+                judged=judged,
             )
         )
     return [
