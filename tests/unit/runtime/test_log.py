@@ -131,4 +131,5 @@ def test_slow_work_says_how_far_it_is_where_there_is_no_terminal(tmp_path, capfd
 
 def test_progress_draws_nothing_without_a_terminal(capfd):
     assert list(progress_bar([1, 2, 3], "counting")) == [1, 2, 3]
+    assert list(progress_bar(iter([]), "counting", total=0)) == []
     assert capfd.readouterr().err == ""

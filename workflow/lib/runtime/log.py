@@ -110,8 +110,9 @@ def progress_bar(items: Iterable[Item], label: str, total: int | None = None) ->
     if sys.stderr.isatty():
         yield from tqdm(items, label, total=total, leave=False)
         return
-    pace, total = Pace(every=30), total or len(items)  # type: ignore[arg-type]
-    pace.due(0, total)
+    if total is None:
+        total = len(items)  # type: ignore[arg-type]
+    (pace := Pace(every=30)).due(0, total)
     for done, item in enumerate(items, 1):
         yield item
         if done < total and pace.due(done, total):
