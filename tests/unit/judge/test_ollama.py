@@ -592,7 +592,6 @@ def test_the_exact_name_of_a_model_comes_before_latest(tmp_path: Path) -> None:
         ("HTTPS_PROXY", "what is this"),
         ("SSL_CERT_FILE", "/nowhere/cert.pem"),
         ("SSL_CERT_DIR", "/nowhere"),
-        ("SSLKEYLOGFILE", "/nowhere/keys"),
         ("REQUESTS_CA_BUNDLE", "/nowhere/cert.pem"),
         ("CURL_CA_BUNDLE", "/nowhere/cert.pem"),
         ("OLLAMA_API_KEY", "sk-1\n"),

@@ -1,7 +1,6 @@
 """How clients connect: what the environment says is used where it matters, or named."""
 
 import os
-import ssl
 from pathlib import Path
 
 import certifi
@@ -9,7 +8,6 @@ import httpx
 import pytest
 
 from workflow.lib.runtime.connection import (
-    _context,
     client_options,
     is_loopback,
     plain_environment,
@@ -94,14 +92,18 @@ def test_certificates_that_vanished_are_named_where_they_matter(monkeypatch, tmp
     assert f"the environment variable {variable} ({gone!r}) names what cannot be read" in str(
         refusal.value
     )
-    verify = client_options("http://localhost:11434")["verify"]
-    assert verify.verify_mode == ssl.CERT_REQUIRED  # a redirect to https is still checked
+    # The client's own certificates: a redirect to https is still checked.
+    assert client_options("http://localhost:11434")["verify"] is True
 
 
-def test_a_key_log_that_cannot_be_written_is_no_obstacle(monkeypatch, tmp_path):
-    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "gone/keys.log"))
-    _context.cache_clear()
-    assert client_options("https://example.org")["verify"].verify_mode == ssl.CERT_REQUIRED
+@pytest.mark.parametrize("address", ["https://example.org/v1", "http://localhost:11434"])
+def test_a_key_log_that_cannot_be_written_is_named(monkeypatch, tmp_path, address):
+    path = str(tmp_path / "keys.log")
+    monkeypatch.setenv("SSLKEYLOGFILE", path)
+    client_options(address)
+    monkeypatch.setenv("SSLKEYLOGFILE", f"{path}/gone")
+    with pytest.raises(UserError, match=r"SSLKEYLOGFILE .* names a file that cannot be written"):
+        client_options(address)
 
 
 def test_a_file_that_holds_no_certificates_is_named(monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ The clients read these variables themselves, but fail with a traceback over a va
 use, even if the address needs neither.
 """
 
+import errno
 import os
 import ssl
 import unicodedata
@@ -128,29 +129,43 @@ def _without_password(proxy: str) -> str:
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-def _certificates(address: str) -> ssl.SSLContext:
-    """Return the certificates to trust; an address without TLS may go on without its own."""
+def _certificates(address: str) -> ssl.SSLContext | bool:
+    """Return the certificates to trust, or True for the client's own.
+
+    An address without TLS may go on without those of the environment.
+    """
+    _check_key_log()
     file, folder = (os.environ.get(name) or None for name in _CERTIFICATES)
+    if not file and not folder:
+        return True
+    variable, value = (_CERTIFICATES[0], file) if file else (_CERTIFICATES[1], folder)
     try:
+        if not file and not Path(folder or "").is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return _context(file, None if file else folder)
     except OSError as error:  # ssl.SSLError is one
-        named = [f"{n} ({os.environ[n]!r})" for n in _CERTIFICATES if os.environ.get(n)]
-        if address.startswith("https:"):
-            raise UserError(
-                f"the environment variable {' or '.join(named)} names what cannot be read: "
-                f"{error.strerror or error}; correct or unset it"
-            ) from error
-        return _context(None, None)
+        if not address.startswith("https:"):
+            return True
+        raise UserError(
+            f"the environment variable {variable} ({value!r}) names what cannot be read: "
+            f"{error.strerror or error}; correct or unset it"
+        ) from error
 
 
 @cache
 def _context(file: str | None, folder: str | None) -> ssl.SSLContext:
     """Read the certificates once: it takes longer than most replies of a small judge."""
-    import httpx
+    return ssl.create_default_context(cafile=file, capath=folder)
 
-    if folder and not Path(folder).is_dir():
-        raise NotADirectoryError(0, "no such folder", folder)
-    with plain_environment():  # $SSLKEYLOGFILE, for debugging, would be opened
-        if file or folder:
-            return ssl.create_default_context(cafile=file, capath=folder)
-        return httpx.create_ssl_context(trust_env=False)
+
+def _check_key_log() -> None:
+    """Raise UserError if the file for TLS keys, which Python opens for every client, cannot be."""
+    if path := os.environ.get("SSLKEYLOGFILE"):
+        try:
+            with open(path, "ab"):  # noqa: PTH123
+                pass
+        except OSError as error:
+            raise UserError(
+                f"the environment variable SSLKEYLOGFILE ({path!r}) names a file that cannot be "
+                f"written: {error.strerror}; correct or unset it"
+            ) from error
