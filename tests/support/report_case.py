@@ -72,7 +72,7 @@ def write_run(
                 for text in ("instruction", "input", "output")
             },
             "where": {
-                "7": {"split": "train", "index": 7},
+                **{str(n): {"split": "train", "index": n} for n in (3, 7, 9, 11, 40, 41)},
                 "102": {"split": "test", "index": 2},
             },
         },
@@ -161,7 +161,14 @@ def _write_variant(variant: Path, answers: list[dict[str, str]]) -> None:
         {
             "parameters": 1234567,
             "trainable_parameters": 1234567,
-            "model": {"context_length": 64},
+            "model": {
+                "vocab_size": 300,
+                "context_length": 64,
+                "emb_dim": 16,
+                "n_heads": 2,
+                "n_layers": 1,
+            },
+            "evaluation": {"every": 5, "batches": 5},
             "training": {"epochs": epochs, "max_length": 1024, "too_long": "truncate"},
             "too_long": {"train": [5, 8] if epochs else [], "val": []},
             "initial_losses": {"train": 3.826, "val": 3.762},

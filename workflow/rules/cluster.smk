@@ -27,8 +27,14 @@ def read_once(read, path, changed_at):
 
 
 def known(read, path):
-    """Return what is read from a file, reading it again only if the file changed."""
-    return read_once(read, path, os.stat(path).st_mtime_ns)
+    """Return what is read from a file, reading it again only if the file changed.
+
+    A damaged file ends the run in one line.
+    """
+    try:
+        return read_once(read, path, os.stat(path).st_mtime_ns)
+    except UserError as error:
+        raise ResourceValidationError(f"error: {error}")
 
 
 # Resources are functions: Snakemake calls them again before it submits a job, when the job's inputs

@@ -13,9 +13,10 @@ from workflow.lib.judge.identity import judge_identity
 from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
 from workflow.lib.report.console import outcome_lines
 from workflow.lib.runtime import provenance
+from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
-from workflow.lib.runtime.files import check_folder, sha256_of
+from workflow.lib.runtime.files import check_folder
 from workflow.lib.runtime.names import choose
 from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.root import compared

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from workflow.lib.runtime.files import read_csv
+from workflow.lib.report.summary_rows import read_summary
+
+SAID = ("model", "recipe", "judge", "entries", "scored", "empty", "mean")
 
 
 def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list[str]:
@@ -15,7 +17,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
         notes: words behind each judge's name, empty for a language model.
     """
     lines = []
-    for row in read_csv(summary):
+    for row in read_summary(summary, SAID):
         note = f" ({notes[row['judge']]})" if notes[row["judge"]] else ""
         scored = int(row["scored"]) + int(row["empty"])
         average = f"{float(row['mean']):.2f}" if row["mean"] else "none"

@@ -16,9 +16,11 @@ from workflow.lib.judge.scores import (
     read_rows,
     read_scores,
 )
+from workflow.lib.judge.usage import read_usage
+from workflow.lib.model.record import read_training
 from workflow.lib.report.statistics import mean_interval
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, write_csv
+from workflow.lib.runtime.files import write_csv
 
 GOOD_SCORE = 50  # of 100: at least half right
 
@@ -52,13 +54,14 @@ def summarize(
     Raises:
         UserError: a table has other columns than a scores.csv or no rows.
     """
-    records = {path.parent: read_json(path) for path in (*trainings, *usages)}
+    times = {path.parent: read_training(path, "seconds")["seconds"] for path in trainings}
+    used = {path.parent: read_usage(path) for path in usages}
     rows = []
     for table in tables:
         verdicts = read_scores(table)
         if not verdicts:
             raise UserError(f"{table}: has no rows; delete it and run again")
-        training, usage = records[table.parent.parent], records[table.parent]
+        seconds, usage = times[table.parent.parent], used[table.parent]
         rows.append(
             {
                 "model": verdicts[0].model,
@@ -66,11 +69,11 @@ def summarize(
                 "judge": verdicts[0].judge,
                 "backend": usage["backend"],
                 **_sums(verdicts),
-                "training_seconds": _text(training["seconds"], 1),
+                "training_seconds": _text(seconds, 1),
                 **_effort(usage),
             }
         )
-    write_csv(output, list(rows[0]), rows)
+    write_csv(output, list(rows[0]), rows, recorded=True)
 
 
 def _sums(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -6,10 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.judge.scores import Verdict, by_entry, entry_scores, read_scores
+from workflow.lib.data.entries import read_responses, read_samples
+from workflow.lib.judge.scores import Verdict, by_entry, check_entries, entry_scores, read_scores
+from workflow.lib.judge.usage import read_usage
+from workflow.lib.model.record import read_training
 from workflow.lib.report.losses import read_losses
 from workflow.lib.report.statistics import Interval
-from workflow.lib.runtime.files import read_csv, read_json
+from workflow.lib.report.summary_rows import read_summary
+from workflow.lib.runtime.errors import UserError
+
+# Keys of training.json that the page shows.
+SHOWN = (
+    "parameters", "model", "training", "initial_losses", "seconds", "device", "versions", "inputs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,30 +102,38 @@ def read_variants(
         judges: names of the judges whose scores to read.
         datasets: name of the data set, by recipe.
         summary: summary.csv of the same comparison.
+
+    Raises:
+        UserError: a file is damaged, or does not belong to the others.
     """
-    rows = {(r["model"], r["recipe"], r["judge"]): r for r in read_csv(summary)}
+    rows = {(r["model"], r["recipe"], r["judge"]): r for r in read_summary(summary)}
     several_recipes = len({folder.name for folder in folders}) > 1
     variants = []
     for folder in folders:
         model, recipe = folder.parts[-2:]
+        entries = read_responses(folder / "responses.json")
+        training = read_training(folder / "training.json", *SHOWN)
+        judged = {}
+        for judge in judges:
+            if (model, recipe, judge) not in rows:
+                raise UserError(
+                    f"{summary}: has no row of {model}, {recipe}, {judge}; delete it and run again"
+                )
+            table = folder / judge / "scores.csv"
+            check_entries(table, verdicts := read_scores(table), len(entries))
+            usage = read_usage(folder / judge / "usage.json")
+            judged[judge] = Judging(by_entry(verdicts), rows[model, recipe, judge], usage)
         variants.append(
             Variant(
                 name=f"{model} / {recipe}" if several_recipes else model,
                 model=model,
                 recipe=recipe,
                 dataset=datasets[recipe],
-                entries=read_json(folder / "responses.json"),
-                losses=read_losses(folder / "losses.csv"),
-                samples=read_json(folder / "samples.json"),
-                training=read_json(folder / "training.json"),
-                judged={
-                    judge: Judging(
-                        verdicts=by_entry(read_scores(folder / judge / "scores.csv")),
-                        summary=rows[model, recipe, judge],
-                        usage=read_json(folder / judge / "usage.json"),
-                    )
-                    for judge in judges
-                },
+                entries=entries,
+                losses=read_losses(folder / "losses.csv", training),
+                samples=read_samples(folder / "samples.json", training["training"]["epochs"]),
+                training=training,
+                judged=judged,
             )
         )
     return variants

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from workflow.lib.runtime.errors import UserError, first_line
 from workflow.lib.runtime.pace import Pace
+from workflow.lib.runtime.printable import printable
 
 log = logging.getLogger("pipeline")
 Item = TypeVar("Item")
@@ -61,14 +62,23 @@ def log_to(path: str | Path) -> list[logging.Handler]:
     console = logging.StreamHandler(sys.stderr)
     console.setFormatter(named := _Named(Path(path)))
     console.addFilter(named.shows)
-    handlers: list[logging.Handler] = [console, logging.FileHandler(path, "a", "utf-8")]
+    file = logging.FileHandler(path, "a", "utf-8", errors="backslashreplace")
+    file.setFormatter(_Printable())
+    handlers: list[logging.Handler] = [console, file]
     log.setLevel(logging.INFO)
     for handler in handlers:
         log.addHandler(handler)
     return handlers
 
 
-class _Named(logging.Formatter):
+class _Printable(logging.Formatter):
+    """Keeps secrets and control sequences out of lines, which may quote a server or a data set."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+class _Named(_Printable):
     """Puts a job's names before each line, because several jobs write to one terminal.
 
     Progress is shown every few seconds, details (`extra={"detail": True}`) are left out and long

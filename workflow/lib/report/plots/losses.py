@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from workflow.lib.model.record import read_training
 from workflow.lib.report.format import thousands
 from workflow.lib.report.losses import LossCurves, loss_curves, read_losses
 from workflow.lib.report.plots.svg import LARGE, TOP, Frame, nice_ticks, text
-from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, replacing
+from workflow.lib.runtime.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,12 +71,8 @@ def plot_losses(losses: Path, training: Path, output: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    record, rows = read_json(training), read_losses(losses)
-    epochs = record["training"]["epochs"]
-    if bool(rows) != bool(epochs):
-        raise UserError(
-            f"{losses}: {len(rows)} rows after {epochs} epochs; delete it and run again"
-        )
+    record = read_training(training, "training", "initial_losses")
+    rows, epochs = read_losses(losses, record), record["training"]["epochs"]
     style: dict[Any, Any] = {
         "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
         "font.size": 11,
