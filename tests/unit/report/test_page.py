@@ -210,6 +210,17 @@ def test_half_a_surrogate_pair_does_not_stop_the_report(case, tmp_path):
     assert "half ?" in Page(tmp_path / "report.html").text
 
 
+def test_control_characters_of_a_response_are_shown(case, tmp_path):
+    shutil.copytree(case["summary"].parent, tmp_path / "run")
+    folder = tmp_path / "run" / "tiny" / "plain"
+    answers = json.loads((folder / "responses.json").read_text())
+    answers[0]["model_response"] = "red \x1b[31m\u202e\nnext"
+    (folder / "responses.json").write_text(json.dumps(answers))
+    moved = [tmp_path / "run" / old.parent.name / old.name for old in case["folders"]]
+    write_report(**case | {"folders": moved}, output=tmp_path / "report.html")
+    assert "red \\x1b[31m\\u202e\nnext" in Page(tmp_path / "report.html").source
+
+
 def test_ten_variants_of_110_entries_stay_below_5_megabytes(tmp_path):
     case = write_run(tmp_path / "run", tuple(f"model-{n}" for n in range(9)), entries=110)
     assert len(case["folders"]) == 10

@@ -30,6 +30,7 @@ from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL
 from workflow.lib.report.summary import GOOD_SCORE
 from workflow.lib.report.variants import Variant, read_variants
 from workflow.lib.runtime.files import replacing
+from workflow.lib.runtime.printable import visible
 from workflow.lib.runtime.version import VERSION
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
@@ -69,6 +70,7 @@ def write_report(
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # markup in a response or a reply is shown, not run
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
