@@ -246,7 +246,7 @@ def test_a_variant_trains_onward_from_its_weights(tmp_path):
 def test_a_variant_without_its_shape_is_refused(tmp_path, content):
     save_model(random_model(3, TINY), tmp_path / "model.pth")
     (tmp_path / "training.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="does not hold the shape of a model"):
+    with pytest.raises(UserError, match=r"training.json: "):
         imported("variant", tmp_path / "model.pth", tmp_path / "training.json")
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -24,7 +25,9 @@ from workflow.lib.model.layouts import (
     expected_shapes,
     save_base_model,
 )
-from workflow.lib.model.weights import shapes_of
+from workflow.lib.model.record import read_model
+from workflow.lib.model.weights import not_finite, shapes_of
+from workflow.lib.runtime.digests import check_digest, check_sums
 from workflow.lib.runtime.errors import UserError, first_line
 from workflow.lib.runtime.files import read_json
 from workflow.lib.settings.sources import ModelFormat
@@ -77,6 +80,9 @@ def import_weights(
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     """Read the weights of a file as float32, without constants; nothing in it is executed."""
+    check_digest(path)
+    if is_zipfile(path):  # torch does not check the sums itself
+        check_sums(path)
     try:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
@@ -98,8 +104,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         if not tensor.is_floating_point():
             raise UserError(f"{path}: {name} is of type {tensor.dtype}; floats were expected")
         tensors[str(name)] = tensor.float()
-        if not tensors[str(name)].isfinite().all():
-            raise UserError(f"{path}: {name} holds NaN or infinity")
+    if odd := not_finite(tensors):
+        raise UserError(f"{path}: {odd} holds NaN or infinity")
     return tensors
 
 
@@ -195,9 +201,9 @@ def _measured(path: Path, stored: Mapping[str, Tensor], n_heads: int | None) -> 
 def _trained(path: Path) -> GPTConfig:
     """Return the shape that training.json of a variant records."""
     try:
-        return GPTConfig(**read_json(path)["model"])
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise UserError(f"{path}: does not hold the shape of a model under `model`") from error
+        return GPTConfig(**read_model(path))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: model: {first_line(error)}") from error
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

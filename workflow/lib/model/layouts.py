@@ -124,7 +124,7 @@ def save_base_model(
         config: the GPTConfig without `drop_rate`, which a recipe chooses; stored as JSON in the
             file's metadata.
     """
-    with replacing(output) as unfinished:
+    with replacing(output, recorded=True) as unfinished:
         save_file(tensors, unfinished, metadata={"config": json.dumps(config)})
     parameters = sum(tensor.size for tensor in tensors.values())
     log.info("%s: %d tensors, %d parameters", output, len(tensors), parameters)
