@@ -17,6 +17,7 @@ from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.files import check_folder
+from workflow.lib.runtime.folders import check_results
 from workflow.lib.runtime.names import choose
 from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.root import compared
@@ -32,6 +33,15 @@ SETTINGS = or_exit(load_settings, config)
 COMPARED = compared(SETTINGS)
 or_exit(check_folder, Path("results"))
 or_exit(check_folder, Path("resources"))
+or_exit(
+    check_results,
+    Path("results"),
+    {
+        name
+        for kind in ("dataset", "tokenizer", "model", "recipe", "judge")
+        for name in getattr(SETTINGS, f"{kind}s")
+    },
+)
 
 
 def defined(kind, name):
