@@ -1,11 +1,14 @@
 """Reading and writing files; each is replaced atomically, so no reader sees half of one."""
 
 import csv
+import glob
 import hashlib
 import io
 import json
 import os
+import platform
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +24,8 @@ from workflow.lib.runtime.errors import UserError, first_line
 def replacing(path: str | Path) -> Iterator[Path]:
     """Write to a temporary file beside the path, then rename it; on an error delete it.
 
-    A temporary file that a killed process left is overwritten by the next.
+    Every process has its own, as two checkouts that share `resources/` may make the same file at
+    once. Those that killed processes left are deleted.
 
     Args:
         path: the file to make; its folder is made if missing.
@@ -31,7 +35,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    machine = platform.node().replace(".", "-")[:20]
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*.*.unfinished"):
+        if _is_left(other, machine):
+            other.unlink(missing_ok=True)
+    unfinished = path.with_name(f".{path.name}.{machine}.{os.getpid()}.unfinished")
     try:
         yield unfinished
         unfinished.replace(path)
@@ -39,10 +47,29 @@ def replacing(path: str | Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def _is_left(unfinished: Path, machine: str) -> bool:
+    """Return whether the process of a temporary file has ended.
+
+    That of another machine has if it wrote nothing for a day.
+    """
+    *_, its_machine, process, _ = unfinished.name.split(".")
+    try:
+        if its_machine != machine:
+            return time.time() - unfinished.stat().st_mtime > 24 * 3600
+        os.kill(int(process), 0)  # signal 0 only asks whether there is such a process
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return int(process) == os.getpid()
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Make a hard link to a file, or a copy on another file system or one without links."""
     try:
         os.link(source, target)
+    except FileExistsError:
+        raise  # a copy would also overwrite every other link to what is there
     except OSError:
         shutil.copyfile(source, target)
 
