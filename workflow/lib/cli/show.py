@@ -12,6 +12,7 @@ import tiktoken
 from rich.console import Console
 from rich.text import Text
 
+from workflow.lib.cli.console import open_console
 from workflow.lib.cli.program import Parser
 from workflow.lib.cli.show_batch import ALL, batch_lines
 from workflow.lib.cli.show_entry import entry_lines, sole_dataset
@@ -237,7 +238,7 @@ def _show_tokens(
         max_length=training.max_length,
         mask_prompt=training.mask_prompt,
     )
-    print_entry(tokens, Console(highlight=False, markup=False))
+    print_entry(tokens, open_console())
 
 
 def _tokenized(path: Path) -> Path:

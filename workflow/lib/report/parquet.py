@@ -5,15 +5,11 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
+from workflow.lib.report.summary_rows import COUNTS, NAMES
 from workflow.lib.runtime.files import read_csv, replacing
 
-TEXT = {
-    "model", "recipe", "judge", "backend", "status", "reply", "prompt_sha256", "response_sha256",
-}  # fmt: skip
-WHOLE = {
-    "entry", "repeat", "exact_match", "response_tokens", "entries", "scored", "unparsed", "failed",
-    "empty", "judge_tokens",
-}  # fmt: skip
+TEXT = {*NAMES, "status", "reply", "prompt_sha256", "response_sha256"}
+WHOLE = {*COUNTS, "entry", "repeat", "exact_match", "judge_tokens"}
 
 
 def write_parquet(table: Path, output: Path) -> None:
@@ -26,7 +22,7 @@ def write_parquet(table: Path, output: Path) -> None:
         table: scores.csv or summary.csv.
         output: Parquet file to write; the same bytes from the same table.
     """
-    rows = read_csv(table)
+    rows = read_csv(table, ())
     columns = {}
     for name in rows[0] if rows else ():
         cells = [row[name] for row in rows]

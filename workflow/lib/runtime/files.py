@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,11 +18,12 @@ from typing import Any
 
 import yaml
 
+from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
 from workflow.lib.runtime.errors import UserError, first_line
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, recorded: bool = False) -> Iterator[Path]:
     """Write to a temporary file beside the path, then rename it; on an error delete it.
 
     Every process has its own, as two checkouts that share `resources/` may make the same file at
@@ -29,6 +31,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: the file to make; its folder is made if missing.
+        recorded: whether to record the file's digest (digests.py), which its reader checks.
 
     Yields:
         the path to write to.
@@ -42,7 +45,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.name}.{machine}.{os.getpid()}.unfinished")
     try:
         yield unfinished
+        digest = sha256_of(unfinished) if recorded else None
+        # In this order a process that is killed leaves no record rather than a wrong one.
+        record_of(path).unlink(missing_ok=True)
         unfinished.replace(path)
+        if digest:
+            record_of(path).parent.mkdir(exist_ok=True)
+            with replacing(record_of(path)) as record:
+                record.write_text(f"{digest}  {path.name}\n", "utf-8")
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -86,13 +96,19 @@ def check_folder(path: Path) -> None:
         raise UserError(f"{path} cannot be written to; change its permissions or its owner")
 
 
-def write_json(path: str | Path, content: Any) -> None:
+def write_json(path: str | Path, content: Any, recorded: bool = False) -> None:
     """Write readable JSON: indented, text as it is, a newline at the end.
 
     Half a surrogate pair, which UTF-8 cannot hold, becomes a question mark.
+
+    Args:
+        recorded: see `replacing`.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot hold.
     """
-    with replacing(path) as unfinished:
-        text = json.dumps(content, indent=4, ensure_ascii=False)
+    with replacing(path, recorded) as unfinished:
+        text = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False)
         unfinished.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
@@ -100,9 +116,10 @@ def read_text(path: str | Path) -> str:
     """Read a UTF-8 text file, without its byte order mark if it has one.
 
     Raises:
-        UserError: not UTF-8; says where.
+        UserError: not UTF-8; says where. Or it has changed since its digest was recorded.
     """
     content = Path(path).read_bytes()
+    check_digest(path, hashlib.sha256(content).hexdigest())
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -129,20 +146,27 @@ def parse_json(
 
     Args:
         path: the file, for messages.
-        to_object: makes an object of its keys and values; the default refuses a repeated key,
-            of which a dict would silently lose the first value.
+        to_object: makes an object of its keys and values. The default refuses a repeated key,
+            of which a dict would silently lose the first value; and then NaN and Infinity, which
+            are no JSON, are refused, too.
 
     Raises:
         UserError: not JSON; says where.
     """
     try:
-        return json.loads(text, object_pairs_hook=to_object or _without_repeats)
+        if to_object:
+            return json.loads(text, object_pairs_hook=to_object)
+        return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         ) from error
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deep
         raise UserError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def repeated(pairs: Iterable[tuple[str, Any]]) -> list[str]:
@@ -207,18 +231,53 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
         raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
 
 
-def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """Read the rows of a table with a header, as text."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read the rows of a table as text.
+
+    Args:
+        columns: those that its header must have; it may have more.
+
+    Raises:
+        UserError: it has changed since it was written, is not UTF-8, lacks a column, or a row has
+            too few or too many cells; says which.
+    """
+    csv.field_size_limit(sys.maxsize)  # a reply can be longer than csv's own limit
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        if missing := sorted(set(columns) - set(reader.fieldnames or ())):
+            raise UserError(
+                f"{path}: lacks the columns {', '.join(missing)}; delete it and run again"
+            )
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise UserError(
+                    f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
+                    "the header; delete it and run again"
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
+        ) from error
+    return rows
 
 
-def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept."""
+def write_csv(
+    path: str | Path,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    recorded: bool = False,
+) -> None:
+    """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept.
+
+    Args:
+        recorded: see `replacing`.
+    """
     line = io.StringIO(newline="")
     writer = csv.DictWriter(line, columns)  # quotes a carriage return only if it ends the lines
     with (
-        replacing(path) as unfinished,
+        replacing(path, recorded) as unfinished,
         unfinished.open("w", encoding="utf-8", newline="") as file,
     ):
         for row in ({column: column for column in columns}, *rows):
@@ -226,9 +285,3 @@ def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[s
             file.write(line.getvalue().removesuffix("\r\n") + "\n")
             line.seek(0)
             line.truncate()
-
-
-def sha256_of(path: str | Path) -> str:
-    """Return the SHA-256 digest of a file's content, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
