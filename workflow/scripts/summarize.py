@@ -7,6 +7,9 @@ from workflow.lib.report.summary import summarize
 from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
-    files = {name: list(map(Path, paths)) for name, paths in snakemake.input.items()}
-    summarize(**files, recipes=snakemake.params.recipes, output=Path(snakemake.output[0]))
+    summarize(
+        [Path(table) for table in snakemake.input.tables],
+        snakemake.params.recipes,
+        Path(snakemake.output[0]),
+    )
     write_parquet(Path(snakemake.output[0]), Path(snakemake.output.parquet))

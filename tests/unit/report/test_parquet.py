@@ -7,8 +7,7 @@ import pytest
 from pyarrow import parquet
 
 from tests.support.report_case import KOREAN, write_run, write_scores
-from workflow.lib.judge.scores import COLUMNS
-from workflow.lib.report.parquet import TEXT, WHOLE, write_parquet
+from workflow.lib.report.parquet import FLOATING, WHOLE, write_parquet
 
 
 @pytest.fixture
@@ -33,12 +32,12 @@ def test_every_cell_comes_back_with_its_type(tables, tmp_path, name):
     assert found.num_rows == len(rows)
     for column in found.schema:
         cells, values = [row[column.name] for row in rows], found[column.name].to_pylist()
-        if column.name in TEXT:
-            assert (column.type, values) == (pa.string(), cells)
-        else:
+        if column.name in WHOLE | FLOATING:
             assert column.type == (pa.int64() if column.name in WHOLE else pa.float64())
             truth = {"TRUE": 1}
             assert values == [truth.get(c) or float(c) if c else None for c in cells]
+        else:
+            assert (column.type, values) == (pa.string(), cells)
 
 
 def test_the_same_table_gives_the_same_bytes(tables, tmp_path):
@@ -47,5 +46,10 @@ def test_the_same_table_gives_the_same_bytes(tables, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_each_column_of_scores_is_known():
-    assert TEXT | WHOLE | {"score"} >= {*COLUMNS}
+def test_each_number_of_a_summary_has_a_number_as_its_type(tables):
+    """A column that another name would hide among the strings."""
+    with tables["summary"].open(encoding="utf-8", newline="") as file:
+        columns = next(csv.reader(file))
+    measured = columns[columns.index("entries") : columns.index("device")]
+    assert {*measured} <= WHOLE | FLOATING
+    assert not (WHOLE | FLOATING) & {*columns} - {*measured}

@@ -5,18 +5,18 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from workflow.lib.report.summary_rows import COUNTS, NAMES
+from workflow.lib.report.summary_rows import COUNTS, NUMBERS
 from workflow.lib.runtime.files import read_csv, replacing
 
-TEXT = {*NAMES, "status", "reply", "prompt_sha256", "response_sha256"}
 WHOLE = {*COUNTS, "entry", "repeat", "exact_match", "judge_tokens"}
+FLOATING = {*NUMBERS, "score", "train_loss", "val_loss"} - WHOLE
 
 
 def write_parquet(table: Path, output: Path) -> None:
     """Write a CSV table as Parquet.
 
-    Columns of text are strings, counts are 64-bit integers, all others are 64-bit floating-point
-    numbers; a blank number is null.
+    Counts are 64-bit integers, measured values 64-bit floating-point numbers, both null where
+    blank; all other columns, names and settings, are strings.
 
     Args:
         table: scores.csv or summary.csv.
@@ -26,11 +26,12 @@ def write_parquet(table: Path, output: Path) -> None:
     columns = {}
     for name in rows[0] if rows else ():
         cells = [row[name] for row in rows]
-        if name in TEXT:
-            columns[name] = pa.array(cells, pa.string())
+        if name in WHOLE:
+            columns[name] = pa.array([_whole(c) if c else None for c in cells], pa.int64())
+        elif name in FLOATING:
+            columns[name] = pa.array([float(c) if c else None for c in cells], pa.float64())
         else:
-            kind, to_number = (pa.int64(), _whole) if name in WHOLE else (pa.float64(), float)
-            columns[name] = pa.array([to_number(c) if c else None for c in cells], kind)
+            columns[name] = pa.array(cells, pa.string())
     with replacing(output) as unfinished:
         parquet.write_table(pa.table(columns), unfinished)
 
