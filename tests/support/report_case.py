@@ -77,16 +77,14 @@ def write_run(
             },
         },
     )
-    summarize(
-        tables,
-        [variant / "training.json" for variant in folders],
-        [table.parent / "usage.json" for table in tables],
-        folder / "summary.csv",
-    )
+    settings = _settings(models)
+    recipes = _recipes(settings)
+    summarize(tables, recipes, folder / "summary.csv")
     return {
         "folders": folders,
+        "recipes": recipes,
         "judges": JUDGES,
-        "settings": _settings(models),
+        "settings": settings,
         "qualities": {"words": quality},
         "summary": folder / "summary.csv",
     }
@@ -169,7 +167,12 @@ def _write_variant(variant: Path, answers: list[dict[str, str]]) -> None:
                 "n_layers": 1,
             },
             "evaluation": {"every": 5, "batches": 5},
-            "training": {"epochs": epochs, "max_length": 1024, "too_long": "truncate"},
+            "training": {
+                "epochs": epochs,
+                "max_length": 1024,
+                "too_long": "truncate",
+                "seed": 123,
+            },
             "too_long": {"train": [5, 8] if epochs else [], "val": []},
             "initial_losses": {"train": 3.826, "val": 3.762},
             "steps": 40 if epochs else 0,
@@ -215,6 +218,19 @@ def _write_scores(variant: Path, judge: str, answers: list[dict[str, str]], rank
     table = write_scores(variant / judge / "scores.csv", rows)
     write_usage(table.parent / "usage.json", **(asked if judge == "strict" else {}))
     return table
+
+
+def _recipes(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what the report is told of each variant of a recipe."""
+    return {
+        name: {
+            "runs": [name],
+            "dataset": "words",
+            "published": recipe["published"],
+            "settings": {"dataset": "words", "training": recipe["training"] | {"seed": 123}},
+        }
+        for name, recipe in settings["recipes"].items()
+    }
 
 
 def _settings(models: tuple[str, ...]) -> dict[str, Any]:

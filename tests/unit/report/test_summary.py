@@ -22,9 +22,15 @@ def summary_of(folder: Path, rows: list[dict], **usage) -> dict[str, str]:
     """The one row of summary.csv of one scores.csv."""
     table = write_scores(folder / "strict" / "scores.csv", rows)
     write_usage(table.parent / "usage.json", **usage)
-    (folder / "training.json").write_text(json.dumps({"seconds": 61.25}))
+    training = {"seconds": 61.25, "training": {"epochs": 1, "seed": 3}, "device": "cpu"}
+    training |= {"initial_losses": {"train": 3, "val": 4}, "versions": {"python": "3.11.2"}}
+    (folder / "training.json").write_text(json.dumps(training))
+    (folder / "losses.csv").write_text(
+        "step,epoch,tokens_seen,train_loss,val_loss\n0,1,80,2.5,2.75\n5,1,160,1.25,1.5\n"
+    )
     output = folder / "summary.csv"
-    summarize([table], [folder / "training.json"], [table.parent / "usage.json"], output)
+    settings = {"prompt": "alpaca", "training": {"epochs": 1, "lora": None}}
+    summarize([table], {"plain": {"runs": ["plain"], "settings": settings}}, output)
     [row] = csv.DictReader(output.open())
     return row
 
@@ -78,6 +84,8 @@ def test_the_summary_by_hand(tmp_path):
         "model": "tiny",
         "recipe": "plain",
         "judge": "strict",
+        "run_of": "",
+        "seeds": "3",
         "backend": "overlap",
         "entries": "6",
         "scored": "3",
@@ -87,6 +95,7 @@ def test_the_summary_by_hand(tmp_path):
         "mean": "45.0000",
         "low": "",
         "high": "",
+        "seed_spread": "",
         "median": "40.0000",
         "exact_rate": "0.3333",
         "share_50": "0.5000",
@@ -96,6 +105,14 @@ def test_the_summary_by_hand(tmp_path):
         "judge_tokens": "",
         "judge_seconds": "",
         "cost": "",
+        "train_loss": "1.2500",
+        "val_loss": "1.5000",
+        "device": "cpu",
+        "versions": "python=3.11.2",
+        "differs_in": "",
+        "prompt": "alpaca",
+        "training.epochs": "1",
+        "training.lora": "",
     }
 
 
@@ -147,9 +164,12 @@ def test_a_summary_has_the_same_bytes_again(tmp_path):
 def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
     summary = tmp_path / "summary.csv"
     summary.write_text(
-        "model,recipe,judge,backend,entries,scored,empty,mean\n"
-        "nano-1M,small-world,overlap,overlap,110,108,2,61.2345\n"
-        "nano-1M,small-world,llama3,ollama,110,107,2,50.3200\n"
+        "model,recipe,judge,run_of,seeds,backend,entries,scored,empty,mean,seed_spread\n"
+        "nano-1M,small-world,overlap,,3,overlap,110,108,2,61.2345,\n"
+        "nano-1M,small-world,llama3,,3,ollama,110,107,2,50.3200,\n"
+        "nano-1M,long,llama3,,1 2,ollama,220,220,0,45.0000,7.0711\n"
+        '"nano-1M","long,seed=1",llama3,long,1,ollama,110,110,0,40.0000,\n'
+        '"nano-1M","long,seed=2",llama3,long,2,ollama,110,110,0,50.0000,\n'
     )
     notes = {"overlap": "reference overlap, not an LLM", "llama3": ""}
     assert outcome_lines(summary, Path("results/report.html"), notes) == [
@@ -160,6 +180,10 @@ def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
         "nano-1M / small-world, judged by llama3",
         "Number of scores: 109 of 110",
         "Average score: 50.32",
+        "",
+        "nano-1M / long, judged by llama3",
+        "Number of scores: 220 of 220",
+        "Average score: 45.00 (seed 1: 40.00, seed 2: 50.00; standard deviation 7.07)",
         "",
         "Report: results/report.html",
     ]

@@ -39,9 +39,27 @@ def is_loopback(address: str) -> bool:
     """Return whether an address is one of this machine."""
     host = urlsplit(address).hostname or ""
     try:
-        return ip_address(host).is_loopback
+        ip = ip_address(host)
+        return ip.is_loopback or ip.is_unspecified
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def tls_problem(address: str, error: BaseException) -> str | None:
+    """Return what is wrong, and what to do, if a connection failed for TLS."""
+    found: BaseException | None = error
+    text = ""
+    while found is not None:
+        text += str(found)
+        found = found.__cause__ or found.__context__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return (
+            f"the certificate of {address} is not trusted; if it is one of your own network, name "
+            "the file with its root certificate in the environment variable SSL_CERT_FILE"
+        )
+    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
+        return f"{address} does not speak TLS; should it begin with http://?"
+    return None
 
 
 def read_key(variable: str) -> str | None:
@@ -144,7 +162,7 @@ def _certificates(address: str) -> ssl.SSLContext | bool:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return _context(file, None if file else folder)
     except OSError as error:  # ssl.SSLError is one
-        if not address.startswith("https:"):
+        if urlsplit(address).scheme != "https":
             return True
         raise UserError(
             f"the environment variable {variable} ({value!r}) names what cannot be read: "

@@ -15,7 +15,7 @@ from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.no_reply import NoReplyError, refusal
 from workflow.lib.judge.prompt import JudgePrompt
-from workflow.lib.runtime.connection import client_options, read_key
+from workflow.lib.runtime.connection import client_options, read_key, tls_problem
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.names import suggest
@@ -118,14 +118,12 @@ class OpenAIBackend(ServerBackend[OpenAI]):
                     hopeless=True,
                 ) from failure
             log.info("%s lists no models (%s)", self.address, failure)
-        if listed and self.settings.model not in listed and not any("*" in n for n in listed):
-            log.warning(
-                "%s does not list the model %r%s",
-                self.address,
-                self.settings.model,
-                suggest(self.settings.model, listed),
-            )
-        return {"digest": None, "listed": self.settings.model in listed}
+        wanted = self.settings.model
+        if listed and wanted not in listed and not any("*" in name for name in listed):
+            same = [name for name in listed if name.lower() == wanted.lower()]
+            hint = f"; did you mean {same[0]}?" if same else suggest(wanted, listed)
+            log.warning("%s does not list the model %r%s", self.address, wanted, hint)
+        return {"digest": None, "listed": wanted in listed}
 
     def _list(self) -> list[str]:
         """Return the names of the models that the server lists."""
@@ -232,6 +230,8 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         except openai.APIConnectionError as error:
             if isinstance(error.__cause__, NoReplyError):  # from limit_size
                 raise error.__cause__ from None
+            if problem := tls_problem(self.address, error):
+                raise NoReplyError(problem, hopeless=True) from None
             raise NoReplyError(
                 self._hide(f"connection failed: {error.__cause__ or error}"),
                 again=True,
