@@ -8,6 +8,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -239,6 +240,20 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
         raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
 
 
+# What spreadsheets read as the beginning of a formula, also after our own apostrophes.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+def _no_formula(cell: Any) -> Any:
+    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
+
+
+def _without_apostrophe(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read the rows of a table as text.
 
@@ -263,7 +278,7 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
                     f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
                     "the header; delete it and run again"
                 )
-            rows.append(row)
+            rows.append({column: _without_apostrophe(cell) for column, cell in row.items()})
     except csv.Error as error:
         raise UserError(
             f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
@@ -279,6 +294,9 @@ def write_csv(
 ) -> None:
     """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept.
 
+    A text that a spreadsheet would take for a formula gets an apostrophe in front, as OWASP advises
+    against CSV injection; `read_csv` takes it away.
+
     Args:
         recorded: see `replacing`.
     """
@@ -289,7 +307,7 @@ def write_csv(
         unfinished.open("w", encoding="utf-8", newline="") as file,
     ):
         for row in ({column: column for column in columns}, *rows):
-            writer.writerow(row)
+            writer.writerow({column: _no_formula(cell) for column, cell in row.items()})
             file.write(line.getvalue().removesuffix("\r\n") + "\n")
             line.seek(0)
             line.truncate()
