@@ -8,7 +8,6 @@ import io
 import json
 import os
 import platform
-import re
 import shutil
 import sys
 import time
@@ -22,6 +21,7 @@ import yaml
 
 from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
 from workflow.lib.runtime.errors import UserError, first_line, is_full
+from workflow.lib.runtime.formulas import as_written, no_formula
 
 
 @contextmanager
@@ -240,20 +240,6 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
         raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
 
 
-# What spreadsheets read as the beginning of a formula, also after our own apostrophes.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
-
-
-def _no_formula(cell: Any) -> Any:
-    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
-    return f"'{cell}" if is_formula else cell
-
-
-def _without_apostrophe(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
-
-
 def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read the rows of a table as text.
 
@@ -278,7 +264,7 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
                     f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
                     "the header; delete it and run again"
                 )
-            rows.append({column: _without_apostrophe(cell) for column, cell in row.items()})
+            rows.append({column: as_written(cell) for column, cell in row.items()})
     except csv.Error as error:
         raise UserError(
             f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
@@ -307,7 +293,7 @@ def write_csv(
         unfinished.open("w", encoding="utf-8", newline="") as file,
     ):
         for row in ({column: column for column in columns}, *rows):
-            writer.writerow({column: _no_formula(cell) for column, cell in row.items()})
+            writer.writerow({column: no_formula(cell) for column, cell in row.items()})
             file.write(line.getvalue().removesuffix("\r\n") + "\n")
             line.seek(0)
             line.truncate()
