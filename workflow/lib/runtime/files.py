@@ -21,6 +21,7 @@ import yaml
 
 from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
 from workflow.lib.runtime.errors import UserError, first_line, is_full
+from workflow.lib.runtime.formulas import as_written, no_formula
 
 
 @contextmanager
@@ -263,7 +264,7 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
                     f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
                     "the header; delete it and run again"
                 )
-            rows.append(row)
+            rows.append({column: as_written(cell) for column, cell in row.items()})
     except csv.Error as error:
         raise UserError(
             f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
@@ -279,6 +280,9 @@ def write_csv(
 ) -> None:
     """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept.
 
+    A text that a spreadsheet would take for a formula gets an apostrophe in front, as OWASP advises
+    against CSV injection; `read_csv` takes it away.
+
     Args:
         recorded: see `replacing`.
     """
@@ -289,7 +293,7 @@ def write_csv(
         unfinished.open("w", encoding="utf-8", newline="") as file,
     ):
         for row in ({column: column for column in columns}, *rows):
-            writer.writerow(row)
+            writer.writerow({column: no_formula(cell) for column, cell in row.items()})
             file.write(line.getvalue().removesuffix("\r\n") + "\n")
             line.seek(0)
             line.truncate()
