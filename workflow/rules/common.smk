@@ -1,10 +1,11 @@
 # Shared by all rules: the checked settings, and what names in wildcards refer to.
 
+import gc
 import re
 import sys
 import time
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,9 +24,13 @@ from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
 BEGAN = time.time()
+# Thousands of jobs are millions of objects that stay; looking through them for garbage takes a tenth
+# of the time of a dry run.
+gc.set_threshold(200_000, 50, 100)
 prepare_environment()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
-code_digest = partial(or_exit, provenance.code_digest)
+# Cached, as all that is read from a file here, because thousands of jobs may ask for the same.
+code_digest = cache(partial(or_exit, provenance.code_digest))
 
 SETTINGS = or_exit(load_settings, config)
 COMPARED = compared(SETTINGS)
@@ -67,11 +72,13 @@ def style_in(folder):
     return style_of(styles.get(folder, folder))
 
 
+@cache
 def style_of(name):
     """Return a prompt style's templates, so that a changed file counts as a changed param."""
     return asdict(or_exit(load_style, name))
 
 
+@cache
 def identity_of(name):
     """Return what a judge's scores depend on, as params."""
     return or_exit(judge_identity, defined("judge", name))
