@@ -32,7 +32,7 @@ PIPELINE_ENV = "../../envs/pipeline.yaml"
 # Cached, as all that is read from a file here, because thousands of jobs may ask for the same.
 code_digest = cache(partial(or_exit, provenance.code_digest))
 
-SETTINGS = or_exit(load_settings, config)
+SETTINGS = or_exit(load_settings, config, LAYERS)
 COMPARED = compared(SETTINGS)
 or_exit(check_folder, Path("results"))
 or_exit(check_folder, Path("resources"))

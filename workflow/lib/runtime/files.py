@@ -1,11 +1,13 @@
 """Reading and writing files; each is replaced atomically, so no reader sees half of one."""
 
+import codecs
 import csv
 import hashlib
 import io
 import json
 import os
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,11 @@ from typing import Any
 import yaml
 
 from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.runtime.names import in_one_line
+
+
+MOST_KEYS = 100_000  # of a section of YAML, merged ones included
+NO_FILE = "it is a device or a pipe, not a file"
 
 
 @contextmanager
@@ -59,6 +66,38 @@ def check_folder(path: Path) -> None:
         raise UserError(f"{path} cannot be written to; change its permissions or its owner")
 
 
+def local_path(place: str) -> Path:
+    """Return the path that a place in the config names, with `~` as the user's own folder.
+
+    Raises:
+        ValueError: it begins with `~` and the name of a user that there is not.
+    """
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{place.partition('/')[0]} is the folder of no user here") from None
+
+
+def why_unreadable(path: Path) -> str | None:
+    """Return why a path is no file that can be read; None if it is one. It is not opened.
+
+    Reading a device or a pipe might never end.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "there is no such file"
+    except OSError as error:
+        return str(error.strerror)
+    except ValueError:  # a character that no file name can hold
+        return "there can be no such file"
+    if stat.S_ISDIR(mode):
+        return "it is a folder"
+    if not stat.S_ISREG(mode):
+        return NO_FILE
+    return None if os.access(path, os.R_OK) else "no permission to read it"
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Write readable JSON: indented, text as it is, a newline at the end.
 
@@ -73,9 +112,13 @@ def read_text(path: str | Path) -> str:
     """Read a UTF-8 text file, without its byte order mark if it has one.
 
     Raises:
-        UserError: not UTF-8; says where.
+        UserError: a device, a pipe, or not UTF-8; says where.
     """
+    if (problem := why_unreadable(Path(path))) == NO_FILE:
+        raise UserError(f"{path}: {problem}")
     content = Path(path).read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{path}: is UTF-16, not UTF-8; save the file as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -153,6 +196,13 @@ class _StrictLoader(yaml.SafeLoader):
             lines[name] = line
         return node
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge sections, but not without end: each merge of merges multiplies the keys."""
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_KEYS:
+            line = node.start_mark.line + 1
+            raise UserError(f"line {line}: `<<` merges more than {MOST_KEYS:,} keys")
+
 
 def read_yaml(path: str | Path, called: str = "") -> Any:
     """Read a YAML file.
@@ -173,11 +223,16 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
     try:
         return yaml.load(text, _StrictLoader)
     except UserError as error:
-        raise UserError(f"{name}: {error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(in_one_line(f"{name}: {error}")) from error
+    # PyYAML lets the errors of Python's own types through, such as that of a date in month 13.
+    except (
+        yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError,
+        RecursionError,
+    ) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         at = f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(error)
-        raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
+        at = at.partition("; use sys.set_int_max_str_digits")[0]
+        raise UserError(in_one_line(f"{name}: not YAML ({' '.join(at.split())})")) from error
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """The base class of all sections of config.yaml, and the types of names and numbers in them."""
 
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -49,14 +50,25 @@ def _not_a_bool(value: Any) -> Any:
     return value
 
 
+def _not_periodic(name: str) -> str:
+    """Refuse a name that Snakemake takes for the sign of a rule that feeds itself without end."""
+    if part := re.search(r"(.+?)\1{19,}$", name):
+        raise ValueError(f"repeats {part[1]!r} too often for Snakemake; choose another name")
+    return name
+
+
 def _unique(names: list[str]) -> list[str]:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"names {', '.join(repeated)} more than once")
     return names
 
 
-# Names become folders under results/ and resources/.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# Names become folders under results/ and resources/, and parts of file names.
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100),
+    AfterValidator(_not_periodic),
+]
 NameList = Annotated[
     list[str],
     AfterValidator(_unique),
@@ -65,5 +77,6 @@ NameList = Annotated[
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # YAML reads 5e-5 as text; a number field accepts it. Integer fields stay strict.
 Number = Annotated[float, BeforeValidator(_not_a_bool), Field(strict=False, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+WholeNumber = Annotated[int, Field(ge=0, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from workflow.lib.settings.base import Name, NameList, Section
 from workflow.lib.settings.cluster import Limits
@@ -11,8 +11,11 @@ from workflow.lib.settings.judges import Judge
 from workflow.lib.settings.recipe import EXECUTION_KEYS, Recipe
 from workflow.lib.settings.sources import Dataset, Model, Tokenizer
 
-# Folders of results/ that belong to no model.
-RESERVED_NAMES = {"data", "tokens", "logs", "small-world"}
+# What results/ and results/{model}/{recipe}/ hold beside the folders of models, recipes and judges:
+# folders of these names, and files that end so. One list for all three kinds of names.
+FOLDERS = {"data", "tokens", "logs", "comparisons", "hf"}
+ENDINGS = (".csv", ".json", ".jsonl", ".html", ".png", ".pt", ".pth", ".safetensors", ".npz", ".log",
+           ".txt", ".md", ".parquet")
 
 
 class Compare(Section):
@@ -34,15 +37,22 @@ class Settings(Computing):
     recipes: dict[Name, Recipe] = Field(description="ways to finetune, by name")
     judges: dict[Name, Judge] = Field(description="judges of the responses, by name")
 
-    @field_validator("models")
+    @field_validator("models", "recipes", "judges")
     @classmethod
-    def names_make_separate_folders(cls, models: dict[str, Model]) -> dict[str, Model]:
-        if taken := RESERVED_NAMES & models.keys():
-            names = ", ".join(sorted(taken))
+    def names_make_separate_folders(
+        cls, defined: dict[str, Section], info: ValidationInfo
+    ) -> dict[str, Section]:
+        kind = str(info.field_name).removesuffix("s")
+        taken = FOLDERS | ({"small-world"} if kind == "model" else set())
+        if names := ", ".join(sorted(taken & defined.keys())):
             raise ValueError(
-                f"these names are reserved for folders of results/: {names}; rename the model"
+                f"these names are reserved for folders of results/: {names}; rename the {kind}"
             )
-        return models
+        if names := ", ".join(name for name in defined if name.lower().endswith(ENDINGS)):
+            raise ValueError(
+                f"these names end like files of results/: {names}; rename the {kind}"
+            )
+        return defined
 
 
 def compared(settings: Settings) -> dict[str, Any]:
