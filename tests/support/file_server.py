@@ -11,6 +11,8 @@ import gzip
 import hashlib
 import re
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +35,8 @@ class Fault:
     longest_range: int | None = None  # bytes of a 206, fewer than asked for
     chunked: bool = False  # Transfer-Encoding instead of Content-Length
     packed: bool = False  # gzip whatever the client accepts
+    packed_end: int | None = None  # cut there, with the length header of what is left
+    drip: str = ""  # "headers", "body" or "chunk size": bytes one by one, until the client is gone
     html: bool = False  # a page with status 200, as a login portal sends it
     azure_md5: bool = False  # Content-MD5 of what is sent, and the header for the whole file
     redirect: str | None = None  # address to go to
@@ -86,7 +90,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
+        if fault.drip == "headers":
+            self._drip()
+            return
         self.end_headers()
+        if fault.drip:
+            if fault.drip == "chunk size":
+                self.wfile.write(b"5;")
+            self._drip()
+            return
         end = len(body)
         if status in (200, 206):
             end = fault.break_after.pop(0) if fault.break_after else end
@@ -132,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             last = start + len(body) - 1
             headers["Content-Range"] = f"bytes {start}-{last}/{len(whole)}"
         if fault.packed:
-            body = gzip.compress(body)
+            body = gzip.compress(body)[: fault.packed_end]
             headers["Content-Encoding"] = "gzip"
         if fault.azure_md5:
             headers["Content-MD5"] = _md5(body)
@@ -143,6 +155,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             headers["Content-Length"] = str(len(body))
         return status, headers, body
+
+    def _drip(self) -> None:
+        self.flush_headers()
+        with suppress(OSError):  # the client is gone
+            while True:
+                self.wfile.write(b"a")
+                time.sleep(0.01)
 
     def _send(self, data: bytes, fault: Fault) -> None:
         if data and fault.chunked:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from workflow.lib.data.download.data_set import check_data_set
 from workflow.lib.data.download.fetch import fetch_file
 from workflow.lib.runtime.log import rule_log
 
@@ -14,4 +15,5 @@ with rule_log(snakemake.log[0]):
         sha256=source["sha256"],
         store=Path("resources/downloads"),
         key=snakemake.params.key,
+        check=check_data_set,
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from workflow.lib.data.download.fetch import fetch
+from workflow.lib.data.download.gpt2_files import check_gpt2_file
 from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
@@ -14,4 +15,5 @@ with rule_log(snakemake.log[0]):
         sha256=source["sha256"],
         store=Path("resources/downloads"),
         key=snakemake.params.key,
+        check=check_gpt2_file,
     )

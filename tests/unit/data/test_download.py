@@ -1,6 +1,7 @@
 """Downloads arrive whole and right or not at all, and go on where they stopped."""
 
 import base64
+import contextlib
 import errno
 import hashlib
 import json
@@ -18,12 +19,16 @@ from collections import namedtuple
 from email.utils import formatdate
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.file_server import Fault, FileServer
 from tests.support.paths import ROOT
 from workflow.lib.data.download import transfer
+from workflow.lib.data.download.data_set import check_data_set
 from workflow.lib.data.download.fetch import fetch, fetch_file
+from workflow.lib.data.download.gpt2_files import check_gpt2_file
+from workflow.lib.data.download.store import StoredFile
 from workflow.lib.runtime.errors import UserError
 
 DATA = random.Random(123).randbytes(300_000)
@@ -75,7 +80,8 @@ def failure(*args, **kwargs) -> str:
 
 
 def slot(server: FileServer, store: Path, suffix: str = "") -> Path:
-    return store / server.url.removeprefix("http://") / f"{NAME}{suffix}"
+    path = StoredFile(f"{server.url}/{NAME}", store, NAME, None).path
+    return path.with_name(path.name + suffix)
 
 
 def ranges(server: FileServer) -> list[str | None]:
@@ -612,7 +618,7 @@ def test_a_disk_that_fills_up_keeps_what_has_arrived(server, target, store):
     message, *kept = done.stdout.splitlines()
     assert message.startswith(f"models.nano: no room for {NAME} in {store} (No space left on")
     assert message.endswith("what has arrived is kept")
-    assert kept[0].endswith(f"{NAME}.part")
+    assert kept[0] == str(slot(server, store, ".part"))
     assert not target.exists()
 
 
@@ -632,3 +638,312 @@ def test_a_terminal_shows_a_bar_in_bytes(server, target, store, monkeypatch, cap
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     bring(server, target, store)
     assert f"{NAME}:" in capfd.readouterr().err
+
+
+# What odd or hostile servers send
+
+
+ODD = ["\u00e9\u20ac", "\x1b[2J", "9" * 6000, "-1", "nan", "inf", "1e999", "", " ", '"\u00ff"']
+
+
+@pytest.mark.parametrize("value", ODD)
+@pytest.mark.parametrize(
+    "header",
+    ["ETag", "Last-Modified", "Content-MD5", "x-ms-blob-content-md5", "Content-Range",
+     "Accept-Ranges", "Content-Type", "Set-Cookie"],
+)  # fmt: skip
+def test_no_header_is_an_obstacle(server, target, store, header, value):
+    sent = value.replace("\u20ac", "?")  # http.server writes Latin-1
+    server.faults[NAME] = Fault(headers={header: sent}, break_after=[100_000])
+    bring(server, target, store)
+    assert target.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("value", [*ODD, "Mon, 01 Jan " + "9" * 99 + " 00:00:00 GMT"])
+def test_no_retry_after_is_an_obstacle(server, target, store, value):
+    sent = value.replace("\u20ac", "?")
+    server.faults[NAME] = Fault(statuses=[503], headers={"Retry-After": sent})
+    if sent in ("inf", "1e999", "9" * 6000):
+        assert "503 Service Unavailable, come back in inf s" in failure(server, target, store)
+    else:
+        bring(server, target, store)
+        assert target.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("total", ["9" * 30, "9" * 6000, "-5", "\u00e9", "*", ""])
+def test_a_range_of_an_impossible_file_is_no_obstacle(server, target, store, total):
+    server.faults[NAME] = Fault(
+        break_after=[100_000], headers={"Content-Range": f"bytes 100000-299999/{total}"}
+    )
+    bring(server, target, store)
+    assert target.read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://" + "a" * 64 + ".example/x.json",
+        "http://" + "a" * 300 + "/x.json",
+        "http://\u00e4" + "b" * 80 + ".de/x.json",
+        "http://a..b/x.json",
+        "http://../x.json",
+        "http://xn--/x.json",
+        "http://\u202e.de/x.json",
+        "http://\udc80/x.json",
+        "http://host.invalid/\udc80",
+        "http:///x.json",
+        "http://host.invalid/" + "a" * 70_000,
+    ],
+)
+def test_an_impossible_host_is_one_line(target, store, address, monkeypatch):
+    monkeypatch.setattr(transfer, "TRIES", 1)
+    assert failure(address, target, store).startswith("models.nano: ")
+    assert not any(path.is_file() and path.suffix != ".lock" for path in store.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "path", ["a" * 5000, "/".join(["a"] * 3000), "%C3%A4" * 200, "x.part", "../../../../x", "."]
+)
+def test_no_path_is_too_long_or_too_deep(server, target, store, path, monkeypatch):
+    monkeypatch.setattr("workflow.lib.data.download.transfer.TRIES", 1)
+    url = f"{server.url}/{path}"
+    server.folder = _Everywhere(server.folder / NAME)
+    bring(url, target, store)
+    assert target.read_bytes() == DATA
+    assert all(path.parent == store for path in store.rglob("*"))
+
+
+class _Everywhere:
+    """A folder in which every path is the same file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __truediv__(self, _: str) -> Path:
+        return self.file
+
+
+def test_an_address_may_be_a_folder_of_another(server, target, store):
+    server.folder = _Everywhere(server.folder / NAME)
+    for path in ("a", "a/b", "a/b/c", "a.part", "a.lock", "A", "a?b", "a.record.json"):
+        bring(f"{server.url}/{path}", target.with_name(path.replace("/", "-")), store)
+    assert len(server.requests) == len(list(target.parent.iterdir())) == 8
+
+
+def test_files_of_version_0_2_are_not_downloaded_again(server, target, store):
+    bring(server, target, store)
+    target.unlink()
+    earlier = store / server.url.removeprefix("http://") / NAME
+    earlier.parent.mkdir()
+    slot(server, store).rename(earlier)
+    slot(server, store, ".record.json").rename(f"{earlier}.record.json")
+    bring(server, target, store)
+    assert target.read_bytes() == DATA
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        '{"etag": "\\"\u00e9\\"", "length": 300000}',
+        '{"etag": "\\"a\\r\\nX: y\\"", "length": 300000}',
+        '{"etag": ["a"], "length": "300000", "last_modified": 5, "md5": "zz"}',
+        '{"length": 1e400}', '{"length": true}', '{"length": -1}', '{"md5": null}', "[]",
+        "3", "[[1]]",
+        "{", "\x00", "[" * 100_000, '{"length": ' + "9" * 5000 + "}",
+    ],
+)  # fmt: skip
+def test_an_odd_description_of_a_part_is_no_obstacle(server, target, store, facts):
+    server.faults[NAME] = Fault(break_after=[100_000] + [0] * transfer.TRIES)
+    failure(server, target, store)
+    slot(server, store, ".part.json").write_text(facts)
+    bring(server, target, store)
+    assert target.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("facts", ["[]", "{}", '{"sha256": 5}', "\x00", "[" * 100_000])
+def test_an_odd_record_is_no_obstacle(server, target, store, facts):
+    bring(server, target, store)
+    slot(server, store, ".record.json").write_text(facts)
+    target.unlink()
+    bring(server, target, store)
+    assert target.read_bytes() == DATA
+
+
+def test_a_message_in_place_of_a_file_is_not_kept_for_ever(server, target, store):
+    """A server once answered 200 with an error; the next run asks it again."""
+
+    def check(path: Path) -> None:
+        if path.read_bytes() != DATA:
+            raise UserError(f"{path}: not what it should be")
+
+    arguments = {"sha256": None, "store": store, "key": "datasets.mine", "check": check}
+    (server.folder / NAME).write_text('{"error": "too busy"}')
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"could not get .*: not what it should be"):
+            fetch_file(f"{server.url}/{NAME}", [], target, **arguments)
+        assert not target.exists()
+    (server.folder / NAME).write_bytes(DATA)
+    fetch_file(f"{server.url}/{NAME}", [], target, **arguments)
+    assert target.read_bytes() == DATA
+    target.unlink()
+    fetch_file(f"{server.url}/{NAME}", [], target, **arguments)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "message"),
+    [
+        (".json", '{"error": "rate limit"}'),
+        (".json", '[{"error": "rate limit"}]'),
+        (".json", "Service unavailable"),
+        (".json", "[]"),
+        (".jsonl", '{"error": {"code": 429, "message": "slow down"}}\n'),
+        (".jsonl", "try again"),
+        (".csv", "Service unavailable\n"),
+        (".csv", '{"error": "rate limit"}'),
+        (".parquet", "Internal error"),
+    ],
+)
+def test_a_message_is_no_data_set(tmp_path, suffix, message):
+    path = tmp_path / f"data{suffix}"
+    path.write_text(message)
+    with pytest.raises(UserError):
+        check_data_set(path)
+
+
+def test_data_sets_pass_the_check():
+    check_data_set(ROOT / "workflow/resources/small-world/instruction-data.json")
+
+
+@pytest.mark.parametrize("message", ['{"error": "x"}', "busy", "", "[]", '{"a": {"code": 5}}'])
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoint", "encoder.json", "hparams.json", "model.ckpt.data-00000-of-00001",
+     "model.ckpt.index", "vocab.bpe"],
+)  # fmt: skip
+def test_a_message_is_no_file_of_gpt2(tmp_path, name, message):
+    check_gpt2_file(ROOT / "workflow/resources/small-world/nano-1M" / name)
+    (tmp_path / name).write_text(message)
+    with pytest.raises(UserError):
+        check_gpt2_file(tmp_path / name)
+
+
+# Time and size
+
+
+def test_headers_that_drip_end_at_a_deadline(server, target, store, monkeypatch):
+    monkeypatch.setattr(transfer, "SLOW_TIMEOUT", 0.3)
+    monkeypatch.setattr(transfer, "TRIES", 1)
+    server.faults[NAME] = Fault(drip="headers")
+    assert "no complete answer within 0.3 s" in failure(server, target, store)
+
+
+@pytest.mark.parametrize("drip", ["body", "chunk size"])
+def test_a_body_that_drips_is_given_up(server, target, store, monkeypatch, drip):
+    monkeypatch.setattr(transfer, "SLOW_TIMEOUT", 0.3)
+    monkeypatch.setattr(transfer, "TRIES", 2)
+    server.faults[NAME] = Fault(drip=drip, chunked=drip != "body")
+    assert "fewer than 6000 bytes in 0.3 s" in failure(server, target, store)
+    assert len(server.requests) == 2, "bytes that drip are no progress"
+
+
+def test_endless_headers_are_refused(server, target, store, monkeypatch):
+    monkeypatch.setattr(transfer, "TRIES", 1)
+    server.faults[NAME] = Fault(headers={f"X-{n}": "x" * 60_000 for n in range(5)})
+    assert failure(server, target, store).startswith("models.nano: could not get")
+
+
+# What changes on the way
+
+
+@pytest.mark.parametrize("end", [100, 290_000])
+def test_a_compressed_body_cut_short_is_not_taken_as_whole(server, target, store, end):
+    server.faults[NAME] = Fault(packed=True, packed_end=end)
+    assert "the compressed body ends too early" in failure(server, target, store)
+    assert not target.exists()
+    server.faults[NAME] = Fault(packed=True)
+    bring(server, target, store)
+    assert target.read_bytes() == DATA
+
+
+def test_a_damaged_compressed_body_is_refused(server, target, store):
+    server.faults[NAME] = Fault(headers={"Content-Encoding": "gzip"})
+    assert "the compressed body is damaged" in failure(server, target, store)
+    server.faults[NAME] = Fault(headers={"Content-Encoding": "br"})
+    assert "compressed as br, which was not asked for" in failure(server, target, store)
+
+
+def test_an_unpinned_file_does_not_come_over_http_instead_of_https(target, store, monkeypatch):
+    def answer(_, request):
+        if request.url.scheme == "https":
+            return httpx.Response(302, headers={"Location": f"http://{request.url.host}/plain"})
+        asked.append(request.url)
+        return httpx.Response(
+            200, stream=httpx.ByteStream(DATA), headers={"Content-Length": str(len(DATA))}
+        )
+
+    asked = []
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", answer)
+    monkeypatch.setattr(transfer, "cut_off_if_slow", lambda *_: contextlib.nullcontext())
+    message = failure("https://host.example/x", target, store)
+    assert "the server redirects to http" in message
+    assert not asked
+    bring("https://host.example/x", target, store, sha256=SHA256)
+    assert target.read_bytes() == DATA
+
+
+# Kills, and other processes
+
+
+def test_a_kill_while_a_file_is_put_in_place_is_no_obstacle(server, target, store, monkeypatch):
+    """Between the link and its new name."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", _killed_in_another_process)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(BaseException):
+                bring(server, target, store)
+            os._exit(0)
+        os.waitpid(child, 0)
+    left = list(target.parent.iterdir())
+    assert [path.suffix for path in left] == [".unfinished"]
+    bring(server, target, store)
+    assert target.read_bytes() == DATA
+    assert list(target.parent.iterdir()) == [target]
+    assert target.samefile(slot(server, store)), "what was left is no reason to copy"
+
+
+def _killed_in_another_process(path: Path, other: Path) -> Path:
+    if path.suffix == ".unfinished" and ".json" not in path.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.replace(path, other)  # noqa: PTH105
+    return other
+
+
+def test_local_copies_of_several_processes_do_not_get_in_each_others_way(tmp_path, target, store):
+    source = tmp_path / NAME
+    source.write_bytes(DATA * 20)
+    children = []
+    for _ in range(6):
+        child = os.fork()
+        if not child:
+            try:
+                for _ in range(10):
+                    bring(str(source), target, store)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 6
+    assert target.read_bytes() == DATA * 20
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "long", "null", "nobody"])
+def test_what_is_no_file_is_said(tmp_path, target, store, kind):
+    os.mkfifo(tmp_path / "fifo")
+    source = {"fifo": str(tmp_path / "fifo"), "device": "/dev/zero", "long": "a" * 5000,
+              "null": "a\0b", "nobody": "~nobody-here/x"}[kind]  # fmt: skip
+    assert failure(source, target, store).startswith(f"models.nano: could not copy {NAME} (")

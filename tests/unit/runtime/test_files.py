@@ -1,10 +1,14 @@
-"""Readers of JSON and YAML lose nothing in silence."""
+"""Readers of JSON and YAML lose nothing in silence; files are replaced whole."""
+
+import os
+import platform
+import subprocess
 
 import pytest
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, read_yaml
-from workflow.lib.settings.load import check_config_file
+from workflow.lib.runtime.files import read_json, read_yaml, replacing
+from workflow.lib.settings.load import read_config_layer
 
 TWICE = [
     ("a: 1\nb: 2\na: 3\n", "line 3: 'a' appears twice, first in line 1"),
@@ -50,9 +54,42 @@ def test_a_key_of_json_stands_once(tmp_path, text):
 def test_a_config_file_has_every_key_once(tmp_path, name, text):
     (tmp_path / name).write_text(text, "utf-8")
     with pytest.raises(UserError, match=f"{name}: .*'(device|x)' (appears twice|more than once)"):
-        check_config_file(tmp_path / name)
+        read_config_layer(tmp_path / name)
 
 
 def test_a_config_file_may_be_json_that_is_indented_by_tabs(tmp_path):
     (tmp_path / "a.json").write_text('{\n\t"device": "cpu"\n}\n', "utf-8")
-    check_config_file(tmp_path / "a.json")
+    read_config_layer(tmp_path / "a.json")
+
+
+def test_what_a_killed_process_left_unfinished_is_deleted(tmp_path):
+    """Of this machine at once, of another one after a day without a write."""
+    path = tmp_path / "weights.pth"
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = []
+    for machine, process in ((platform.node(), dead.pid), (platform.node(), 1), ("far", 5)):
+        machine = machine.replace(".", "-")[:20]
+        names.append(f".{path.name}.{machine}.{process}.unfinished")
+        (tmp_path / names[-1]).write_bytes(b"x")
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(b"whole")
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, *names[1:]}
+    os.utime(tmp_path / names[2], (1, 1))
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(b"whole")
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, names[1]}
+
+
+def test_two_processes_may_make_the_same_file_at_once(tmp_path):
+    path = tmp_path / "made.txt"
+    with replacing(path) as mine:
+        mine.write_text("mine")
+        child = os.fork()
+        if not child:
+            with replacing(path) as other:
+                other.write_text("other")
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert path.read_text() == "other"
+    assert path.read_text() == "mine"

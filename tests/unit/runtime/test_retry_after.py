@@ -18,6 +18,12 @@ from workflow.lib.runtime.retry_after import seconds_of
         ("-3", 0.0),
         ("soon", 0.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("nan", 0.0),
+        ("1e999", float("inf")),
+        ("\u00e9", 0.0),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+        (f"Mon, 01 Jan {'9' * 99} 00:00:00 GMT", 0.0),
+        (f"Mon, 01 Jan 2030 00:00:00 +{'9' * 30}", 0.0),
     ],
 )
 def test_a_number_of_seconds_is_taken_and_what_says_nothing_is_no_wait(header, seconds):

@@ -5,11 +5,10 @@ keeps them waiting for ever, and one that never stops fills the memory.
 """
 
 from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any, TypeVar
 
 from workflow.lib.judge.no_reply import NoReplyError
+from workflow.lib.runtime.deadline import OverdueError, result_within
 
 MOST_BYTES = 16_000_000  # a thousand times a long reply of a thinking model
 MOST_COMPRESSED = 64_000  # grows to as much
@@ -18,29 +17,13 @@ Result = TypeVar("Result")
 
 
 def within(seconds: float, work: Callable[[], Result]) -> Result:
-    """Return the result of the work, or raise NoReplyError if it takes too long.
-
-    Work that takes too long goes on in a thread that nobody waits for: no client can be made to
-    give up a read that keeps receiving bytes.
-    """
-    results: SimpleQueue[tuple[Result | None, BaseException | None]] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            results.put((work(), None))
-        except BaseException as error:
-            results.put((None, error))
-
-    Thread(target=run, daemon=True).start()
+    """Return the result of the work, or raise NoReplyError if it takes too long."""
     try:
-        result, error = results.get(timeout=seconds + 0.5)  # the client's own timeouts say more
-    except Empty:
+        return result_within(seconds + 0.5, work)  # the client's own timeouts say more
+    except OverdueError:
         raise NoReplyError(
             f"no complete reply within {seconds:g} s", again=True, timed_out=True
         ) from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
 
 
 def limit_size(response: Any) -> None:

@@ -2,12 +2,15 @@
 
 import codecs
 import csv
+import glob
 import hashlib
 import io
 import json
 import os
+import platform
 import shutil
 import stat
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,16 +22,16 @@ import yaml
 from workflow.lib.runtime.errors import UserError, first_line
 from workflow.lib.runtime.names import in_one_line
 
-
 MOST_KEYS = 100_000  # of a section of YAML, merged ones included
-NO_FILE = "it is a device or a pipe, not a file"
+NO_FILE = "it is no ordinary file"  # but a device or a pipe
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Write to a temporary file beside the path, then rename it; on an error delete it.
 
-    A temporary file that a killed process left is overwritten by the next.
+    Every process has its own, as two checkouts that share `resources/` may make the same file at
+    once. Those that killed processes left are deleted.
 
     Args:
         path: the file to make; its folder is made if missing.
@@ -38,7 +41,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    machine = platform.node().replace(".", "-")[:20]
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*.*.unfinished"):
+        if _is_left(other, machine):
+            other.unlink(missing_ok=True)
+    unfinished = path.with_name(f".{path.name}.{machine}.{os.getpid()}.unfinished")
     try:
         yield unfinished
         unfinished.replace(path)
@@ -46,10 +53,29 @@ def replacing(path: str | Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def _is_left(unfinished: Path, machine: str) -> bool:
+    """Return whether the process of a temporary file has ended.
+
+    That of another machine has if it wrote nothing for a day.
+    """
+    *_, its_machine, process, _ = unfinished.name.split(".")
+    try:
+        if its_machine != machine:
+            return time.time() - unfinished.stat().st_mtime > 24 * 3600
+        os.kill(int(process), 0)  # signal 0 only asks whether there is such a process
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return int(process) == os.getpid()
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Make a hard link to a file, or a copy on another file system or one without links."""
     try:
         os.link(source, target)
+    except FileExistsError:
+        raise  # a copy would also overwrite every other link to what is there
     except OSError:
         shutil.copyfile(source, target)
 
@@ -226,7 +252,12 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
         raise UserError(in_one_line(f"{name}: {error}")) from error
     # PyYAML lets the errors of Python's own types through, such as that of a date in month 13.
     except (
-        yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError,
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
         RecursionError,
     ) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)

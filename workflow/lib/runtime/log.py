@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,11 +28,13 @@ def rule_log(path: str | Path) -> Iterator[None]:
     Args:
         path: the rule's log file, overwritten.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(b"")
-    handlers = log_to(path)
-    log.info("%s", _job_of(Path(path)))
+    logging.raiseExceptions = False  # a log on a full disk ends early, without a traceback
+    handlers: list[logging.Handler] = []
     try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(b"")
+        handlers = log_to(path)
+        log.info("%s", _job_of(Path(path)))
         yield
     except KeyboardInterrupt:
         log.error("error: interrupted; run the same command again to go on")
@@ -48,7 +50,8 @@ def rule_log(path: str | Path) -> Iterator[None]:
         for handler in handlers:
             log.removeHandler(handler)
             if isinstance(handler, logging.FileHandler):
-                handler.close()
+                with suppress(OSError):  # it writes what did not fit
+                    handler.close()
 
 
 def log_to(path: str | Path) -> list[logging.Handler]:
@@ -101,7 +104,7 @@ def one_line(error: Exception) -> str | None:
         "No space left on device" in str(error)  # safetensors
     ):
         return f"no space left on the disk{_where(error)}; free some and run again"
-    if isinstance(error, PermissionError | IsADirectoryError | FileNotFoundError):
+    if isinstance(error, OSError) and error.filename and error.errno:
         return f"{os.strerror(error.errno or 0)}{_where(error)}"
     if "out of memory" in str(error):  # torch's own classes differ by device
         return f"{first_line(error)}; lower batch_size or max_length, or use a smaller model"

@@ -14,11 +14,11 @@ def seconds_of(header: str | None) -> float:
         Seconds from now; 0 if the header is missing, unreadable or in the past.
     """
     try:
-        return max(0.0, float(header or 0))
+        return max(0.0, float(header or 0))  # 0 for NaN
     except ValueError:
         pass
     try:
-        date = parsedate_to_datetime(header or "")
-    except ValueError:
+        date = parsedate_to_datetime(header or "").astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):  # also of dates that no calendar has
         return 0.0
-    return max(0.0, (date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())

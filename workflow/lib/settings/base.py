@@ -1,6 +1,5 @@
 """The base class of all sections of config.yaml, and the types of names and numbers in them."""
 
-import re
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -50,13 +49,6 @@ def _not_a_bool(value: Any) -> Any:
     return value
 
 
-def _not_periodic(name: str) -> str:
-    """Refuse a name that Snakemake takes for the sign of a rule that feeds itself without end."""
-    if part := re.search(r"(.+?)\1{19,}$", name):
-        raise ValueError(f"repeats {part[1]!r} too often for Snakemake; choose another name")
-    return name
-
-
 def _unique(names: list[str]) -> list[str]:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"names {', '.join(repeated)} more than once")
@@ -64,11 +56,7 @@ def _unique(names: list[str]) -> list[str]:
 
 
 # Names become folders under results/ and resources/, and parts of file names.
-Name = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100),
-    AfterValidator(_not_periodic),
-]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 NameList = Annotated[
     list[str],
     AfterValidator(_unique),

@@ -13,8 +13,8 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json, read_yaml
 from workflow.lib.runtime.names import in_one_line
 from workflow.lib.settings.inheritance import complete_recipes
-from workflow.lib.settings.places import Layer, Mistake, source_of
 from workflow.lib.settings.mistakes import explain, undefined_names
+from workflow.lib.settings.places import Layer, Mistake, source_of
 from workflow.lib.settings.root import Settings
 from workflow.lib.settings.structure import misshapen, unquoted_names
 

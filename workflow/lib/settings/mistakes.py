@@ -61,7 +61,9 @@ def _problem(detail: Mapping[str, Any]) -> str:
     if kind == "missing":
         return "required, but missing"
     if kind == "string_pattern_mismatch" and "[key]" in location:
-        return "names start with a letter or digit and hold only those and . _ -"
+        return (
+            "names start with a letter or digit and hold only those and . _ -, at most 100 in all"
+        )
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"should be a section of keys, not {shown(found)}"
     message = str(detail["msg"]).removeprefix("Value error, ")

@@ -1,5 +1,6 @@
 """The whole of config.yaml."""
 
+import re
 from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -14,8 +15,21 @@ from workflow.lib.settings.sources import Dataset, Model, Tokenizer
 # What results/ and results/{model}/{recipe}/ hold beside the folders of models, recipes and judges:
 # folders of these names, and files that end so. One list for all three kinds of names.
 FOLDERS = {"data", "tokens", "logs", "comparisons", "hf"}
-ENDINGS = (".csv", ".json", ".jsonl", ".html", ".png", ".pt", ".pth", ".safetensors", ".npz", ".log",
-           ".txt", ".md", ".parquet")
+ENDINGS = (
+    ".csv",
+    ".json",
+    ".jsonl",
+    ".html",
+    ".png",
+    ".pt",
+    ".pth",
+    ".safetensors",
+    ".npz",
+    ".log",
+    ".txt",
+    ".md",
+    ".parquet",
+)
 
 
 class Compare(Section):
@@ -37,6 +51,15 @@ class Settings(Computing):
     recipes: dict[Name, Recipe] = Field(description="ways to finetune, by name")
     judges: dict[Name, Judge] = Field(description="judges of the responses, by name")
 
+    @field_validator("datasets", "tokenizers", "models", "recipes", "judges")
+    @classmethod
+    def names_are_no_patterns(cls, defined: dict[str, Section]) -> dict[str, Section]:
+        """Refuse names in which Snakemake sees the sign of a rule that feeds itself without end."""
+        for name in defined:
+            if part := re.search(r"(.+?)\1{19,}$", name):
+                raise ValueError(f"{name} repeats {part[1]!r} too often; choose another name")
+        return defined
+
     @field_validator("models", "recipes", "judges")
     @classmethod
     def names_make_separate_folders(
@@ -49,9 +72,7 @@ class Settings(Computing):
                 f"these names are reserved for folders of results/: {names}; rename the {kind}"
             )
         if names := ", ".join(name for name in defined if name.lower().endswith(ENDINGS)):
-            raise ValueError(
-                f"these names end like files of results/: {names}; rename the {kind}"
-            )
+            raise ValueError(f"these names end like files of results/: {names}; rename the {kind}")
         return defined
 
 

@@ -7,15 +7,15 @@ download is resumed by the next run, and a complete file is never requested twic
 
 import errno
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
-from workflow.lib.data.download.store import SourceError, StoredFile, check
+from workflow.lib.data.download.store import SourceError, StoredFile, check_file
 from workflow.lib.data.download.transfer import download
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import replacing, why_unreadable
+from workflow.lib.runtime.files import local_path, replacing, why_unreadable
 from workflow.lib.runtime.log import log
 
 
@@ -27,6 +27,7 @@ def fetch(
     sha256: Mapping[str, str],
     store: Path,
     key: str,
+    check: Callable[[Path], object] | None = None,
 ) -> None:
     """Fetch several files of one folder, one after the other.
 
@@ -35,18 +36,26 @@ def fetch(
         mirrors: other addresses or paths of the same folder, tried in order.
         names: where to put each file, by its name in the folder.
         sha256: expected digests by name, as far as they are known.
-        store, key: see `fetch_file`.
+        store, key, check: see `fetch_file`.
 
     Raises:
         UserError: see `fetch_file`; the files before the failing one are in place.
     """
     for name, target in names.items():
         url, *others = (_join(folder, name) for folder in (source, *mirrors))
-        fetch_file(url, others, target, sha256=sha256.get(name), store=store, key=key)
+        digest = sha256.get(name)
+        fetch_file(url, others, target, sha256=digest, store=store, key=key, check=check)
 
 
 def fetch_file(
-    url: str, mirrors: Sequence[str], target: Path, *, sha256: str | None, store: Path, key: str
+    url: str,
+    mirrors: Sequence[str],
+    target: Path,
+    *,
+    sha256: str | None,
+    store: Path,
+    key: str,
+    check: Callable[[Path], object] | None = None,
 ) -> None:
     """Fetch one file: from this machine if it is there, else from the first server that has it.
 
@@ -60,6 +69,9 @@ def fetch_file(
         sha256: expected digest, if it is known.
         store: folder of complete and partial downloads; no rule may declare it.
         key: the entry of config.yaml that names the url, such as `datasets.instruction-data`.
+        check: raises UserError if a file, with the target's path, does not hold what it should, as
+            where a server once sent an error with status 200. Such a file is not used, and asked
+            for again by the next run. A local file is not checked, as its reader says more.
 
     Raises:
         UserError: no address gave the file, or the disk is full.
@@ -69,14 +81,14 @@ def fetch_file(
             StoredFile(address, store, target.name, sha256) if _is_remote(address) else address
             for address in (url, *mirrors)
         ]
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise UserError(f"{key}: not a valid address in `url` or `mirrors`: {error}") from error
     remote = [source for source in sources if isinstance(source, StoredFile)]
     failures = []
     try:
         for source in sources:
             if isinstance(source, StoredFile):
-                if source.path.exists() and _take(source, target, may_download=False):
+                if _take(source, target, check, may_download=False):
                     return
                 continue
             try:
@@ -86,7 +98,7 @@ def fetch_file(
                 failures.append(f"{source}: {reason}")
         for source in remote:
             try:
-                _take(source, target, may_download=True)
+                _take(source, target, check, may_download=True)
                 return
             except SourceError as reason:
                 failures.append(f"{source.shown}: {reason}")
@@ -122,22 +134,42 @@ def _is_remote(address: str) -> bool:
 
 def _copy_local(address: str, target: Path, sha256: str | None) -> None:
     """Copy a user's file; through a link a later run could change the original."""
-    source = Path(address).expanduser()
+    try:
+        source = local_path(address)
+    except ValueError as error:
+        raise SourceError(str(error)) from error
     if problem := why_unreadable(source):
         raise SourceError(problem)
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
-        check(temporary, target.name, sha256)
+        check_file(temporary, target.name, sha256)
 
 
-def _take(file: StoredFile, target: Path, *, may_download: bool) -> bool:
+def _take(
+    file: StoredFile, target: Path, check: Callable[[Path], object] | None, *, may_download: bool
+) -> bool:
     """Put a stored file in place, downloaded first if need be; return whether it is in place."""
     with file.lock():
         if file.is_intact():
-            log.info("%s: already downloaded", target.name)
-        elif may_download:
+            reason = _place(file, target, check)
+            if reason is None:
+                log.info("%s: already downloaded", target.name)
+                return True
+            log.info("%s: what was downloaded is not used: %s", target.name, reason)
+        if may_download:
             download(file)
-        else:
-            return False
-        file.place(target)
-        return True
+            if reason := _place(file, target, check):
+                raise SourceError(reason)
+    return may_download
+
+
+def _place(file: StoredFile, target: Path, check: Callable[[Path], object] | None) -> str | None:
+    """Put a stored file in place; return why it is not, if it does not hold what it should."""
+    file.place(target)
+    try:
+        if check:
+            check(target)
+    except UserError as error:
+        target.unlink()
+        return str(error)
+    return None

@@ -3,7 +3,10 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,26 +25,31 @@ class SourceError(Exception):
 
 
 class StoredFile:
-    """The file of an address in the store, downloaded or not: <store>/<host>/<path>.
+    """The file of an address in the store, downloaded or not: <store>/<name>@<host>@<digest>.
+
+    The digest is that of the address, so that no address is in the way of another.
 
     Args:
-        address: http or https address; a query becomes a digest in the file's name.
+        address: http or https address.
         store: folder of complete and partial downloads.
         name: the name of the target; only *.html may be an HTML page.
         sha256: expected digest, if it is known.
 
     Raises:
-        httpx.InvalidURL: the address is not valid.
+        httpx.InvalidURL, UnicodeError: the address is not valid.
     """
 
     def __init__(self, address: str, store: Path, name: str, sha256: str | None) -> None:
         url = httpx.URL(address)
-        path = url.raw_path.decode().partition("?")[0]
+        host, path = url.netloc.decode(), url.raw_path.decode().partition("?")[0]
         parts = [part for part in path.split("/") if part not in ("", ".", "..")] or ["index"]
+        whole = url.copy_with(userinfo=b"", fragment=None)
+        digest = hashlib.sha256(str(whole).encode()).hexdigest()[:16]
+        self.address, self.name, self.sha256 = address, name, sha256
+        self.path = store / f"{parts[-1][:80]}@{host[:80]}@{digest}"
         if url.query:
             parts[-1] += f"@{hashlib.sha256(url.query).hexdigest()[:12]}"
-        self.address, self.name, self.sha256 = address, name, sha256
-        self.path = store.joinpath(url.netloc.decode(), *parts)
+        self._earlier = store.joinpath(host, *parts)
         self.part = self._beside(".part")  # the bytes received so far, from the first on
         self.description = self._beside(".part.json")  # of the file that the part belongs to
         self.record = self._beside(".record.json")  # <file>.json may be another file of the server
@@ -83,6 +91,8 @@ class StoredFile:
         successor has arrived, so that a mistyped digest costs nothing.
         """
         if not self.path.exists():
+            self._move_from_earlier_place()
+        if not self.path.exists():
             return False
         recorded = _read_facts(self.record).get("sha256")
         if sha256_of(self.path) != recorded:
@@ -92,6 +102,14 @@ class StoredFile:
             return False
         return self.sha256 in (None, recorded)
 
+    def _move_from_earlier_place(self) -> None:
+        """Move the file here from where version 0.2.0 kept it, if it did."""
+        record = self._earlier.with_name(self._earlier.name + ".record.json")
+        with suppress(OSError):  # there is none, or its path is too long
+            if self._earlier.is_file() and record.is_file():
+                record.replace(self.record)
+                self._earlier.replace(self.path)
+
     def accept_part(self) -> None:
         """Check a part that should be complete and make it the file.
 
@@ -99,7 +117,7 @@ class StoredFile:
             SourceError: it is not what it should be; the part is still there.
         """
         known = self.known()
-        digest = check(
+        digest = check_file(
             self.part, self.name, self.sha256, length=known.get("length"), md5=known.get("md5")
         )
         with self.part.open("rb+") as file:
@@ -128,7 +146,7 @@ class StoredFile:
             os.utime(temporary)
 
 
-def check(
+def check_file(
     path: Path, name: str, sha256: str | None, length: int | None = None, md5: str | None = None
 ) -> str:
     """Compare a file with everything that is known about it; return its sha256.
@@ -147,6 +165,8 @@ def check(
         raise SourceError("an empty file; nothing was kept")
     if head.startswith((b"<!doctype html", b"<html")) and not may_be_html(name):
         raise SourceError(HTML)
+    if head.startswith(b"<?xml"):  # as stores of files send their errors
+        raise SourceError("an XML message instead of the data; nothing was kept")
     if length not in (None, size):
         raise SourceError(f"{size} bytes instead of {length}; nothing was kept")
     for kind, expected in (("sha256", sha256), ("md5", md5)):
@@ -159,9 +179,35 @@ def may_be_html(name: str) -> bool:
     return name.lower().endswith((".html", ".htm"))
 
 
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a text that can be sent in a header."""
+    return isinstance(value, str) and value.isascii() and value.isprintable()
+
+
+def _is_digest(digits: int) -> Callable[[Any], bool]:
+    pattern = re.compile(f"[0-9a-f]{{{digits}}}")
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+# What is believed of a fact beside a download; the file may be damaged, the server odd.
+_FACTS: dict[str, Callable[[Any], bool]] = {
+    "length": lambda value: type(value) is int and 0 <= value < 2**63,
+    "etag": _is_plain,
+    "last_modified": _is_plain,
+    "md5": _is_digest(32),
+    "sha256": _is_digest(64),
+}
+
+
+def believed(facts: Any) -> dict[str, Any]:
+    """Return the facts about a file that can be true, by name."""
+    found = facts.items() if isinstance(facts, dict) else ()
+    return {name: value for name, value in found if name in _FACTS and _FACTS[name](value)}
+
+
 def _read_facts(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one if the file is missing or damaged."""
+    """Read the facts about a file; none if their file is missing or damaged."""
     try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+        return believed(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}

@@ -1,12 +1,14 @@
 """The download of one file from one address, in attempts that each resume the one before."""
 
 import base64
-import binascii
 import errno
 import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from threading import Event
 from typing import Any
 
 import httpx
@@ -14,27 +16,23 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from tenacity.wait import wait_exception, wait_exponential_jitter
 from tqdm import tqdm
 
-from workflow.lib.data.download.store import HTML, SourceError, StoredFile, may_be_html
+from workflow.lib.data.download.body import TransientError, cut_off_if_slow, unpacked
+from workflow.lib.data.download.store import HTML, SourceError, StoredFile, believed, may_be_html
+from workflow.lib.runtime.deadline import OverdueError, result_within
 from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.retry_after import seconds_of
 
 CONNECT_TIMEOUT = 15.0  # seconds to establish a connection
 STALL_TIMEOUT = 60.0  # seconds without a byte
+SLOW_TIMEOUT = 120.0  # seconds in which the headers, and then LEAST bytes at a time, must come
+LEAST = 6_000  # bytes
 TRIES = 5  # attempts in a row without progress
 BACKOFF = 1.0  # seconds before the second try, doubled before each further one
 LONGEST_BACKOFF = 30.0  # seconds
 LONGEST_RETRY_AFTER = 120.0  # seconds; a server that asks for more is left for a mirror
 LARGE = 10_000_000  # bytes from which the log reports progress
 REPORT_EVERY = 30.0  # seconds between two such reports, or a tenth of the file
-
-
-class TransientError(SourceError):
-    """An attempt failed in a way that another attempt may not."""
-
-    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after  # seconds that the server asks to wait
 
 
 def download(file: StoredFile) -> None:
@@ -48,7 +46,7 @@ def download(file: StoredFile) -> None:
 
     def reset_after_progress(state: RetryCallState) -> None:
         nonlocal furthest
-        if (size := file.part_size()) > furthest:
+        if (size := file.part_size()) >= furthest + LEAST:
             furthest = size
             state.attempt_number = 1
 
@@ -66,9 +64,20 @@ def download(file: StoredFile) -> None:
         before_sleep=report,
         reraise=True,
     )
+
+    def stay_encrypted(request: httpx.Request) -> None:
+        wanted = file.address.lower().startswith("https:") and not file.sha256
+        if wanted and request.url.scheme != "https":
+            raise SourceError(
+                "the server redirects to http, where anyone can change the file; set its sha256 in"
+                " the config to allow it"
+            )
+
     try:
         client = httpx.Client(
             follow_redirects=True,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # no file needs them
+            event_hooks={"request": [stay_encrypted]},
             timeout=httpx.Timeout(STALL_TIMEOUT, connect=CONNECT_TIMEOUT),
             headers={"Accept-Encoding": "identity"},  # lengths and ranges are then the file's
         )
@@ -103,8 +112,15 @@ def _receive(client: httpx.Client, file: StoredFile, here: int) -> None:
         headers = {"Range": f"bytes={here}-"} | ({"If-Range": validator} if validator else {})
     where = f"{file.shown}, from byte {here} on" if headers else file.shown
     log.info("downloading %s from %s", file.name, where)
+    slow = Event()
     try:
-        with client.stream("GET", file.address, headers=headers) as response:
+        request = client.build_request("GET", file.address, headers=headers)
+        with (
+            closing(
+                result_within(SLOW_TIMEOUT, lambda: client.send(request, stream=True))
+            ) as response,
+            cut_off_if_slow(response, LEAST, SLOW_TIMEOUT, slow),
+        ):
             _check_status(response, file)
             here = here if response.status_code == 206 else 0
             length = _describe_file(response, file, here).get("length", 0)
@@ -113,15 +129,20 @@ def _receive(client: httpx.Client, file: StoredFile, here: int) -> None:
                 room = f"{missing / 1e6:.1f} MB are to come, {free / 1e6:.1f} MB are free"
                 raise OSError(errno.ENOSPC, f"{lacking}: {room}")
             with file.part.open("ab") as part:
-                for chunk in _reported(response.iter_bytes(), file.name, here, length):
+                for chunk in _reported(unpacked(response), file.name, here, length):
                     part.write(chunk)
+        if slow.is_set():
+            raise httpx.ReadError("")
+    except OverdueError as error:
+        raise TransientError(f"no complete answer within {SLOW_TIMEOUT:g} s") from error
     except httpx.ConnectTimeout as error:
         raise TransientError(f"no connection within {CONNECT_TIMEOUT:g} s") from error
     except httpx.TimeoutException as error:
         raise TransientError(f"no data for {STALL_TIMEOUT:g} s") from error
     except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError) as error:
-        raise TransientError(_in_one_line(error)) from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        too_slow = f"fewer than {LEAST} bytes in {SLOW_TIMEOUT:g} s"
+        raise TransientError(too_slow if slow.is_set() else _in_one_line(error)) from error
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: of a host
         raise SourceError(_in_one_line(error)) from error
     if (size := file.part_size()) < length:
         raise TransientError(f"received {size} of {length} bytes")
@@ -186,15 +207,15 @@ def _headers_of_file(response: httpx.Response) -> dict[str, Any]:
         md5 = md5 or headers.get("content-md5", "")  # in a 206 the digest of that range alone
     try:
         digest = base64.b64decode(md5, validate=True)
-    except binascii.Error:
+    except ValueError:
         digest = b""
     described = {
-        "length": int(length) if length.isdecimal() else None,
+        "length": int(length) if re.fullmatch("[0-9]{1,18}", length) else None,
         "etag": headers.get("etag"),
         "last_modified": headers.get("last-modified"),
-        "md5": digest.hex() if len(digest) == 16 else None,
+        "md5": digest.hex(),
     }
-    return {key: value for key, value in described.items() if value is not None}
+    return believed(described)
 
 
 def _reported(chunks: Iterable[bytes], name: str, here: int, length: int) -> Iterator[bytes]:
