@@ -9,6 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
+from workflow.lib.cli.inputs import missing_inputs, used_by
 from workflow.lib.export.chapter_file import check_chapter_file_name
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
@@ -18,7 +19,7 @@ from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.files import check_folder, sha256_of
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.load import load_settings, refuse
 from workflow.lib.settings.root import compared
 from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.prompt_style import load_style, prompt_folder
@@ -38,8 +39,29 @@ or_exit(check_folder, Path("results"))
 or_exit(check_folder, Path("resources"))
 
 
+@cache
+def refuse_what_is_missing():
+    """Refuse all that the targets need and that is not there, at once and before the first job.
+
+    The targets are known from the moment when Snakemake looks for the first job. Those of another
+    workflow that has this one as a module are not ours.
+    """
+    if workflow.is_main_process and not IS_MODULE:
+        used = used_by(map(str, workflow.dag_settings.targets), SETTINGS)
+        or_exit(refuse, missing_inputs(SETTINGS, used, config["recipes"], located), LAYERS)
+
+
+def located(url):
+    """Return an address, or a local path, found in the working folder or in HOME."""
+    if "://" not in url and not Path(url).expanduser().exists() and (HOME / url).exists():
+        return str(HOME / url)
+    return url
+
+
 def defined(kind, name):
     """Return the definition that a wildcard names, for example of kind `model` or `recipe`."""
+    if workflow.dag_settings is not None:
+        refuse_what_is_missing()
     return or_exit(choose, kind, name, getattr(SETTINGS, f"{kind}s"))
 
 
@@ -117,13 +139,6 @@ def shape_of_model(model):
     """Return the shape of a base model, None if it is not known before the download."""
     url = located(defined("model", model).url)
     return shape_of_source(url, Path("resources/gpt2", model))
-
-
-def located(url):
-    """Return an address, or a local path, found in the working folder or in HOME."""
-    if "://" not in url and not Path(url).expanduser().exists() and (HOME / url).exists():
-        return str(HOME / url)
-    return url
 
 
 def source_params(source):

@@ -40,26 +40,24 @@ def load_settings(config: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Se
     """
     if mistake := misshapen(config):
         refuse([mistake], layers)
+    refuse(unquoted_names(config), layers)
     written = config.get("recipes")
-    recipes, wrong = complete_recipes(written)
+    recipes, mistakes = complete_recipes(written)
     complete = {**config, "recipes": recipes}
-    mistakes = wrong + undefined_names(complete, written)
-    unquoted = list(unquoted_names(config))
-    if not unquoted:
-        try:
-            settings = Settings.model_validate(complete)
-        except ValidationError as error:
-            mistakes = [explain(detail, written) for detail in error.errors()] + mistakes
-    if unquoted or mistakes:
-        refuse([*unquoted, *mistakes], layers)
+    mistakes += undefined_names(complete, written)
+    try:
+        settings = Settings.model_validate(complete)
+    except ValidationError as error:
+        mistakes = [explain(detail, written) for detail in error.errors()] + mistakes
+    refuse(mistakes, layers)
     return settings
 
 
 def refuse(mistakes: Iterable[Mistake], layers: Sequence[Layer]) -> None:
-    """Raise one error about all mistakes, each with the file that it stands in.
+    """Raise one error about all mistakes, if there are any, each with the file it stands in.
 
     Raises:
-        UserError: always, if there is a mistake.
+        UserError: there is a mistake.
     """
     named = (
         (source_of(mistake.keys, layers) if layers else "config", mistake) for mistake in mistakes

@@ -64,4 +64,6 @@ class Mistake:
 
 def dotted(path: tuple[Any, ...]) -> str:
     """Return the path of a key as it is written in messages."""
-    return ".".join(part if isinstance(part, str) else shown(part) for part in path)
+    return ".".join(
+        part if isinstance(part, str) and len(part) <= 100 else shown(part) for part in path
+    )

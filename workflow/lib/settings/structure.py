@@ -12,7 +12,8 @@ from workflow.lib.runtime.names import shown
 from workflow.lib.settings.places import Mistake
 
 DEEPEST = 20  # levels of sections and lists
-MOST_VALUES = 1_000_000  # in the whole config, each counted as often as aliases repeat it
+MOST_ITEMS = 10_000  # of a list
+MOST_VALUES = 200_000  # in the whole config, each counted as often as aliases repeat it
 # Sections whose keys are names that the user chooses.
 DEFINITIONS = ("datasets", "tokenizers", "models", "recipes", "judges")
 
@@ -34,6 +35,8 @@ def misshapen(config: Mapping[Any, Any]) -> Mistake | None:
             waiting += [((*path, key), inner) for key, inner in value.items()]
             waiting += [((*path, key), key) for key in value if isinstance(key, str)]
         elif isinstance(value, list | tuple):
+            if len(value) > MOST_ITEMS:
+                return Mistake(path, f"is a list of more than {MOST_ITEMS:,} values")
             waiting += [((*path, place), inner) for place, inner in enumerate(value)]
     return None
 
