@@ -27,8 +27,14 @@ def read_once(read, path, changed_at):
 
 
 def known(read, path):
-    """Return what is read from a file, reading it again only if the file changed."""
-    return read_once(read, path, os.stat(path).st_mtime_ns)
+    """Return what is read from a file, reading it again only if the file changed.
+
+    A damaged file ends the run in one line.
+    """
+    try:
+        return read_once(read, path, os.stat(path).st_mtime_ns)
+    except UserError as error:
+        raise ResourceValidationError(f"error: {error}")
 
 
 # Resources are functions: Snakemake calls them again before it submits a job, when the job's inputs
@@ -80,7 +86,7 @@ def refuse_what_cannot_fit():
     """Refuse such jobs before anything runs, as far as their sizes are known by then."""
     for model in SETTINGS.compare.models:
         shape = shape_of_model(model)
-        for name in SETTINGS.compare.recipes if shape else ():
+        for name in RUNS if shape else ():
             recipe = SETTINGS.recipes[name]
             tokens = Path(tokens_of(SimpleNamespace(model=model, recipe=name), "train"))
             data = workload_of_tokens(tokens) if tokens.exists() else UNKNOWN

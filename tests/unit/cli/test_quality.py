@@ -15,7 +15,8 @@ from workflow.lib.cli.program import run_program
 from workflow.lib.cli.quality import main
 from workflow.lib.data.quality.measure import measure_quality
 from workflow.lib.data.split import split_dataset
-from workflow.lib.runtime.files import sha256_of, write_json
+from workflow.lib.runtime.digests import sha256_of
+from workflow.lib.runtime.files import write_json
 from workflow.lib.settings.sources import Selection
 
 
@@ -80,10 +81,16 @@ def test_token_lengths_and_what_was_cut_are_added(quality, capsys):
     assert "small / other" not in said
 
 
+def earlier_version(path: Path) -> None:
+    write_json(path, {k: v for k, v in json.loads(path.read_text()).items() if k != "near"})
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (lambda path: path.write_text("{}"), "not a quality.json of this version"),
+        (lambda path: path.write_text("{}"), "damaged or changed since it was written"),
+        (lambda path: write_json(path, {}), "quality.json: duplicates: Field required; delete it"),
+        (earlier_version, "not a quality.json of this version, it lacks near; delete it"),
         (lambda path: path.with_name("val.json").unlink(), "val.json: there is no such file"),
         (lambda path: write_json(path.with_name("val.json"), DOUBTFUL[:1]), "make both again"),
         (lambda path: path.unlink(), "no quality.json for 'mine'; `snakemake"),

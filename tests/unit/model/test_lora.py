@@ -35,7 +35,7 @@ from workflow.lib.model.weights import (
     trainable_state,
 )
 from workflow.lib.parallel.engine import Engine
-from workflow.lib.runtime.files import sha256_of
+from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Lora, Training
 from workflow.lib.tokens.collate import collate

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, read_yaml, replacing
+from workflow.lib.runtime.files import read_json, replacing
+from workflow.lib.runtime.yaml_files import read_yaml
 from workflow.lib.settings.load import read_config_layer
 
 TWICE = [

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.paths import ROOT
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_yaml
 from workflow.lib.runtime.names import MOST
+from workflow.lib.runtime.yaml_files import read_yaml
 from workflow.lib.settings.load import load_settings, read_config_layer
 from workflow.lib.settings.places import Layer, source_of
 

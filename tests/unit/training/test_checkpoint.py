@@ -41,7 +41,7 @@ def test_killed_at_random_points_the_outputs_are_the_same_bytes(files, elsewhere
     assert record["steps"] == 30
     assert len(record["resumed_at"]) >= 1
     assert sorted(path.name for path in files[1].model.parent.iterdir()) == [
-        "losses.csv", "model.pth", "samples.json", "training.json",
+        ".sha256", "losses.csv", "model.pth", "samples.json", "training.json",
     ]  # fmt: skip
 
 

@@ -45,8 +45,9 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
                 used["recipes"].add(recipe)
                 used["judges"].update(rest[:1])
             case [_] | ["results", *_]:
-                for section in ("models", "recipes", "judges"):
-                    used[section].update(getattr(settings.compare, section))
+                used["models"].update(settings.compare.models)
+                used["recipes"].update(*settings.variants.values())
+                used["judges"].update(settings.compare.judges)
     defined = {section: used[section] & getattr(settings, section).keys() for section in sections}
     if defined["recipes"]:  # a model alone needs no data and no tokenizer
         defined["datasets"] |= {settings.recipes[name].dataset for name in defined["recipes"]}
@@ -77,7 +78,7 @@ def missing_inputs(
         if _is_local(source) and not local_path(located(source.url)).exists():
             yield Mistake(("models", name, "url"), f"{source.url}: there is no such folder")
     for name in sorted(used["recipes"]):
-        keys = ("recipes", origin(name, ["prompt"], written), "prompt")
+        keys = ("recipes", origin(name.partition(",")[0], ["prompt"], written), "prompt")
         yield from _broken(keys, load_style, settings.recipes[name].prompt)
     for name in sorted(used["judges"]):
         judge = settings.judges[name]

@@ -8,9 +8,11 @@ from workflow.lib.cli.program import Parser
 from workflow.lib.data.entries import TEXTS, Entry, read_entries
 from workflow.lib.data.quality.lengths import Histogram, bins, histogram
 from workflow.lib.data.quality.measure import SPLITS
+from workflow.lib.data.quality.record import read_quality
 from workflow.lib.data.quality.wording import findings, left_out
+from workflow.lib.model.record import read_training
+from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, sha256_of
 from workflow.lib.tokens.truncation import Truncation, token_lengths, truncation_of
 
 WIDTH = 100  # characters of a line
@@ -67,12 +69,7 @@ def show(path: Path, most: int) -> Iterator[str]:
         path: quality.json; the splits are in the same folder.
         most: how many groups to quote per finding.
     """
-    quality = read_json(path)
-    if (
-        not isinstance(quality, dict)
-        or not {"where", "lengths", "entries", "counts"} <= quality.keys()
-    ):
-        raise UserError(f"{path}: not a quality.json of this version; make it again")
+    quality = read_quality(path, "near")
     counts = quality["entries"]
     splits = {name: _entries(path.with_name(f"{name}.json"), counts[name]) for name in SPLITS}
     yield f"{path.parent.name}: {sum(counts.values()):,} entries, " + ", ".join(
@@ -149,7 +146,7 @@ def _cuts(results: Path, files: list[Path]) -> Iterator[Truncation]:
     """Yield what each variant that was trained on these token files cut."""
     digests = {sha256_of(file) for file in files if file.stem == "train"}
     for path in sorted(results.glob("*/*/training.json")):
-        training = read_json(path)
+        training = read_training(path, "inputs", "training", "model")
         if training["inputs"].get("train") in digests and (
             cut := truncation_of(f"{path.parent.parent.name} / {path.parent.name}", training)
         ):

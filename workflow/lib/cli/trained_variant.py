@@ -7,9 +7,9 @@ from typing import Any
 import tiktoken
 
 from workflow.lib.model.gpt import GPTModel
+from workflow.lib.model.record import read_training
 from workflow.lib.model.weights import load_base_model, load_trained_model
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json
 from workflow.lib.tokens.prompt_style import PromptStyle
 from workflow.lib.tokens.tokenizer import load_tokenizer
 
@@ -66,8 +66,8 @@ def open_variant(folder: Path) -> TrainedVariant:
                 f"{folder} is not a finished variant: it has no {name}; name a folder "
                 "results/MODEL/RECIPE, or make it with `snakemake results/MODEL/RECIPE/model.pth`"
             )
-    record = read_json(folder / "training.json")
-    if not isinstance(record, dict) or not {"model", "style", "tokenizer"} <= set(record):
+    record = read_training(folder / "training.json")
+    if not {"model", "style", "tokenizer"} <= set(record):
         raise UserError(
             f"{folder / 'training.json'} does not name the prompt style and the tokenizer, as "
             "this version's do; finetune again"

@@ -1,8 +1,10 @@
 """The amount of data that a job reads: entries and tokens of a split."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import read_json
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,12 @@ def workload_of_tokens(path: Path) -> Workload:
 
     Raises:
         FileNotFoundError: it is not made yet.
+        UserError: it is damaged.
     """
-    import numpy as np  # here, because a dry run should not wait for it
+    # Here, because a dry run should not wait for numpy.
+    from workflow.lib.tokens.dataset import load_lengths
 
-    with np.load(path) as stored:
-        lengths = np.diff(stored["offsets"])
+    lengths = load_lengths(path)
     return Workload(len(lengths), int(lengths.max()), int(lengths.sum()))
 
 
@@ -36,10 +39,13 @@ def workload_of_entries(path: Path) -> Workload:
 
     Raises:
         FileNotFoundError: the entries are not made yet.
+        UserError: they are damaged.
     """
-    entries = json.loads(path.read_text("utf-8"))
-    lengths = [
-        TEMPLATE_TOKENS + len(f"{entry['instruction']}{entry.get('input', '')}".encode()) // 2
-        for entry in entries
-    ]
-    return Workload(len(lengths), max(lengths), sum(lengths))
+    try:
+        lengths = [
+            TEMPLATE_TOKENS + len(f"{entry['instruction']}{entry.get('input', '')}".encode()) // 2
+            for entry in read_json(path)
+        ]
+        return Workload(len(lengths), max(lengths), sum(lengths))
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path}: no list of entries; delete it and run again") from error

@@ -30,11 +30,42 @@ def read_entries(path: Path) -> list[Entry]:
     """
     entries = list_of(path, read_json(path))
     if not entries:
-        raise UserError(f"{path}: holds no entries")
+        raise UserError(f"{path}: holds no entries; delete it and run again")
     faults = [f"entry {n} {fault}" for n, e in enumerate(entries) if (fault := fault_of(e))]
     if faults:
-        raise UserError(f"{path}: {first_few(faults)}")
+        raise UserError(f"{path}: {first_few(faults)}; delete the file and run again")
     return entries
+
+
+def read_responses(path: Path) -> list[Mapping[str, str]]:
+    """Read the test entries of responses.json, each with a "model_response".
+
+    Raises:
+        UserError: as `read_entries`; or a response is missing.
+    """
+    entries: list[Any] = [*read_entries(path)]
+    for number, entry in enumerate(entries):
+        if not isinstance(entry.get("model_response"), str):
+            raise UserError(
+                f"{path}: entry {number} has no text as 'model_response'; delete the file and run "
+                "again"
+            )
+    return entries
+
+
+def read_samples(path: Path, epochs: int) -> list[Mapping[str, Any]]:
+    """Read samples.json: the responses to one entry before training and after each epoch.
+
+    Raises:
+        UserError: as `read_responses`; or one is missing.
+    """
+    samples: list[Mapping[str, Any]] = [*read_responses(path)]
+    if [sample.get("epoch") for sample in samples] != list(range(epochs + 1)):
+        raise UserError(
+            f"{path}: should be a sample before training and after each of {epochs} epochs; delete "
+            "it and run again"
+        )
+    return samples
 
 
 def list_of(path: Path, content: Any) -> list[Any]:

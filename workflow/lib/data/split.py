@@ -69,7 +69,7 @@ def split_dataset(
             f"change `split`, `limit` or `checks` of {key}, or add entries"
         )
     for path, name in ((train, "train"), (val, "val"), (test, "test")):
-        write_json(path, [entries[number] for number in parts[name]])
+        write_json(path, [entries[number] for number in parts[name]], recorded=True)
     write_json(
         origins,
         {
@@ -84,6 +84,7 @@ def split_dataset(
             **{name: parts[name] for name in ("train", "val", "test")},
             "left_out": checker.left_out,
         },
+        recorded=True,
     )
     counts = ", ".join(f"{len(parts[name])} {name}" for name in ("train", "test", "val"))
     log.info("%d entries: %s", sum(map(len, parts.values())), counts)
@@ -133,7 +134,7 @@ class Checker:
         action, words = getattr(self.checks, check), check.replace("_", " ")
         if action == "raise":
             for line in named:
-                log.info("%s: %s", words, line)
+                log.info("%s: %s", words, line, extra={"detail": True})
             way = "drop" if check == "broken" else "drop or report"
             raise UserError(
                 f"{self.source}: {words}: {first_few(named)}; correct the data, or set "

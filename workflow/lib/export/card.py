@@ -8,10 +8,13 @@ from typing import Any
 
 from workflow.lib.data.entries import Entry
 from workflow.lib.judge.scores import by_entry, entry_scores, read_scores
+from workflow.lib.model.record import read_training
 from workflow.lib.report.losses import read_losses
-from workflow.lib.runtime.files import read_json
 from workflow.lib.tokens.prompt_style import PromptStyle
 
+NEEDED = (
+    "model", "training", "parameters", "device", "precision", "versions", "initial_losses", "steps",
+)  # fmt: skip
 _EXAMPLE: Entry = {"instruction": "{instruction}", "input": "{input}", "output": "{output}"}
 
 
@@ -31,7 +34,7 @@ def model_card(
         training, losses: training.json and losses.csv.
         scores: every scores.csv of the variant; may be empty.
     """
-    record = read_json(training)
+    record = read_training(training, *NEEDED)
     settings = record["model"] | record["training"]
     finetuned = settings["epochs"] > 0
     return "\n".join(
@@ -98,7 +101,7 @@ def _losses(record: Mapping[str, Any], losses: Path) -> list[tuple[str, str, str
     """Return the losses before finetuning and at the last evaluation."""
     first = record["initial_losses"]
     rows = [("before finetuning", f"{first['train']:.3f}", f"{first['val']:.3f}")]
-    for row in read_losses(losses)[-1:]:
+    for row in read_losses(losses, record)[-1:]:
         when = f"step {row['step']:.0f} of {record['steps']}"
         rows.append((when, f"{row['train_loss']:.3f}", f"{row['val_loss']:.3f}"))
     return rows

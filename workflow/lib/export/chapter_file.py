@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from workflow.lib.runtime.digests import check_sums
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import link_or_copy, replacing
 
@@ -31,7 +32,12 @@ def check_chapter_file_name(model: str, recipe: str, name: str) -> None:
 
 
 def write_chapter_file(model: Path, output: Path) -> None:
-    """Link the weights to their second name, or copy them where hard links are impossible."""
+    """Link the weights to their second name, or copy them where hard links are impossible.
+
+    Raises:
+        UserError: the weights are damaged.
+    """
+    check_sums(model)
     with replacing(output) as unfinished:
         unfinished.unlink(missing_ok=True)
         link_or_copy(model, unfinished)

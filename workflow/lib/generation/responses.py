@@ -65,6 +65,7 @@ def write_responses(
     write_json(
         output,
         [{**entry, "model_response": all_responses[n]} for n, entry in enumerate(loaded)],
+        recorded=True,
     )
     log.info("%s: %d responses", output, len(loaded))
     if ties:

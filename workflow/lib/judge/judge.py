@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypedDict
 
-from workflow.lib.data.entries import read_entries
+from workflow.lib.data.entries import read_responses
 from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
 from workflow.lib.judge.cache import Reply, ReplyCache, request_key
 from workflow.lib.judge.parse import read_score
@@ -60,7 +60,7 @@ def judge_responses(
         UserError: the judge cannot work, or more entries than allowed have no score; replies stay
             in the cache.
     """
-    entries = _read_responses(responses)
+    entries = read_responses(responses)
     with closing(open_backend(judge, names["judge"])) as backend:
         if isinstance(backend, LocalBackend):
             log.info("%s: %s", names["judge"], judge.label)
@@ -71,22 +71,10 @@ def judge_responses(
             used = _usage(judge, [])
         else:
             verdicts, used = _ask(entries, backend, names, cache)
-    write_csv(output, COLUMNS, map(_row, verdicts))
+    write_csv(output, COLUMNS, map(_row, verdicts), recorded=True)
     if usage is not None:
-        write_json(usage, used)
+        write_json(usage, used, recorded=True)
     _log_scores(verdicts)
-
-
-def _read_responses(path: Path) -> Sequence[Mapping[str, str]]:
-    """Read the entries, each with a response."""
-    entries: Sequence[Mapping[str, Any]] = read_entries(path)
-    for number, entry in enumerate(entries):
-        if not isinstance(entry.get("model_response"), str):
-            raise UserError(
-                f"{path}: entry {number} has no text as 'model_response'; delete the file and run "
-                "again"
-            )
-    return entries
 
 
 def _ask(

@@ -1,17 +1,15 @@
 """The table that a judge writes and the report reads: a row for every verdict on a response."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean
 
-from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.runtime.files import read_csv
 
-# A judge's reply can be longer than csv's own limit of 128 kB per cell.
-csv.field_size_limit(2**31 - 1)
-
+_EXACT = {"0": 0, "1": 1, "false": 0, "true": 1}  # earlier versions wrote words
 STATUSES = ("scored", "unparsed", "failed", "empty")
 
 
@@ -55,41 +53,86 @@ def read_scores(table: Path) -> list[Verdict]:
     """Read the verdicts of a scores.csv, in the order of the file.
 
     Raises:
-        UserError: the table lacks columns.
+        UserError: the table lacks columns, a value is not of its kind, or an entry or a repeat is
+            missing or there twice.
     """
-    return [
-        Verdict(
-            model=row["model"],
-            recipe=row["recipe"],
-            judge=row["judge"],
-            entry=int(row["entry"]),
-            repeat=int(row["repeat"]),
-            score=float(row["score"]) if row["score"] else None,
-            status=row["status"],
-            exact_match=int(row["exact_match"].lower() in ("1", "true")),
-            response_tokens=int(row["response_tokens"]) if row["response_tokens"] else None,
-            reply=row["reply"],
-            prompt_sha256=row["prompt_sha256"],
-            response_sha256=row["response_sha256"],
-        )
-        for row in read_rows(table)
-    ]
+    verdicts = []
+    for number, row in enumerate(read_csv(table, COLUMNS)):
+        try:
+            verdicts.append(_verdict(row))
+        except ValueError as error:
+            raise UserError(
+                f"{table}: row {number}: {first_line(error)}; delete it and run again"
+            ) from error
+    _check_rows(table, verdicts)
+    return verdicts
 
 
 def read_rows(table: Path) -> list[dict[str, str]]:
-    """Read the rows of a scores.csv as text.
+    """Read the rows of a scores.csv as text; raises as `read_scores`."""
+    read_scores(table)
+    return [{column: row[column] for column in COLUMNS} for row in read_csv(table, COLUMNS)]
+
+
+def check_entries(table: Path, verdicts: Iterable[Verdict], count: int) -> None:
+    """Check that the verdicts of one judge are about this number of entries.
 
     Raises:
-        UserError: the table lacks columns.
+        UserError: they are about fewer or more.
     """
-    with table.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-        if missing := set(COLUMNS) - set(reader.fieldnames or ()):
+    if (found := len({verdict.entry for verdict in verdicts})) != count:
+        raise UserError(f"{table}: has {found} of {count} entries; delete it and run again")
+
+
+def _verdict(row: Mapping[str, str]) -> Verdict:
+    """Return a row as a verdict.
+
+    Raises:
+        ValueError: a value is not of its kind.
+    """
+    score = float(row["score"]) if row["score"] else None
+    verdict = Verdict(
+        model=row["model"],
+        recipe=row["recipe"],
+        judge=row["judge"],
+        entry=int(row["entry"]),
+        repeat=int(row["repeat"]),
+        score=score,
+        status=row["status"],
+        exact_match=_EXACT.get(row["exact_match"].lower(), -1),
+        response_tokens=int(row["response_tokens"]) if row["response_tokens"] else None,
+        reply=row["reply"],
+        prompt_sha256=row["prompt_sha256"],
+        response_sha256=row["response_sha256"],
+    )
+    if verdict.status not in STATUSES:
+        raise ValueError(f"unknown status {verdict.status!r}")
+    if score is not None and not 0 <= score <= 100:
+        raise ValueError(f"the score {row['score']} is not from 0 to 100")
+    if (score is not None) != (verdict.status in ("scored", "empty")) or (
+        verdict.status == "empty" and score
+    ):
+        raise ValueError(f"the score {row['score']!r} does not fit the status {verdict.status}")
+    if verdict.exact_match < 0:
+        raise ValueError(f"exact_match is {row['exact_match']!r}, should be 0 or 1")
+    if verdict.entry < 0 or verdict.repeat < 0 or (verdict.response_tokens or 0) < 0:
+        raise ValueError("a number is below 0")
+    return verdict
+
+
+def _check_rows(table: Path, verdicts: Sequence[Verdict]) -> None:
+    """Check that every judge of every variant has each entry once for each repeat."""
+    judged: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+    for verdict in verdicts:
+        names = verdict.model, verdict.recipe, verdict.judge
+        judged[names].append((verdict.entry, verdict.repeat))
+    for places in judged.values():
+        entries, repeats = (max(of) + 1 for of in zip(*places, strict=True))
+        if len(places) != entries * repeats or len(set(places)) != len(places):
             raise UserError(
-                f"{table}: lacks the columns {', '.join(sorted(missing))}; delete it and run again"
+                f"{table}: {len(places)} rows for {entries} entries with {repeats} repeats, should "
+                f"be {entries * repeats}, each once; delete it and run again"
             )
-    return [{column: row[column] for column in COLUMNS} for row in rows]
 
 
 def by_entry(verdicts: Iterable[Verdict]) -> dict[int, list[Verdict]]:

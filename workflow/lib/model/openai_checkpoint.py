@@ -55,7 +55,7 @@ def convert_checkpoint(folder: Path, output: Path) -> None:
         "n_heads": shape.n_head,
         "n_layers": shape.n_layer,
     }
-    with replacing(output) as unfinished:
+    with replacing(output, recorded=True) as unfinished:
         save_file(tensors, unfinished, metadata={"config": json.dumps(config)})
     parameters = sum(tensor.size for tensor in tensors.values())
     log.info("%s: %d variables, %d parameters", folder, len(variables), parameters)

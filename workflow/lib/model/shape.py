@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow.lib.model.record import read_model
+from workflow.lib.runtime.errors import UserError
+
 # The files of OpenAI's checkpoints, and of the small world's models.
 CHECKPOINT_FILES = (
     "checkpoint",
@@ -83,17 +86,25 @@ def shape_of_weights(path: Path) -> Shape:
 
     Raises:
         FileNotFoundError: the file does not exist yet.
+        UserError: it is damaged.
     """
-    with path.open("rb") as file:
-        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return _shape(json.loads(head["__metadata__"]["config"]))
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            head = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), size)))
+        return _shape(json.loads(head["__metadata__"]["config"]))
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: lacks the model's shape; delete it and run again") from error
 
 
 def shape_of_run(path: Path) -> Shape:
     """Read the shape from training.json of a finetuned model; raises as `shape_of_weights`."""
-    return _shape(json.loads(path.read_text("utf-8"))["model"])
+    return _shape(read_model(path))
 
 
 def _shape(config: dict[str, Any]) -> Shape:
     """Return the shape in a GPTConfig as a dict."""
-    return Shape(**{name: config[name] for name in Shape.__dataclass_fields__})
+    sizes = {name: config[name] for name in Shape.__dataclass_fields__}
+    if not all(type(size) is int and size > 0 for size in sizes.values()):
+        raise ValueError(f"no sizes: {sizes}")
+    return Shape(**sizes)

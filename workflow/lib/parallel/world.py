@@ -70,6 +70,10 @@ class World:
             dist.all_reduce(values)
         return values
 
+    def any(self, here: bool) -> bool:
+        """Return whether it is so in any rank, the same in each."""
+        return bool(self.all_reduce(torch.tensor(here, dtype=torch.int32)))
+
     def broadcast(self, decision: bool) -> bool:
         """Return the leader's decision."""
         answer = torch.tensor([decision])

@@ -1,12 +1,17 @@
 """The losses of one finetuning: losses.csv as numbers, and the curves of figure 7.17."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from workflow.lib.runtime.errors import UserError, first_line
 from workflow.lib.runtime.files import read_csv
+
+COLUMNS = ("step", "epoch", "tokens_seen", "train_loss", "val_loss")
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,46 @@ def loss_curves(rows: Sequence[Mapping[str, float]], epochs: int) -> LossCurves:
     )
 
 
-def read_losses(path: Path) -> list[dict[str, float]]:
-    """Read losses.csv as numbers: step, epoch, tokens_seen, train_loss and val_loss."""
-    return [{column: float(value) for column, value in row.items()} for row in read_csv(path)]
+def read_losses(path: Path, training: Mapping[str, Any] | None = None) -> list[dict[str, float]]:
+    """Read losses.csv as numbers: step, epoch, tokens_seen, train_loss and val_loss.
+
+    Args:
+        training: content of training.json of the same finetuning, whose evaluations have a row
+            each.
+
+    Raises:
+        UserError: a row is missing or repeated, or a value is not a number of its range.
+    """
+    rows = []
+    for number, row in enumerate(read_csv(path, COLUMNS)):
+        try:
+            values = {column: float(value) for column, value in row.items()}
+        except ValueError as error:
+            raise UserError(
+                f"{path}: row {number} has {first_line(error)}; delete it and run again"
+            ) from error
+        if not all(math.isfinite(value) and value >= 0 for value in values.values()):
+            raise UserError(
+                f"{path}: row {number} has a value that is not possible; delete it and run again"
+            )
+        rows.append(values)
+    steps = [row["step"] for row in rows]
+    if steps != sorted(set(steps)):
+        raise UserError(f"{path}: its steps are not in order; delete it and run again")
+    if training:
+        _check_rows(path, steps, training)
+    return rows
+
+
+def _check_rows(path: Path, steps: Sequence[float], training: Mapping[str, Any]) -> None:
+    """Check that there is a row for each evaluation, as far as the record tells."""
+    epochs, evaluation = training["training"]["epochs"], training.get("evaluation")
+    if bool(steps) != bool(epochs):
+        raise UserError(f"{path}: {len(steps)} rows after {epochs} epochs; delete it and run again")
+    if not evaluation:
+        return
+    if steps != (expected := list(range(0, training["steps"], evaluation["every"]))):
+        raise UserError(
+            f"{path}: {len(steps)} rows, should be {len(expected)}, one for every "
+            f"{evaluation['every']} of {training['steps']} steps; delete it and run again"
+        )

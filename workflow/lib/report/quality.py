@@ -7,12 +7,12 @@ from statistics import fmean
 
 from markupsafe import Markup
 
+from workflow.lib.data.quality import record as quality_record
 from workflow.lib.data.quality.lengths import Histogram, histogram
 from workflow.lib.data.quality.wording import Finding, findings, left_out
 from workflow.lib.report.format import points
 from workflow.lib.report.plots.lengths import draw_lengths
 from workflow.lib.report.variants import Variant
-from workflow.lib.runtime.files import read_json
 from workflow.lib.tokens.truncation import Truncation, token_lengths, truncation_of
 
 
@@ -49,7 +49,7 @@ def read_quality(
         variants: those tested on it.
         tokens: token files, of any data set.
     """
-    content = read_json(path)
+    content = quality_record.read_quality(path)
     places = content["where"]
     seen = {
         places[str(number)]["index"]

@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import stat
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,17 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
 from workflow.lib.runtime.errors import UserError, first_line
-from workflow.lib.runtime.names import in_one_line
 
-MOST_KEYS = 100_000  # of a section of YAML, merged ones included
 NO_FILE = "it is no ordinary file"  # but a device or a pipe
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, recorded: bool = False) -> Iterator[Path]:
     """Write to a temporary file beside the path, then rename it; on an error delete it.
 
     Every process has its own, as two checkouts that share `resources/` may make the same file at
@@ -35,6 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: the file to make; its folder is made if missing.
+        recorded: whether to record the file's digest (digests.py), which its reader checks.
 
     Yields:
         the path to write to.
@@ -48,7 +47,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.name}.{machine}.{os.getpid()}.unfinished")
     try:
         yield unfinished
+        digest = sha256_of(unfinished) if recorded else None
+        # In this order a process that is killed leaves no record rather than a wrong one.
+        record_of(path).unlink(missing_ok=True)
         unfinished.replace(path)
+        if digest:
+            record_of(path).parent.mkdir(exist_ok=True)
+            with replacing(record_of(path)) as record:
+                record.write_text(f"{digest}  {path.name}\n", "utf-8")
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -124,13 +130,19 @@ def why_unreadable(path: Path) -> str | None:
     return None if os.access(path, os.R_OK) else "no permission to read it"
 
 
-def write_json(path: str | Path, content: Any) -> None:
+def write_json(path: str | Path, content: Any, recorded: bool = False) -> None:
     """Write readable JSON: indented, text as it is, a newline at the end.
 
     Half a surrogate pair, which UTF-8 cannot hold, becomes a question mark.
+
+    Args:
+        recorded: see `replacing`.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot hold.
     """
-    with replacing(path) as unfinished:
-        text = json.dumps(content, indent=4, ensure_ascii=False)
+    with replacing(path, recorded) as unfinished:
+        text = json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False)
         unfinished.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
@@ -138,11 +150,13 @@ def read_text(path: str | Path) -> str:
     """Read a UTF-8 text file, without its byte order mark if it has one.
 
     Raises:
-        UserError: a device, a pipe, or not UTF-8; says where.
+        UserError: a device or a pipe, or not UTF-8; says where. Or it has changed since its digest
+            was recorded.
     """
     if (problem := why_unreadable(Path(path))) == NO_FILE:
         raise UserError(f"{path}: {problem}")
     content = Path(path).read_bytes()
+    check_digest(path, hashlib.sha256(content).hexdigest())
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{path}: is UTF-16, not UTF-8; save the file as UTF-8")
     try:
@@ -171,20 +185,27 @@ def parse_json(
 
     Args:
         path: the file, for messages.
-        to_object: makes an object of its keys and values; the default refuses a repeated key,
-            of which a dict would silently lose the first value.
+        to_object: makes an object of its keys and values. The default refuses a repeated key,
+            of which a dict would silently lose the first value; and then NaN and Infinity, which
+            are no JSON, are refused, too.
 
     Raises:
         UserError: not JSON; says where.
     """
     try:
-        return json.loads(text, object_pairs_hook=to_object or _without_repeats)
+        if to_object:
+            return json.loads(text, object_pairs_hook=to_object)
+        return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         ) from error
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deep
         raise UserError(f"{path}: cannot be read as JSON ({first_line(error)})") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def repeated(pairs: Iterable[tuple[str, Any]]) -> list[str]:
@@ -200,84 +221,53 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """A YAML loader that refuses repeated keys, of which SafeLoader silently keeps the last.
-
-    A key that overrides one of a merged section (`<<`) is not repeated.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        lines: dict[Any, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            merged = key.tag == "tag:yaml.org,2002:merge"
-            name = key.value if merged else self.construct_object(key)
-            line = key.start_mark.line + 1
-            if name in lines:
-                raise UserError(
-                    f"line {line}: {name!r} appears twice, first in line {lines[name]}; remove one"
-                )
-            lines[name] = line
-        return node
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge sections, but not without end: each merge of merges multiplies the keys."""
-        super().flatten_mapping(node)
-        if len(node.value) > MOST_KEYS:
-            line = node.start_mark.line + 1
-            raise UserError(f"line {line}: `<<` merges more than {MOST_KEYS:,} keys")
-
-
-def read_yaml(path: str | Path, called: str = "") -> Any:
-    """Read a YAML file.
+def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read the rows of a table as text.
 
     Args:
-        called: what kind of file it is; put before its path in messages.
+        columns: those that its header must have; it may have more.
 
     Raises:
-        UserError: it cannot be read, is not UTF-8, is not YAML or repeats a key; says where.
+        UserError: it has changed since it was written, is not UTF-8, lacks a column, or a row has
+            too few or too many cells; says which.
     """
-    name = f"{called} {path}".strip()
+    csv.field_size_limit(sys.maxsize)  # a reply can be longer than csv's own limit
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
-        text = read_text(path)
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read: {error.strerror}") from error
-    except UserError as error:
-        raise UserError(f"{called} {error}".strip()) from error
-    try:
-        return yaml.load(text, _StrictLoader)
-    except UserError as error:
-        raise UserError(in_one_line(f"{name}: {error}")) from error
-    # PyYAML lets the errors of Python's own types through, such as that of a date in month 13.
-    except (
-        yaml.YAMLError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        at = f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(error)
-        at = at.partition("; use sys.set_int_max_str_digits")[0]
-        raise UserError(in_one_line(f"{name}: not YAML ({' '.join(at.split())})")) from error
+        if missing := sorted(set(columns) - set(reader.fieldnames or ())):
+            raise UserError(
+                f"{path}: lacks the columns {', '.join(missing)}; delete it and run again"
+            )
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise UserError(
+                    f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
+                    "the header; delete it and run again"
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
+        ) from error
+    return rows
 
 
-def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """Read the rows of a table with a header, as text."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def write_csv(
+    path: str | Path,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    recorded: bool = False,
+) -> None:
+    """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept.
 
-
-def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept."""
+    Args:
+        recorded: see `replacing`.
+    """
     line = io.StringIO(newline="")
     writer = csv.DictWriter(line, columns)  # quotes a carriage return only if it ends the lines
     with (
-        replacing(path) as unfinished,
+        replacing(path, recorded) as unfinished,
         unfinished.open("w", encoding="utf-8", newline="") as file,
     ):
         for row in ({column: column for column in columns}, *rows):
@@ -285,9 +275,3 @@ def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[s
             file.write(line.getvalue().removesuffix("\r\n") + "\n")
             line.seek(0)
             line.truncate()
-
-
-def sha256_of(path: str | Path) -> str:
-    """Return the SHA-256 digest of a file's content, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, read_yaml
+from workflow.lib.runtime.files import read_json
 from workflow.lib.runtime.names import in_one_line
+from workflow.lib.runtime.yaml_files import read_yaml
 from workflow.lib.settings.inheritance import complete_recipes
 from workflow.lib.settings.mistakes import explain, undefined_names
 from workflow.lib.settings.places import Layer, Mistake, source_of
@@ -49,6 +50,9 @@ def load_settings(config: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Se
         settings = Settings.model_validate(complete)
     except ValidationError as error:
         mistakes = [explain(detail, written) for detail in error.errors()] + mistakes
+    else:
+        if not mistakes:
+            settings, mistakes = settings.expanded()
     refuse(mistakes, layers)
     return settings
 

@@ -1,14 +1,17 @@
 """A split as token ids, stored once for every recipe that uses it (listing 7.4)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
 
 import numpy as np
 import tiktoken
 
 from workflow.lib.data.entries import read_entries
+from workflow.lib.runtime.digests import check_digest
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import replacing
 from workflow.lib.runtime.log import log
@@ -43,7 +46,7 @@ def tokenize_split(
         for ids, prompt in zip(sequences, prompts, strict=True)
     ]
     offsets = list(accumulate(map(len, sequences), initial=0))
-    with replacing(output) as unfinished, unfinished.open("wb") as file:
+    with replacing(output, recorded=True) as unfinished, unfinished.open("wb") as file:
         np.savez(
             file,
             token_ids=np.concatenate(sequences),
@@ -59,12 +62,44 @@ def load_tokens(path: Path) -> TokenizedSplit:
     Raises:
         UserError: the file is damaged.
     """
+    check_digest(path)
+    lengths = load_lengths(path)
+    with _opened(path) as stored:
+        ids, starts = stored["token_ids"], stored["response_starts"]
+        if ids.ndim != 1 or ids.dtype.kind != "i" or len(ids) != lengths.sum() or ids.min() < 0:
+            raise ValueError("its token ids do not fit its offsets")
+        if starts.dtype.kind != "i" or starts.shape != lengths.shape or starts.min() < 0:
+            raise ValueError("its response starts do not fit its offsets")
+        return TokenizedSplit(np.split(ids, lengths.cumsum()[:-1]), starts)
+
+
+def load_lengths(path: Path) -> np.ndarray:
+    """Read the number of tokens of each entry from a file of `tokenize_split`.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    with _opened(path) as stored:
+        offsets = stored["offsets"]
+        if offsets.ndim != 1 or offsets.dtype.kind != "i" or len(offsets) < 2 or offsets[0]:
+            raise ValueError("its offsets are no places of entries")
+        lengths: np.ndarray = np.diff(offsets)
+        if lengths.min() < 1:
+            raise ValueError("its offsets do not rise")
+        return lengths
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open an .npz file; whatever it raises but a missing file or memory is a damage."""
     try:
         with np.load(path) as stored:
-            offsets = stored["offsets"]
-            sequences = np.split(stored["token_ids"], offsets[1:-1])
-            return TokenizedSplit(sequences, stored["response_starts"])
-    except (BadZipFile, KeyError, ValueError, EOFError) as error:
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise ValueError("not an .npz file")
+            yield stored
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # zipfile and numpy raise many kinds
         raise UserError(f"{path}: damaged; delete it and run again") from error
 
 

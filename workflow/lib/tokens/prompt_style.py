@@ -9,8 +9,9 @@ from typing import Any
 
 from workflow.lib.data.entries import Entry
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import local_path, read_yaml, why_unreadable
+from workflow.lib.runtime.files import local_path, why_unreadable
 from workflow.lib.runtime.names import choose, in_one_line, shown
+from workflow.lib.runtime.yaml_files import read_yaml
 
 PROMPTS = Path(__file__).resolve().parents[2] / "prompts"
 

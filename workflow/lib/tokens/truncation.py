@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from workflow.lib.tokens.dataset import load_lengths
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ def token_lengths(files: Iterable[Path]) -> dict[tuple[str, str], list[int]]:
     """
     found: dict[tuple[str, str], list[int]] = {}
     for path in files:
-        with np.load(path) as stored:
-            lengths = np.diff(stored["offsets"]).tolist()
+        lengths = load_lengths(path).tolist()
         found.setdefault((path.parts[-4], path.parts[-2]), []).extend(lengths)
     return found
 

@@ -33,7 +33,8 @@ from workflow.lib.training.train import train
 def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> None:
     """Finetune a base model on a tokenized split and write the result.
 
-    A run that was killed resumes from its last checkpoint, a file beside the outputs.
+    A run that was killed resumes from its last checkpoint, a file beside the outputs. Ctrl-C and
+    SIGTERM end the training after the current step, with a checkpoint.
 
     Args:
         files: what is read and written.
@@ -43,13 +44,15 @@ def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> 
     Raises:
         UserError: the tokenizer is not the model's, the training split does not fill a batch, an
             entry is longer than is allowed, or the loss stopped being a number.
+        KeyboardInterrupt: a signal ended the training.
     """
     engine = prepare_model(files.inputs.weights, recipe.training, compute)
     data = load_data(files.inputs, recipe, engine.model.config)
     run = start_or_resume(files, recipe, compute, engine, data)
     if run.optimizer:
         settings = recipe.training, recipe.evaluation
-        train(engine, run.optimizer, data.loaders, *settings, run.progress, hooks=run)
+        with run.checkpoint.interruption.awaited():
+            train(engine, run.optimizer, data.loaders, *settings, run.progress, hooks=run)
         log.info("Training completed in %.2f minutes.", run.progress.seconds / 60)
     write_outputs(files, compute, run)
 

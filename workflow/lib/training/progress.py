@@ -4,9 +4,10 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -42,6 +43,10 @@ class Progress:
         epoch_random_state: of the generator, before it drew the order of this epoch.
         resumed_at: the number of steps done at each resumption.
     """
+
+    __pydantic_config__: ClassVar = ConfigDict(
+        arbitrary_types_allowed=True, allow_inf_nan=False, extra="forbid"
+    )
 
     initial_losses: tuple[float, float] = (0.0, 0.0)
     epoch: int = 1
@@ -119,7 +124,13 @@ class Progress:
         return state | {"losses": [asdict(losses) for losses in self.losses]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        for name, value in state.items():
-            setattr(self, name, value)
-        self.losses = [Losses(**values) for values in state["losses"]]
+        """Restore what `state_dict` returned.
+
+        Raises:
+            ValueError: a value is missing or of another type; then nothing is changed.
+        """
+        if state.keys() != (names := {f.name for f in fields(self)}):
+            raise ValueError(f"other keys: {', '.join(sorted(map(str, state.keys() ^ names)))}")
+        read = TypeAdapter(Progress).validate_python(state)
+        for name in names:
+            setattr(self, name, getattr(read, name))

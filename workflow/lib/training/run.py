@@ -1,5 +1,6 @@
 """A finetuning in progress, new or resumed, and what it writes on the way and at the end."""
 
+import math
 import platform
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -13,9 +14,17 @@ from workflow.lib.generation.generate import generate
 from workflow.lib.model.device import describe, peak_memory
 from workflow.lib.model.gpt import GPTModel
 from workflow.lib.model.lora import add_adapters, merge_adapters, save_adapters
-from workflow.lib.model.weights import load_base_model, load_trainable, save_model, trainable_state
+from workflow.lib.model.weights import (
+    load_base_model,
+    load_trainable,
+    not_finite,
+    save_model,
+    trainable_state,
+)
 from workflow.lib.parallel.engine import Engine
-from workflow.lib.runtime.files import sha256_of, write_csv, write_json
+from workflow.lib.runtime.digests import sha256_of
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import write_csv, write_json
 from workflow.lib.runtime.log import log
 from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe
 from workflow.lib.training.checkpoint import Checkpoint
@@ -100,6 +109,11 @@ def start_or_resume(
         run.write_sample(0)
         torch.manual_seed(recipe.training.seed)
         losses = evaluate(engine, data.loaders, recipe.evaluation.batches)
+        if not all(map(math.isfinite, losses)):
+            raise UserError(
+                f"the losses before training are {losses[0]} and {losses[1]}; the base model "
+                f"{files.inputs.weights} does not fit, delete it and run again"
+            )
         run.progress.initial_losses = losses
         log.info("Initial losses: train %.3f, val %.3f", *losses)
         torch.manual_seed(recipe.training.seed)
@@ -125,6 +139,11 @@ def write_outputs(files: FinetuneFiles, compute: Compute, run: Run) -> None:
         if training.lora:
             add_adapters(model, training.lora, training.seed)
     load_trainable(model, weights)
+    if odd := not_finite(weights):
+        raise UserError(
+            f"the weights are no longer finite numbers after step {progress.step} ({odd}); lower "
+            "training.learning_rate"
+        )
     if training.lora:
         if outputs.adapter:
             save_adapters(model, training.lora, run.record["inputs"]["weights"], outputs.adapter)
@@ -132,8 +151,8 @@ def write_outputs(files: FinetuneFiles, compute: Compute, run: Run) -> None:
 
     save_model(model, outputs.model)
     columns = [field.name for field in fields(Losses)]
-    write_csv(outputs.losses, columns, map(asdict, progress.losses))
-    write_json(outputs.samples, progress.samples)
+    write_csv(outputs.losses, columns, map(asdict, progress.losses), recorded=True)
+    write_json(outputs.samples, progress.samples, recorded=True)
     speed = round(progress.tokens_seen / progress.seconds) if progress.step else None
     result = {
         "initial_losses": dict(zip(("train", "val"), progress.initial_losses, strict=True)),
@@ -149,7 +168,7 @@ def write_outputs(files: FinetuneFiles, compute: Compute, run: Run) -> None:
         "peak_memory_bytes": max(peaks),
         "resumed_at": progress.resumed_at,
     }
-    write_json(outputs.training, run.record | result)
+    write_json(outputs.training, run.record | result, recorded=True)
     run.checkpoint.remove()
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from workflow.lib.runtime.files import link_or_copy, replacing, sha256_of, write_json
+from workflow.lib.runtime.digests import sha256_of
+from workflow.lib.runtime.files import link_or_copy, replacing, write_json
 from workflow.lib.runtime.log import log
 
 HTML = "an HTML page instead of the data; nothing was kept"

@@ -15,7 +15,9 @@ from workflow.lib.data.entries import (
 )
 from workflow.lib.data.quality.lengths import histogram
 from workflow.lib.data.quality.near_duplicates import NearDuplicates
-from workflow.lib.runtime.files import read_json, write_json
+from workflow.lib.data.quality.record import read_origins
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log, progress_bar
 
 SPLITS = ("train", "val", "test")
@@ -31,16 +33,23 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
             `find_doubtful`, `counts` of them, the numbers left out by the checks, histograms of
             text lengths, and under `where` the split, index, file and line of every entry named.
     """
-    origins = read_json(files["origins"])
-    parts = {name: dict(zip(origins[name], read_entries(files[name]), strict=True))
-             for name in SPLITS}  # fmt: skip
+    origins = read_origins(files["origins"])
+    parts = {}
+    for name in SPLITS:
+        entries = read_entries(files[name])
+        if len(entries) != len(origins[name]):
+            raise UserError(
+                f"{files['origins']}: not of the {len(entries)} entries of {files[name]}; delete "
+                "both and run again"
+            )
+        parts[name] = dict(zip(origins[name], entries, strict=True))
     findings = find_doubtful(parts, near)
     counts = count(findings, parts)
-    entries = [entry for part in parts.values() for entry in part.values()]
+    texts = [entry for part in parts.values() for entry in part.values()]
     lengths = {
         text: {
-            "words": histogram([len(entry[text].split()) for entry in entries]),
-            "characters": histogram([len(entry[text]) for entry in entries]),
+            "words": histogram([len(entry[text].split()) for entry in texts]),
+            "characters": histogram([len(entry[text]) for entry in texts]),
         }
         for text in TEXTS
     }
@@ -58,6 +67,7 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
                 origins, named | {n for ns in origins["left_out"].values() for n in ns}
             ),
         },
+        recorded=True,
     )
     for finding, number in counts.items():
         if number:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from workflow.lib.parallel.launching.notes import Note
+from workflow.lib.parallel.launching.notes import AGAIN, Note
 from workflow.lib.runtime.errors import first_line
 from workflow.lib.runtime.log import log_to, one_line
 from workflow.lib.runtime.processes import NoAnswerError, Store, Worker
@@ -47,6 +47,9 @@ def main(path: Path) -> None:
         job.run(Worker(rank, world_size, *local, store, patience))
         if dist.is_initialized():
             dist.destroy_process_group()
+    except KeyboardInterrupt:
+        Note("user", rank, f"interrupted; {AGAIN}").leave(path.parent)
+        os._exit(130)
     except Exception as error:
         note_of_error(error, rank, world_size, store).leave(path.parent)
         sys.stderr.flush()

@@ -1,15 +1,16 @@
 """Figure 7.17, the loss curves of one finetuning: loss.png, and the same as SVG for the page."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from workflow.lib.model.record import read_training
 from workflow.lib.report.format import thousands
 from workflow.lib.report.losses import LossCurves, loss_curves, read_losses
 from workflow.lib.report.plots.svg import LARGE, TOP, Frame, nice_ticks, text
-from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, replacing
+from workflow.lib.runtime.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,17 +66,13 @@ def plot_losses(losses: Path, training: Path, output: Path) -> None:
     Raises:
         UserError: losses.csv does not fit training.json.
     """
+    # Jupyter and Colab set a backend that matplotlib may not find, and then it cannot be imported.
+    os.environ["MPLBACKEND"] = "agg"
     import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    record, rows = read_json(training), read_losses(losses)
-    epochs = record["training"]["epochs"]
-    if bool(rows) != bool(epochs):
-        raise UserError(
-            f"{losses}: {len(rows)} rows after {epochs} epochs; delete it and run again"
-        )
+    record = read_training(training, "training", "initial_losses")
+    rows, epochs = read_losses(losses, record), record["training"]["epochs"]
     style: dict[Any, Any] = {
         "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
         "font.size": 11,
@@ -84,8 +81,11 @@ def plot_losses(losses: Path, training: Path, output: Path) -> None:
         "xtick.color": _GRAY,
         "ytick.color": _GRAY,
     }
-    with pyplot.rc_context(style):
-        figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever a matplotlibrc of the user's says
+        matplotlib.rcParams.update(style)
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        axes = figure.subplots()
         if rows:
             _plot_curves(axes, loss_curves(rows, epochs))
         else:
@@ -93,7 +93,6 @@ def plot_losses(losses: Path, training: Path, output: Path) -> None:
         with replacing(output) as unfinished:
             # Without this, matplotlib writes its version into the file.
             figure.savefig(unfinished, format="png", dpi=150, metadata={"Software": None})
-        pyplot.close(figure)
 
 
 def _plot_curves(axes: "Axes", curves: LossCurves) -> None:

@@ -1,0 +1,110 @@
+"""origins.json and quality.json of a data set, as the jobs after them read them."""
+
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, NonNegativeInt, Strict, model_validator
+
+from workflow.lib.data.entries import Text
+from workflow.lib.data.stored import OPEN, Stored, read_stored
+
+_Split = Literal["train", "val", "test"]
+_Numbers = list[NonNegativeInt]
+_Pair = Annotated[tuple[NonNegativeInt, NonNegativeInt, float], Strict(False)]
+
+
+class _File(Stored):
+    file: str
+    entries: NonNegativeInt
+    lines: _Numbers | None
+
+
+class _Origins(Stored):
+    files: list[_File]
+    train: _Numbers
+    val: _Numbers
+    test: _Numbers
+    left_out: dict[str, _Numbers]
+
+    @model_validator(mode="after")
+    def check_numbers(self) -> Self:
+        """Check that the entries are in the files, with their lines if there are any."""
+        numbers = [*self.train, *self.val, *self.test, *chain(*self.left_out.values())]
+        if max(numbers, default=0) >= sum(file.entries for file in self.files):
+            raise ValueError("numbers an entry that no file has")
+        if any(file.lines and len(file.lines) != file.entries for file in self.files):
+            raise ValueError("has not a line for each entry")
+        return self
+
+
+class _Lengths(Stored):
+    starts: _Numbers
+    counts: _Numbers
+    median: float
+    longest: NonNegativeInt
+
+    @model_validator(mode="after")
+    def check_bins(self) -> Self:
+        """Check that each bin has a count, and one is not empty."""
+        if len(self.starts) != len(self.counts) or not any(self.counts):
+            raise ValueError("has not a count for each bin")
+        return self
+
+
+class _Place(Stored):
+    split: _Split | None
+    index: NonNegativeInt | None
+
+
+class _Findings(Stored):
+    duplicates: list[_Numbers]
+    near_duplicates: list[_Pair]
+    conflicting_answers: list[_Numbers]
+    test_also_in_train: list[_Numbers]
+    test_also_in_val: list[_Numbers]
+    val_also_in_train: list[_Numbers]
+    test_near_train: list[_Pair]
+    empty_outputs: list[_Numbers]
+    end_of_text: list[_Numbers]
+
+
+class _Quality(_Findings):
+    entries: dict[_Split, NonNegativeInt] = Field(min_length=3)
+    counts: dict[str, NonNegativeInt]
+    left_out: dict[str, _Numbers]
+    near: float = OPEN
+    lengths: dict[Text, dict[str, _Lengths]] = Field(min_length=3)
+    where: dict[str, _Place]
+
+    @model_validator(mode="after")
+    def check_findings(self) -> Self:
+        """Check that each finding has a count, and each entry in one a place."""
+        if missing := [finding for finding in _Findings.model_fields if finding not in self.counts]:
+            raise ValueError(f"has no count of {missing[0]}")
+        groups = chain(*(getattr(self, finding) for finding in _Findings.model_fields))
+        named = {number for group in groups for number in group if isinstance(number, int)}
+        if missing := [str(number) for number in named if str(number) not in self.where]:
+            raise ValueError(f"does not say where entry {missing[0]} is")
+        return self
+
+
+def read_origins(path: Path) -> dict[str, Any]:
+    """Read origins.json.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return read_stored(path, _Origins)
+
+
+def read_quality(path: Path, *needs: str) -> dict[str, Any]:
+    """Read quality.json.
+
+    Args:
+        needs: keys that the report does not need.
+
+    Raises:
+        UserError: it is damaged or of an earlier version.
+    """
+    return read_stored(path, _Quality, needs)

@@ -1,0 +1,46 @@
+"""Checking the JSON files that jobs hand on to each other."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import read_json
+
+# The default of a key that may be missing, but may not be null.
+OPEN: Any = None
+
+
+class Stored(BaseModel):
+    """The keys of a JSON file with the types of their values; other keys are let pass."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def read_stored(path: Path, form: type[Stored], needs: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a JSON file that another job wrote.
+
+    Args:
+        form: of its content.
+        needs: keys that the reader needs of those that the form leaves open, because earlier
+            versions did not write them.
+
+    Raises:
+        UserError: it is damaged, or a key is missing or has another type.
+    """
+    content = read_json(path)
+    try:
+        form.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its content"
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{path}: {where}: {message}; delete it and run again") from error
+    if missing := [key for key in needs if key not in content]:
+        raise UserError(
+            f"{path}: not a {path.name} of this version, it lacks {', '.join(missing)}; delete it "
+            "and run again"
+        )
+    return content

@@ -1,0 +1,90 @@
+"""training.json, the record of a finetuning, as the jobs after it read it."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from workflow.lib.data.stored import OPEN, Stored, read_stored
+from workflow.lib.runtime.errors import UserError
+
+
+class _Losses(Stored):
+    train: float
+    val: float
+
+
+class _Model(Stored):
+    vocab_size: PositiveInt = OPEN
+    context_length: PositiveInt = OPEN
+    emb_dim: PositiveInt = OPEN
+    n_heads: PositiveInt = OPEN
+    n_layers: PositiveInt = OPEN
+    drop_rate: float = Field(0.0, ge=0, le=1)
+    qkv_bias: bool = True
+
+
+class _Training(Stored):
+    epochs: NonNegativeInt = OPEN
+    max_length: PositiveInt = OPEN
+    too_long: str = ""
+    seed: NonNegativeInt = OPEN
+
+
+class _Evaluation(Stored):
+    every: PositiveInt
+
+
+class _Record(Stored):
+    """The keys that are read; each reader names those that it needs."""
+
+    model: _Model = OPEN
+    parameters: PositiveInt = OPEN
+    trainable_parameters: NonNegativeInt = OPEN
+    tokenizer: str = ""
+    style: dict[str, Any] = OPEN
+    training: _Training = OPEN
+    evaluation: _Evaluation = OPEN
+    precision: str = ""
+    device: str = ""
+    versions: dict[str, str] = OPEN
+    inputs: dict[str, str] = OPEN
+    initial_losses: _Losses = OPEN
+    steps: NonNegativeInt = OPEN
+    kept_step: NonNegativeInt | None = None
+    tokens_seen: NonNegativeInt = OPEN
+    too_long: dict[str, list[NonNegativeInt]] = OPEN
+    seconds: float = Field(OPEN, ge=0)
+    tokens_per_second: float | None = None
+
+    @model_validator(mode="after")
+    def check_steps(self) -> Self:
+        """Check that the keys of which one needs the other are there together."""
+        if self.evaluation and self.steps is None:
+            raise ValueError("lacks steps")
+        return self
+
+
+def read_training(path: Path, *needs: str) -> dict[str, Any]:
+    """Read training.json.
+
+    Args:
+        needs: the keys that the reader uses.
+
+    Raises:
+        UserError: it is damaged or lacks a key.
+    """
+    return read_stored(path, _Record, needs)
+
+
+def read_model(path: Path) -> dict[str, Any]:
+    """Read the model's configuration from training.json.
+
+    Raises:
+        UserError: it is damaged or lacks a key.
+    """
+    model: dict[str, Any] = read_training(path, "model")["model"]
+    sizes = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers")
+    if missing := [f"model.{size}" for size in sizes if size not in model]:
+        raise UserError(f"{path}: lacks {', '.join(missing)}; delete it and run again")
+    return model

@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM while training: the step is finished and a checkpoint written first."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from workflow.lib.runtime.log import log
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 1.0  # seconds after which a second Ctrl-C is meant as one
+
+
+class Interruption:
+    """Whether this process was asked to end.
+
+    A second Ctrl-C ends it at once; a second SIGTERM does not, because launchers and schedulers
+    send both, or one twice, and SIGKILL where it takes too long.
+    """
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+
+    @property
+    def asked(self) -> bool:
+        """True once a signal came."""
+        return self.since is not None
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Note the signals instead of ending at once."""
+        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.since is None:
+            self.since = now
+            log.info("Interrupted; finishing this step and writing a checkpoint")
+        elif number == signal.SIGINT and now - self.since > PATIENCE:
+            raise KeyboardInterrupt
