@@ -433,7 +433,8 @@ def test_without_network_one_line_says_what_from_where_why_and_the_ways_on(targe
 
 def test_unusable_proxy_settings_are_said(server, target, store, monkeypatch):
     monkeypatch.setenv("http_proxy", "gopher://here")
-    assert "proxy settings of the environment" in failure(server, target, store)
+    message = failure(f"http://files.invalid/{NAME}", target, store)
+    assert "the environment variable http_proxy is 'gopher://here'" in message
 
 
 @pytest.mark.parametrize("address", ["http://[::1/x", "http://host:port/x"])

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.printable import keep_secret
 
 _SOCKS = ("socks5", "socks5h")
 
@@ -45,7 +46,7 @@ def is_loopback(address: str) -> bool:
 
 
 def read_key(variable: str) -> str | None:
-    """Return the key that an environment variable holds, if it holds one.
+    """Return the key that an environment variable holds, if it holds one; it is never shown.
 
     Raises:
         UserError: it holds characters that no request can carry; the key itself is not shown.
@@ -59,6 +60,7 @@ def read_key(variable: str) -> str | None:
                 f"{len(key)} is a {shown}; copy the key again, without quotes, spaces and line "
                 "breaks"
             )
+    keep_secret(key)
     return key or None
 
 
