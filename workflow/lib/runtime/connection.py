@@ -40,7 +40,8 @@ def is_loopback(address: str) -> bool:
     """Return whether an address is one of this machine."""
     host = urlsplit(address).hostname or ""
     try:
-        return ip_address(host).is_loopback
+        ip = ip_address(host)
+        return ip.is_loopback or ip.is_unspecified
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 
@@ -146,7 +147,7 @@ def _certificates(address: str) -> ssl.SSLContext | bool:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return _context(file, None if file else folder)
     except OSError as error:  # ssl.SSLError is one
-        if not address.startswith("https:"):
+        if urlsplit(address).scheme != "https":
             return True
         raise UserError(
             f"the environment variable {variable} ({value!r}) names what cannot be read: "

@@ -118,14 +118,16 @@ class OpenAIBackend(ServerBackend[OpenAI]):
                     hopeless=True,
                 ) from failure
             log.info("%s lists no models (%s)", self.address, failure)
-        if listed and self.settings.model not in listed and not any("*" in n for n in listed):
+        wanted = self.settings.model
+        if listed and wanted not in listed and not any("*" in name for name in listed):
+            same = [name for name in listed if name.lower() == wanted.lower()]
             log.warning(
                 "%s does not list the model %r%s",
                 self.address,
-                self.settings.model,
-                suggest(self.settings.model, listed),
+                wanted,
+                suggest(wanted, same or listed),
             )
-        return {"digest": None, "listed": self.settings.model in listed}
+        return {"digest": None, "listed": wanted in listed}
 
     def _list(self) -> list[str]:
         """Return the names of the models that the server lists."""
