@@ -1,6 +1,7 @@
 """Reading and writing files; each is replaced atomically, so no reader sees half of one."""
 
 import csv
+import errno
 import glob
 import hashlib
 import io
@@ -19,7 +20,8 @@ from typing import Any
 import yaml
 
 from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
-from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.runtime.errors import UserError, first_line, is_full
+from workflow.lib.runtime.formulas import as_written, no_formula
 
 
 @contextmanager
@@ -53,6 +55,13 @@ def replacing(path: str | Path, recorded: bool = False) -> Iterator[Path]:
             record_of(path).parent.mkdir(exist_ok=True)
             with replacing(record_of(path)) as record:
                 record.write_text(f"{digest}  {path.name}\n", "utf-8")
+    except Exception as error:
+        # A failed write names no file, and safetensors only says so in words.
+        if is_full(error) and not isinstance(error, OSError):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if isinstance(error, OSError) and str(error.filename or unfinished) == str(unfinished):
+            error.filename = str(path)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -255,7 +264,7 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
                     f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
                     "the header; delete it and run again"
                 )
-            rows.append(row)
+            rows.append({column: as_written(cell) for column, cell in row.items()})
     except csv.Error as error:
         raise UserError(
             f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
@@ -271,6 +280,9 @@ def write_csv(
 ) -> None:
     """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept.
 
+    A text that a spreadsheet would take for a formula gets an apostrophe in front, as OWASP advises
+    against CSV injection; `read_csv` takes it away.
+
     Args:
         recorded: see `replacing`.
     """
@@ -281,7 +293,7 @@ def write_csv(
         unfinished.open("w", encoding="utf-8", newline="") as file,
     ):
         for row in ({column: column for column in columns}, *rows):
-            writer.writerow(row)
+            writer.writerow({column: no_formula(cell) for column, cell in row.items()})
             file.write(line.getvalue().removesuffix("\r\n") + "\n")
             line.seek(0)
             line.truncate()

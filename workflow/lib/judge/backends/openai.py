@@ -15,7 +15,7 @@ from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.no_reply import NoReplyError, refusal
 from workflow.lib.judge.prompt import JudgePrompt
-from workflow.lib.runtime.connection import client_options, read_key
+from workflow.lib.runtime.connection import client_options, read_key, tls_problem
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.names import suggest
@@ -85,16 +85,26 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         super().__init__(settings, prompt, address)
         self._key = _read_key(settings, address)
         parts = urlsplit(address)
+        query = dict(parse_qsl(parts.query, True))
+
+        def add_key_of_azure(request: Any) -> None:
+            # Here, since clients keep headers of their own on a redirect to another host.
+            request.headers.pop("api-key", None)
+            same = (request.url.scheme, request.url.host) == (parts.scheme, parts.hostname)
+            if self._key and "api-version" in query and same:
+                request.headers["api-key"] = self._key
+
         # Retries are those of judge/retry.py, so that the settings mean what they say.
         self._client = openai.OpenAI(
             api_key=self._key or "none",
             base_url=urlunsplit(parts._replace(query="")),
-            default_query=dict(parse_qsl(parts.query, True)),  # such as ?api-version=
+            default_query=query,
             organization=read_key("OPENAI_ORG_ID"),
             project=read_key("OPENAI_PROJECT_ID"),
             max_retries=0,
             http_client=openai.DefaultHttpxClient(
-                event_hooks={"response": [limit_size]}, **client_options(address)
+                event_hooks={"request": [add_key_of_azure], "response": [limit_size]},
+                **client_options(address),
             ),
         )
 
@@ -121,12 +131,8 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         wanted = self.settings.model
         if listed and wanted not in listed and not any("*" in name for name in listed):
             same = [name for name in listed if name.lower() == wanted.lower()]
-            log.warning(
-                "%s does not list the model %r%s",
-                self.address,
-                wanted,
-                suggest(wanted, same or listed),
-            )
+            hint = f"; did you mean {same[0]}?" if same else suggest(wanted, listed)
+            log.warning("%s does not list the model %r%s", self.address, wanted, hint)
         return {"digest": None, "listed": wanted in listed}
 
     def _list(self) -> list[str]:
@@ -233,6 +239,8 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         except openai.APIConnectionError as error:
             if isinstance(error.__cause__, NoReplyError):  # from limit_size
                 raise error.__cause__ from None
+            if problem := tls_problem(self.address, error):
+                raise NoReplyError(problem, hopeless=True) from None
             raise NoReplyError(
                 f"connection failed: {error.__cause__ or error}",
                 again=True,
