@@ -30,7 +30,7 @@ def read_stored(path: Path, form: type[Stored], needs: Iterable[str] = ()) -> di
     Raises:
         UserError: it is damaged, or a key is missing or has another type.
     """
-    content = read_json(path)
+    content = read_json(path, made=True)
     try:
         form.model_validate(content)
     except ValidationError as error:

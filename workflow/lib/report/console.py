@@ -18,7 +18,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
     """
     lines = []
     for row in read_summary(summary, SAID):
-        note = f" ({notes[row['judge']]})" if notes[row["judge"]] else ""
+        note = f" ({notes[row['judge']]})" if notes.get(row["judge"]) else ""
         scored = int(row["scored"]) + int(row["empty"])
         average = f"{float(row['mean']):.2f}" if row["mean"] else "none"
         lines += [
