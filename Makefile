@@ -1,5 +1,5 @@
 # `make scores`, `make check` and `make test` set up .venv themselves and need only Python 3.11 or
-# newer.
+# newer. Programs are started as modules: the first line of a script cannot hold every path of Python.
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt
 PYTEST = .venv/bin/python -m pytest
@@ -8,19 +8,19 @@ PYTEST = .venv/bin/python -m pytest
 
 # The default run, offline: results/scores.csv and results/report.html.
 scores: .venv/ready
-	.venv/bin/snakemake --cores all results/scores.csv
+	.venv/bin/python -m snakemake --cores all results/scores.csv
 
 # What to run before every commit, a minute or so: lint and types beside the quick tests.
 check: .venv/ready-dev
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint types quick
 
 lint: .venv/ready-dev
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/snakefmt --check Snakefile workflow
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m snakefmt --check Snakefile workflow
 
 types: .venv/ready-dev
-	.venv/bin/mypy
+	.venv/bin/python -m mypy
 
 # Without tests/pipeline, tests/cluster, tests/real and what is marked slow: tests/conftest.py says
 # what that is.

@@ -37,9 +37,13 @@ def test_the_lock_holds_every_requirement():
 
 
 def test_the_cluster_profile_keeps_what_the_default_one_sets():
-    """Snakemake reads one of them, never both."""
+    """Snakemake reads one of them, never both.
+
+    Jobs on other machines need the cache of fetched workflows; the default one does not share it.
+    """
     default, slurm = (
         yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())
         for name in ("default", "slurm")
     )
+    assert "source-cache" not in default.pop("shared-fs-usage")
     assert default.items() <= slurm.items()

@@ -53,6 +53,25 @@ def test_the_console_ends_with_two_lines_a_variant_and_the_report(default):
     assert "tensorflow" not in outcome.text.lower()
 
 
+def test_the_console_is_short_and_says_what_remains(default):
+    """Jobs and results, a line for what remains now and then; the rest is in the logs."""
+    project, outcome = default
+    lines = outcome.text.splitlines()
+    for chatter in ("Select jobs", "Execute ", "Finished jobid", "Using shell", "Provided cores"):
+        assert not [line for line in lines if line.startswith(chatter)], chatter
+    assert len(lines) < 200
+    assert max(map(len, lines)) < 500
+    assert "29 of 29 jobs done" in lines
+    trained = [line for line in lines if line.startswith(f"{SIZES[1]}/small-world | Ep ")]
+    assert trained[0].endswith(" (0 of 232)")
+    assert trained[-1].endswith(" left)")
+    assert len(trained) < 47
+    log = project.path(f"results/logs/finetune/{SIZES[1]}/small-world.log").read_text("utf-8")
+    assert log.count("): Train loss ") == 47
+    [whole] = project.path(".snakemake/log").glob("*.log")
+    assert whole.read_text("utf-8").count("Finished jobid") == 29
+
+
 def test_every_promised_file_is_there(default):
     project, _ = default
     run = project.path(f"results/{SIZES[0]}/small-world")

@@ -2,13 +2,15 @@
 
 import json
 import shutil
+import site
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
-from tests.support.project import ROOT, Outcome, run_command
+from tests.support.project import ROOT, Outcome, Project, run_command
 
 SPLIT = "results/data/small-world/train.json"
 TOKENS = "results/tokens/small-world/small-world/alpaca/train.npz"
@@ -49,6 +51,60 @@ def test_files_of_the_working_folder_come_first(tmp_path):
     assert {job.split()[1] for job in planned if job.startswith("finetune ")} == {"nano-1M"}
     done = snakemake(tmp_path, run, SPLIT)
     assert "100 entries: 85 train" in done.text, done.tail
+
+
+@pytest.mark.parametrize("name", ["two words", 'it\'s $HOME "(é; #1)" & more'])
+def test_it_runs_in_a_folder_of_any_name(tmp_path, name):
+    """With .venv inside, as `make scores` makes it."""
+    project = Project.create(tmp_path / name, {})
+    shutil.copy(ROOT / "Makefile", project.folder)
+    venv = project.path(".venv")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    [packages] = venv.glob("lib/python*/site-packages")
+    (packages / "all.pth").write_text("\n".join(site.getsitepackages()))
+    project.edit("Makefile", "results/scores.csv", SPLIT)
+    resources = project.path("workflow/resources")
+    shutil.copytree(ROOT / "workflow/resources", resources)
+    for file in (".venv/ready", "overlay.yaml"):
+        project.path(file).touch()
+    outcome = run_command(["make", "scores"], project.folder)
+    assert outcome.code == 0, outcome.tail
+    assert project.path(SPLIT).exists()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none"},
+        {"TMPDIR": "/proc/none", "LC_ALL": "C", "LANG": "C"},
+        {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_no_variable_of_the_machine_stops_a_plot(finished, tmp_path, variables):
+    """A home that cannot be written, no folder for temporary files, Jupyter's matplotlib."""
+    project = finished.copy(tmp_path / "project")
+    plot = project.path("results/tiny-a/quick/loss.png")
+    drawn = plot.read_bytes()
+    plot.unlink()
+    outcome = project.run("results/tiny-a/quick/loss.png", environment=variables)
+    assert outcome.code == 0, outcome.tail
+    assert plot.read_bytes() == drawn
+
+
+def test_another_package_of_its_name_is_not_taken(finished, tmp_path):
+    """By PYTHONPATH, in the Snakefile, in jobs, and by `python -m workflow`."""
+    project = finished.copy(tmp_path / "project")
+    other = tmp_path / "other/workflow/__init__.py"
+    other.parent.mkdir(parents=True)
+    other.write_text("raise SystemExit('the other one')")
+    project.path("results/tiny-a/quick/loss.png").unlink()
+    theirs = {"PYTHONPATH": str(tmp_path / "other")}
+    outcome = project.run("results/tiny-a/quick/loss.png", environment=theirs)
+    assert outcome.code == 0, outcome.tail
+    command = [sys.executable, "-m", "workflow", "quality", "few"]
+    outcome = run_command(command, project.folder, theirs)
+    assert outcome.code == 0, outcome.tail
 
 
 MODULE = """

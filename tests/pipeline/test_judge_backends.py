@@ -25,7 +25,12 @@ def judged(finished, tmp_path_factory) -> Project:
     project = finished.copy(tmp_path_factory.mktemp("judged") / "project")
     shutil.copy(ROOT / "tests/support/parrot_judge.py", project.path(PARROT))
     project.change(
-        judges__polly={"backend": "parrot", "model": "polly", "prices": {"input": 1, "output": 9}},
+        judges__polly={
+            "backend": "parrot",
+            "model": "polly",
+            "prices": {"input": 1, "output": 9},
+            "check": "warn",
+        },
         compare__judges=["overlap", "polly"],
     )
     outcome = project.run()

@@ -20,6 +20,7 @@ import pytest
 from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.judge import judge_responses
 from workflow.lib.judge.preflight import check_judge
+from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.judges import Transport
 
 ENTRIES = [
@@ -125,7 +126,10 @@ def test_a_real_server_is_checked_asked_and_then_no_longer_needed(tmp_path: Path
             options={"temperature": 0, "seed": 123, "max_tokens": 8},
             transport=Transport(concurrency=2, first_timeout=60.0),
         )
-        check_judge(settings, "tiny", tmp_path / "check.json")
+        with pytest.raises(UserError, match=r"cannot tell a right answer \(85\) from a plainly"):
+            check_judge(settings, "tiny", tmp_path / "check.json")
+        lenient = settings.model_copy(update={"check": "warn"})
+        check_judge(lenient, "tiny", tmp_path / "check.json")
         judge()
     with scores.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

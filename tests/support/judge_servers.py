@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.judge.judge import Names, judge_responses
+from workflow.lib.judge.preflight import KNOWN_ENTRY, KNOWN_RESPONSES
 from workflow.lib.settings.judges import JudgeSettings
 
 FAST = {"backoff": 0.01, "timeout": 5.0, "first_timeout": 5.0}  # the transport of a judge in tests
@@ -82,8 +83,13 @@ class JudgeServer(ThreadingHTTPServer):
         self.digest = LLAMA3_DIGEST
         self.pullable = {"llama3": "llama3:latest", "phi3": "phi3:latest"}
         self.key: str | None = None
+        self.listing: Reply | None = None  # instead of its models
+        self.completions = "/v1/chat/completions"
         self.behave: Callable[[int, dict[str, Any]], Reply] = lambda number, body: Reply()
         self.questions: list[dict[str, Any]] = []
+        # How to behave towards the check's two questions, which are not among the others.
+        self.behave_when_checked: Callable[[str, dict[str, Any]], Reply] = _know
+        self.known_questions: list[dict[str, Any]] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.most_at_once = 0
         self._under_way = 0
@@ -96,6 +102,12 @@ class JudgeServer(ThreadingHTTPServer):
     @contextmanager
     def question(self, body: dict[str, Any]) -> Iterator[Reply]:
         """Take down a question and how to behave towards it."""
+        content = body["messages"][0]["content"]
+        if KNOWN_ENTRY["instruction"] in content:
+            self.known_questions.append(body)
+            kind = "wrong" if KNOWN_RESPONSES["wrong"] in content else "right"
+            yield self.behave_when_checked(kind, body)
+            return
         with self._lock:
             number = len(self.questions)
             self.questions.append(body)
@@ -111,6 +123,12 @@ class JudgeServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that leave early are part of the tests."""
+
+
+def _know(kind: str, body: dict[str, Any]) -> Reply:
+    """Return the best score for the right answer and the worst for the wrong one."""
+    best, worst = (5, 1) if "1 to 5" in body["messages"][0]["content"] else (100, 0)
+    return Reply(json.dumps({"score": best if kind == "right" else worst}))
 
 
 def judge_entries(
@@ -238,6 +256,8 @@ class _OllamaHandler(_Handler):
             self.send_json("Ollama is running")
         elif self.path == "/api/version":
             self.send_json({"version": "0.6.5"})
+        elif self.path == "/api/tags" and self.server.listing is not None:
+            self.send_raw(self.server.listing.raw, 0)
         elif self.path == "/api/tags":
             self.send_json(
                 {"models": [_listing(model, self.server.digest) for model in self.server.models]}
@@ -251,7 +271,8 @@ class _OllamaHandler(_Handler):
         if self.path == "/api/pull":
             self.send_chunks(self.pull(body), None)
             return
-        name = body["model"] if ":" in body["model"] else f"{body['model']}:latest"
+        name = body["model"]
+        name = name if name in self.server.models or ":" in name else f"{name}:latest"
         if name not in self.server.models:
             self.send_json({"error": f"model '{body['model']}' not found"}, 404)
         elif self.path == "/api/show":
@@ -342,7 +363,9 @@ class _OpenAIHandler(_Handler):
         self.note()
         if self.refused():
             return
-        if self.path == "/v1/models" and self.server.models != ["unlisted"]:
+        if self.server.listing is not None:
+            self.send_raw(self.server.listing.raw, 0)
+        elif self.path == "/v1/models" and self.server.models != ["unlisted"]:
             models = [
                 {"id": model, "object": "model", "created": 1687882411, "owned_by": "openai"}
                 for model in self.server.models
@@ -356,7 +379,7 @@ class _OpenAIHandler(_Handler):
         body = self.body()
         if self.refused():
             return
-        if self.path != "/v1/chat/completions":
+        if self.path != self.server.completions:
             self.send_json({"error": {"message": "Not found", "type": "not_found"}}, 404)
             return
         with self.server.question(body) as reply:

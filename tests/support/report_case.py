@@ -81,12 +81,18 @@ def write_run(
         tables,
         [variant / "training.json" for variant in folders],
         [table.parent / "usage.json" for table in tables],
+        {recipe: [recipe] for recipe in RECIPES},
         folder / "summary.csv",
     )
+    settings = _settings(models)
     return {
         "folders": folders,
+        "recipes": {
+            name: {"runs": [name], "dataset": "words", "published": recipe["published"]}
+            for name, recipe in settings["recipes"].items()
+        },
         "judges": JUDGES,
-        "settings": _settings(models),
+        "settings": settings,
         "qualities": {"words": quality},
         "summary": folder / "summary.csv",
     }
@@ -169,7 +175,12 @@ def _write_variant(variant: Path, answers: list[dict[str, str]]) -> None:
                 "n_layers": 1,
             },
             "evaluation": {"every": 5, "batches": 5},
-            "training": {"epochs": epochs, "max_length": 1024, "too_long": "truncate"},
+            "training": {
+                "epochs": epochs,
+                "max_length": 1024,
+                "too_long": "truncate",
+                "seed": 123,
+            },
             "too_long": {"train": [5, 8] if epochs else [], "val": []},
             "initial_losses": {"train": 3.826, "val": 3.762},
             "steps": 40 if epochs else 0,

@@ -86,7 +86,7 @@ def refuse_what_cannot_fit():
     """Refuse such jobs before anything runs, as far as their sizes are known by then."""
     for model in SETTINGS.compare.models:
         shape = shape_of_model(model)
-        for name in SETTINGS.compare.recipes if shape else ():
+        for name in RUNS if shape else ():
             recipe = SETTINGS.recipes[name]
             tokens = Path(tokens_of(SimpleNamespace(model=model, recipe=name), "train"))
             data = workload_of_tokens(tokens) if tokens.exists() else UNKNOWN

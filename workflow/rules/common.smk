@@ -30,6 +30,7 @@ code_digest = partial(or_exit, provenance.code_digest)
 
 SETTINGS = or_exit(load_settings, config)
 COMPARED = compared(SETTINGS)
+RUNS = [run for runs in SETTINGS.variants.values() for run in runs]
 or_exit(check_folder, Path("results"))
 or_exit(check_folder, Path("resources"))
 
@@ -154,23 +155,20 @@ def local_files(source, names=("",)):
 
 
 def of_variants(file):
-    """Return a file of every compared variant."""
-    names = SETTINGS.compare
-    return expand(f"results/{{m}}/{{r}}/{file}", m=names.models, r=names.recipes)
+    """Return a file of every run of every compared variant."""
+    return expand(f"results/{{m}}/{{r}}/{file}", m=SETTINGS.compare.models, r=RUNS)
 
 
 def of_tokens():
     """Return the token ids that the compared variants are trained and validated on."""
-    names = SETTINGS.compare
-    variants = [SimpleNamespace(model=m, recipe=r) for m in names.models for r in names.recipes]
+    variants = [SimpleNamespace(model=m, recipe=r) for m in SETTINGS.compare.models for r in RUNS]
     return sorted({tokens_of(v, split) for v in variants for split in ("train", "val")})
 
 
 def of_judged(file):
-    """Return a file of every compared variant and judge."""
-    names = SETTINGS.compare
-    folders = of_variants("")
-    return [path for folder in folders for path in expand(f"{folder}{{j}}/{file}", j=names.judges)]
+    """Return a file of every run and judge."""
+    judges = SETTINGS.compare.judges
+    return [f"{folder}{judge}/{file}" for folder in of_variants("") for judge in judges]
 
 
 def scores_so_far(wildcards):

@@ -47,6 +47,8 @@ rule check_judge:
     localrule: True
     conda:
         PIPELINE_ENV
+    resources:
+        judge_slots=judge_slots_of,
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
         code=lambda wildcards: judge_code("workflow/scripts/check_judge.py", wildcards),

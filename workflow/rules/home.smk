@@ -7,6 +7,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from snakemake.script import PythonScript
+
 
 def unpacked(source):
     """Return a folder with the whole repository of a Snakefile that is read from GitHub or GitLab.
@@ -29,14 +31,27 @@ def unpacked(source):
     return folder
 
 
+def quote_interpreter():
+    """Have Snakemake quote the path of Python in the shell command of a job.
+
+    It quotes that of the script only, so a .venv in a folder with a space would not be found.
+    """
+    execute = PythonScript._execute_cmd
+
+    def quoted(self, command, **names):
+        return execute(self, command.replace("{py_exec} ", "{py_exec:q} "), **names)
+
+    PythonScript._execute_cmd = quoted
+
+
+quote_interpreter()
 IS_MODULE = not workflow.modifier.is_main_snakefile()
 HOME = (
     Path(workflow.current_basedir).parents[1]
     if workflow.current_basedir.is_local
     else unpacked(workflow.current_basedir)
 )
-if str(HOME) not in sys.path:
-    sys.path.insert(0, str(HOME))
+sys.path.insert(0, str(HOME))  # before another package named `workflow`
 # A config.yaml in the working folder comes first, unless it is that of the workflow with the module.
 CONFIG_FILE = (
     Path("config.yaml") if Path("config.yaml").exists() and not IS_MODULE else HOME / "config.yaml"

@@ -19,6 +19,7 @@ rule summary:
     conda:
         PIPELINE_ENV
     params:
+        recipes={variant: list(runs) for variant, runs in SETTINGS.variants.items()},
         code=code_digest("workflow/scripts/summarize.py"),
     script:
         "../scripts/summarize.py"
@@ -50,6 +51,15 @@ rule report:
         PIPELINE_ENV
     params:
         settings=COMPARED,
+        recipes={
+            variant: {
+                "runs": list(runs),
+                **SETTINGS.recipes[runs[0]].model_dump(
+                    mode="json", include={"dataset", "published"}
+                ),
+            }
+            for variant, runs in SETTINGS.variants.items()
+        },
         judges={name: SETTINGS.judges[name].label for name in SETTINGS.compare.judges},
         templates={path.name: sha256_of(path) for path in (HOME / "workflow/report").glob("*.j2")},
         code=code_digest("workflow/scripts/write_report.py"),

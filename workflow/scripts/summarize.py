@@ -7,4 +7,4 @@ from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):
     files = {name: list(map(Path, paths)) for name, paths in snakemake.input.items()}
-    summarize(**files, output=Path(snakemake.output[0]))
+    summarize(**files, recipes=snakemake.params.recipes, output=Path(snakemake.output[0]))

@@ -8,6 +8,7 @@ from workflow.lib.runtime.log import rule_log
 with rule_log(snakemake.log[0]):
     write_report(
         [Path(path).parent for path in snakemake.input.trainings],
+        snakemake.params.recipes,
         snakemake.params.judges,
         snakemake.params.settings,
         {Path(path).parent.name: Path(path) for path in snakemake.input.qualities},

@@ -19,6 +19,7 @@ from tests.support.models import random_model, random_prompts
 from tests.support.paths import NANO, ROOT
 from workflow.lib.cli import chat as module
 from workflow.lib.cli.chat import Chat, main
+from workflow.lib.cli.console import SafeConsole
 from workflow.lib.cli.program import run_program
 from workflow.lib.generation.generate import generate
 from workflow.lib.generation.sampling import Sampler
@@ -255,6 +256,20 @@ def test_answers_stand_side_by_side_where_there_is_room(variant, capsys, width):
     assert beside == (width == 120)
     after = whole_answer(random_model(6, SHAPE), "Hi", most=9)
     assert all(word in drawn for word in after.split())
+
+
+@pytest.mark.parametrize("width", [99, 120])
+def test_an_answer_cannot_steer_the_terminal(variant, monkeypatch, width):
+    screen = io.StringIO()
+    console = SafeConsole(file=screen, force_terminal=True, width=width)
+    chat = make_chat(variant, console=console)
+    chat.toggle_before()
+    monkeypatch.setattr(module, "stream_answer", lambda *_: iter(["a\x1b]0;", "x\x00\u202e\x9b"]))
+    chat.handle_line("Hi")
+    drawn = screen.getvalue()
+    assert r"a\x1b]0;x\x00\u202e\x9b" in drawn
+    assert not set("\x00\u202e\x9b") & set(drawn)
+    assert "\x1b]" not in drawn
 
 
 def test_control_c_stops_an_answer_and_not_the_conversation(variant, monkeypatch, capsys):

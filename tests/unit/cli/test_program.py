@@ -170,3 +170,22 @@ def test_control_c_ends_a_conversation_through_a_pipe_without_a_traceback(tmp_pa
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert (child.returncode, err) == (130, "")
+
+
+def test_what_is_printed_cannot_steer_the_terminal():
+    """Neither a command's own lines nor its errors, which may quote a data set or a model."""
+    code = (
+        "import sys; from workflow.lib.cli.program import run_program;"
+        "from workflow.lib.runtime.errors import UserError\n"
+        "def program():\n"
+        "    print('\\x1b]0;title\\x07', 'a\\tb\\nc')\n"
+        "    print('\\u202e', file=sys.stderr)\n"
+        "    raise UserError('\\x9b31m')\n"
+        "run_program(program)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout == "\\x1b]0;title\\x07 a\tb\nc\n"
+    assert done.stderr == "\\u202e\nerror: \\x9b31m\n"

@@ -432,8 +432,13 @@ def test_without_network_one_line_says_what_from_where_why_and_the_ways_on(targe
 
 
 def test_unusable_proxy_settings_are_said(server, target, store, monkeypatch):
+    for variable in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("http_proxy", "gopher://here")
-    assert "proxy settings of the environment" in failure(server, target, store)
+    said = failure(f"http://example.org/{NAME}", target, store)
+    assert "the environment variable http_proxy is 'gopher://here', which is no proxy" in said
+    bring(f"{server.url}/{NAME}", target, store)  # on this machine, so without a proxy
+    assert target.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("address", ["http://[::1/x", "http://host:port/x"])

@@ -1,6 +1,9 @@
 """Judging by an Ollama server, through its own client and real sockets."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -21,6 +24,9 @@ from tests.support.judge_servers import (
     openai_server,
     running,
 )
+from tests.support.paths import ROOT
+from workflow.lib.judge import backend as backend_module
+from workflow.lib.judge import runner
 from workflow.lib.judge.backends.ollama import Ollama
 from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
@@ -323,6 +329,57 @@ def test_a_question_that_timed_out_is_repeated_only_if_its_reply_may_differ(serv
     assert len(server.questions) == 3
 
 
+def test_questions_that_time_out_come_last_and_stop_nobody(server, tmp_path, monkeypatch) -> None:
+    entries = [{**ENTRIES[0], "model_response": f"No. {n}."} for n in range(12)]
+    slow = {f"`No. {n}.`" for n in range(7)}
+
+    def behave(number: int, body: dict[str, Any]) -> Reply:
+        content = body["messages"][0]["content"]
+        return Reply(delay=0.8) if any(text in content for text in slow) else Reply()
+
+    server.behave = behave
+    judge = ollama(server, {"first_timeout": 0.2, "timeout": 0.2, "retries": 3})
+    with pytest.raises(UserError, match=r"7 of 12 entries .* 7 x no reply within 0\.2 s"):
+        judge_entries(tmp_path, judge, entries)
+    assert len(server.questions) == 12
+    server.questions.clear()
+    slow -= {"`No. 3.`"}
+    added = [{**ENTRIES[0], "model_response": "New."}]
+    monkeypatch.setattr(runner, "MOST_TIMEOUTS", 2)
+    for run, asked in enumerate([["New.", 0, 1], [2, 3, 4, 5], [6, 0]]):
+        with pytest.raises(UserError, match="no reply within"):
+            judge_entries(tmp_path, judge, entries + added)
+        texts = [body["messages"][0]["content"] for body in server.questions]
+        assert len(texts) == len(asked), run
+        for text, wanted in zip(texts, asked, strict=True):
+            assert f"`{wanted if isinstance(wanted, str) else f'No. {wanted}.'}`" in text
+        server.questions.clear()
+    slow.clear()
+    rows = judge_entries(tmp_path, judge, entries + added)
+    assert scores(rows) == ["85"] * 13
+
+
+def test_a_gateway_that_times_out_late_is_not_asked_the_same_again(
+    server, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(backend_module, "_LONG", 0.3)
+    server.behave = lambda number, body: Reply(status=504, delay=0.4)
+    with pytest.raises(UserError, match="HTTP 504"):
+        judge_entries(tmp_path, ollama(server), ENTRIES[:1])
+    assert len(server.questions) == 1
+    server.behave = in_turn(Reply(), Reply(status=504))
+    judge_entries(tmp_path, ollama(server), ENTRIES[:1])
+    assert len(server.questions) == 3
+
+
+def test_a_question_about_two_entries_is_named_after_the_first(server, tmp_path, log_lines) -> None:
+    server.behave = lambda number, body: Reply(status=400, error="no")
+    with pytest.raises(UserError, match="entry 0 and others: 2 x HTTP 400"):
+        judge_entries(tmp_path, ollama(server), [ENTRIES[0], ENTRIES[1], ENTRIES[0]])
+    assert "mine: entry 0 has no reply: HTTP 400: no" in log_lines.messages
+    assert "mine: entry 2" not in log_lines.text
+
+
 # Patience
 
 
@@ -457,8 +514,13 @@ def test_a_ready_judge_is_recorded(server, tmp_path: Path, model: str) -> None:
         "digest": LLAMA3_DIGEST,
         "parameters": "8.0B",
         "quantization": "Q4_0",
+        "known": {
+            "right": {"reply": '{"score": 100}', "score": 100, "cut": False},
+            "wrong": {"reply": '{"score": 0}', "score": 0, "cut": False},
+        },
     }
     assert not server.questions
+    assert len(server.known_questions) == 2
 
 
 def test_without_a_server_the_command_to_start_it_is_said(tmp_path: Path) -> None:
@@ -495,9 +557,87 @@ def test_a_model_in_another_case_is_named_as_the_server_does(tmp_path: Path) -> 
 def test_another_program_at_the_address_is_not_taken_for_a_server(tmp_path: Path) -> None:
     with (
         running(openai_server()) as other,
-        pytest.raises(UserError, match=r"judge llama3: HTTP 404"),
+        pytest.raises(UserError, match=r"judge llama3: HTTP 404") as refusal,
     ):
         check(tmp_path, ollama(other))
+    suggestion = f"set `backend: openai` and `base_url: {other.address}/v1`"
+    assert f"asked {other.address}/api/tags" in str(refusal.value)
+    assert suggestion in str(refusal.value)
+    for said in (b'{"error": "Unexpected endpoint"}', b"<html>\nlog in</html>", b"[]", b'"no"'):
+        length = f"HTTP/1.1 200 OK\r\nContent-Length: {len(said)}\r\n\r\n".encode()
+        with running(ollama_server()) as other:
+            other.listing = Reply(raw=[length + said])
+            suggestion = f"set `backend: openai` and `base_url: {other.address}/v1`"
+            with pytest.raises(UserError) as refusal:
+                check(tmp_path, ollama(other))
+        assert suggestion in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+
+def test_the_exact_name_of_a_model_comes_before_latest(tmp_path: Path) -> None:
+    with running(ollama_server("tuned", "tuned:latest", "hf.co/Org/Model-GGUF:Q4_K_M")) as server:
+        assert check(tmp_path, ollama(server, model="tuned"))["model"] == "tuned"
+        assert check(tmp_path, ollama(server, model="tuned:latest"))["model"] == "tuned:latest"
+        name = "hf.co/Org/Model-GGUF:Q4_K_M"
+        assert check(tmp_path, ollama(server, model=name))["model"] == name
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OLLAMA_HOST", "http://localhost:99999"),
+        ("OLLAMA_HOST", "0.0.0.0:port"),
+        ("ALL_PROXY", "socks5://127.0.0.1:1080"),
+        ("http_proxy", "http://127.0.0.1:9"),
+        ("HTTPS_PROXY", "what is this"),
+        ("SSL_CERT_FILE", "/nowhere/cert.pem"),
+        ("SSL_CERT_DIR", "/nowhere"),
+        ("REQUESTS_CA_BUNDLE", "/nowhere/cert.pem"),
+        ("CURL_CA_BUNDLE", "/nowhere/cert.pem"),
+        ("OLLAMA_API_KEY", "sk-1\n"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["ollama", "openai"])
+def test_the_environment_cannot_stop_a_judge_on_this_machine(
+    server, tmp_path: Path, variable: str, value: str, backend: str
+) -> None:
+    """In a process of its own: the client reads the environment when it is imported."""
+    code = (
+        "import sys, logging\n"
+        "from pathlib import Path\n"
+        "from pydantic import TypeAdapter\n"
+        "from workflow.lib.judge.preflight import check_judge\n"
+        "from workflow.lib.settings.judges import Judge\n"
+        "judge = TypeAdapter(Judge).validate_python(eval(sys.argv[1]))\n"
+        "check_judge(judge, 'mine', Path(sys.argv[2]))\n"
+    )
+    settings = {"backend": backend, "model": "llama3", "transport": {"retries": 0}}
+    with running(openai_server("llama3")) as other:
+        if backend == "ollama":
+            settings["url"] = server.address
+        else:
+            settings |= {"base_url": f"{other.address}/v1", "api_key_env": None}
+        done = subprocess.run(
+            [sys.executable, "-c", code, repr(settings), str(tmp_path / "check.json")],
+            cwd=ROOT,
+            env={**os.environ, variable: value},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    if backend == "ollama" and variable == "OLLAMA_HOST":
+        assert f"the environment variable OLLAMA_HOST is {value!r}" in done.stderr
+    assert json.loads((tmp_path / "check.json").read_text())["known"]["right"]["score"] == 100
+
+
+def test_a_key_for_ollama_that_no_request_can_carry_is_not_shown(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OLLAMA_API_KEY", "“sk-1234”")
+    with pytest.raises(UserError, match="OLLAMA_API_KEY holds no key: character 1 of 9 is a left"):
+        check(tmp_path, ollama(server))
+    monkeypatch.setenv("OLLAMA_API_KEY", "sk-1234\n")
+    check(tmp_path, ollama(server))
+    assert {headers["authorization"] for _, headers in server.requests} == {"Bearer sk-1234"}
 
 
 def test_pull_gets_the_model(server, tmp_path: Path, log_lines) -> None:

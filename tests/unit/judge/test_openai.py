@@ -122,13 +122,27 @@ def test_a_ready_judge_is_recorded(server, tmp_path: Path) -> None:
         "model": "gpt-4",
         "digest": None,
         "listed": True,
+        "known": {
+            "right": {"reply": '{"score": 100}', "score": 100, "cut": False},
+            "wrong": {"reply": '{"score": 0}', "score": 0, "cut": False},
+        },
     }
     assert not server.questions
 
 
-def test_a_model_that_is_not_listed_is_refused(server, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has no model 'gpt4'; did you mean gpt-4\?"):
-        check_judge(openai(server, model="gpt4"), "gpt-4", tmp_path / "check.json")
+def test_a_model_that_is_not_listed_is_asked_all_the_same(server, tmp_path, log_lines) -> None:
+    """Gateways serve more than they list; whether it is there is for the question to show."""
+    settings = openai(server, model="gpt4")
+    check_judge(settings, "gpt-4", tmp_path / "check.json")
+    warning = f"{server.address}/v1 does not list the model 'gpt4'; did you mean gpt-4?"
+    assert warning in log_lines.messages
+    error = "The model `gpt4` does not exist"
+    server.behave_when_checked = lambda kind, body: Reply(status=404, error=error)
+    with pytest.raises(UserError) as refusal:
+        check_judge(settings, "gpt-4", tmp_path / "check.json")
+    for part in ("HTTP 404: ", error, f"asked {server.address}/v1/chat/completions"):
+        assert part in str(refusal.value)
+    assert "/v1?" not in str(refusal.value)
 
 
 def test_a_server_that_lists_no_models_is_asked_all_the_same(tmp_path: Path) -> None:
@@ -145,10 +159,11 @@ def test_without_a_server_the_address_is_named(tmp_path: Path) -> None:
         check_judge(openai(gone, api_key_env=None), "gpt-4", tmp_path / "check.json")
     with running(ollama_server()) as other:
         settings = openai(other, api_key_env=None, base_url=f"{other.address}/api")
-        check_judge(settings, "gpt-4", tmp_path / "check.json")  # lists no models, like some
         asked = (
             rf"HTTP 404: .*asked {other.address}/api/chat/completions; should base_url end in /v1"
         )
+        with pytest.raises(UserError, match=asked):
+            check_judge(settings, "gpt-4", tmp_path / "check.json")
         with pytest.raises(UserError, match=asked):
             judge_entries(tmp_path, settings)
 
@@ -265,7 +280,7 @@ def test_a_refused_option_is_named_with_the_way_to_leave_it_out(server, tmp_path
     server.behave = lambda number, body: (
         Reply(status=400, error=error) if "temperature" in body else Reply()
     )
-    with pytest.raises(UserError, match=r'leave out temperature, .* set options: \{"seed": 123\}'):
+    with pytest.raises(UserError, match=r'set options: \{"seed": 123, "temperature": null\}'):
         judge_entries(tmp_path, openai(server), ENTRIES[:1])
     judge_entries(tmp_path, openai(server, options={"seed": 123}), ENTRIES[:1])
 
@@ -317,3 +332,110 @@ def test_a_server_without_json_schemas_is_asked_without(server, tmp_path: Path) 
     rows = judge_entries(tmp_path, openai(server, prompt="rubric"))
     assert [row["score"] for row in rows] == ["75"] * 4
     assert ["response_format" in body for body in server.questions] == [True] + [False] * 4
+
+
+def test_a_listing_that_is_none_leaves_the_question_to_decide(server, tmp_path, log_lines) -> None:
+    """A page for people, an error under status 200, names alone, an error status."""
+    for listing, listed in (
+        (Reply(raw=[PAGE]), False),
+        (
+            Reply(raw=[json_response({"error": "Unexpected endpoint or method. (GET /models)"})]),
+            False,
+        ),
+        (Reply(raw=[json_response({"data": None})]), False),
+        (Reply(raw=[json_response([{"id": "gpt-4"}])]), True),
+        (Reply(raw=[json_response({"data": ["gpt-4", None, {}]})]), True),
+        (Reply(raw=[b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"]), False),
+        (Reply(raw=[b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"]), False),
+    ):
+        server.listing = listing
+        check_judge(openai(server), "gpt-4", tmp_path / "check.json")
+        record = json.loads((tmp_path / "check.json").read_text())
+        assert (record["listed"], record["known"]["right"]["score"]) == (listed, 100)
+    assert f"{server.address}/v1 lists no models (" in log_lines.text
+
+
+def json_response(content: Any) -> bytes:
+    data = json.dumps(content).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+    return f"{head}\r\n".encode() + data
+
+
+PAGE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 37\r\n\r\n"
+    b"<!doctype html>\n<html>log in</html>\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (PAGE, "sent no reply but '<!doctype html> <html>log in</html>'"),
+        (
+            json_response({"error": "Unexpected endpoint or method. (POST /chat/completions)"}),
+            "Unexpected endpoint or method. (POST /chat/completions)",
+        ),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "HTTP 404"),
+        (b"HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n", "HTTP 405"),
+    ],
+    ids=["page", "LM Studio", "404", "405"],
+)
+def test_an_address_without_the_version_is_said_at_once(server, tmp_path, sent, said) -> None:
+    server.behave_when_checked = lambda kind, body: Reply(raw=[sent])
+    settings = openai(server, base_url=server.address)
+    server.completions = "/chat/completions"
+    with pytest.raises(UserError) as refusal:
+        check_judge(settings, "gpt-4", tmp_path / "check.json")
+    assert said in str(refusal.value)
+    assert "; should base_url end in /v1?" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert len(server.known_questions) == 1
+    server.completions = "/v1/chat/completions"
+    with pytest.raises(UserError) as refusal:
+        check_judge(openai(server), "gpt-4", tmp_path / "check.json")
+    assert "/v1?" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("null", [{"temperature": None}, {"temperature": None, "max_tokens": None}])
+def test_null_leaves_an_option_out(server, tmp_path: Path, null) -> None:
+    judge_entries(tmp_path, openai(server, options={"seed": 1, **null}), ENTRIES[:1])
+    sent = server.questions[0]
+    assert sent["seed"] == 1
+    assert not set(null) & set(sent)
+    assert ("max_tokens" in sent) == (len(null) == 1)
+
+
+def test_the_usual_limit_under_another_name_is_offered(server, tmp_path: Path) -> None:
+    error = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    server.behave = lambda number, body: Reply(status=400, error=error)
+    with pytest.raises(UserError) as refusal:
+        judge_entries(tmp_path, openai(server, options={"max_tokens": 7}))
+    said = str(refusal.value)
+    assert "max_tokens is one of the judge's `options`" in said
+    assert 'set options: {"max_tokens": null, "max_completion_tokens": 7}' in said
+    assert len(server.questions) == 1  # every other request would be refused as well
+
+
+def test_names_of_options_within_other_words_are_not_meant(server, tmp_path: Path) -> None:
+    server.behave = lambda number, body: Reply(status=400, error="the temperatures of stops")
+    options = {"temperature": 0, "stop": "x"}
+    with pytest.raises(UserError) as refusal:
+        judge_entries(tmp_path, openai(server, options=options), ENTRIES[:1])
+    assert "set options" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["“sk-1234”", "sk-12\n34", "sk 1234", "'sk-1234'", "sk-ключ"])
+@pytest.mark.parametrize("variable", ["JUDGE_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"])
+def test_a_key_that_no_request_can_carry_is_not_shown(server, monkeypatch, tmp_path, key, variable):
+    monkeypatch.setenv(variable, key)
+    with pytest.raises(UserError) as refusal:
+        check_judge(openai(server), "gpt-4", tmp_path / "check.json")
+    said = str(refusal.value)
+    assert said.startswith(f"judge gpt-4: the environment variable {variable} holds no key: ")
+    assert "1234" not in said
+    assert "ключ" not in said
+
+
+def test_a_key_with_spaces_around_it_is_taken(server, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JUDGE_KEY", f" {KEY}\n")
+    judge_entries(tmp_path, openai(server), ENTRIES[:1])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow.lib.judge.prompt import JUDGE_PROMPTS, load_judge_prompt
+from workflow.lib.judge.prompt import JUDGE_PROMPTS, PLACEHOLDERS, load_judge_prompt
 from workflow.lib.runtime.errors import UserError
 
 ENTRY = {
@@ -198,3 +198,21 @@ def test_a_missing_prompt_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"not UTF-8 .*byte"):
         (tmp_path / "latin.yaml").write_bytes(b"entry: \xe9")
         load_judge_prompt(str(tmp_path / "latin.yaml"))
+
+
+CHAPTERS = {"integer", "integer-ko", "reasons"}  # as printed
+
+
+@pytest.mark.parametrize(
+    "prompt", sorted({path.stem for path in JUDGE_PROMPTS.glob("*.yaml")} - CHAPTERS)
+)
+def test_what_is_the_same_for_all_entries_comes_first(prompt: str) -> None:
+    """So that a server computes it once: nothing but short labels stands behind the entry."""
+    template = load_judge_prompt(prompt).template
+    first = min(template.index(f"{{{name}}}") for name in PLACEHOLDERS)
+    last = max(template.index(f"{{{name}}}") + len(name) + 2 for name in PLACEHOLDERS)
+    assert template[last:].strip() == "`"
+    labels = template[first:last]
+    for name in PLACEHOLDERS:
+        labels = labels.replace(f"{{{name}}}", "")
+    assert len(labels) < 80 < first

@@ -5,8 +5,6 @@ import pytest
 from tests.support.report_case import write_run
 from workflow.lib.report.variants import Variant, read_variants
 
-DATASETS = {"plain": "words", "plain-untuned": "words"}
-
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory) -> dict:
@@ -15,4 +13,4 @@ def case(tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="module")
 def variants(case) -> list[Variant]:
-    return read_variants(case["folders"], case["judges"], DATASETS, case["summary"])
+    return read_variants(case["folders"], case["recipes"], case["judges"], case["summary"])

@@ -1,5 +1,6 @@
 """results/report.html keeps its promises: everything in it, nothing loaded, nothing run."""
 
+import csv
 import json
 import re
 import shutil
@@ -209,6 +210,17 @@ def test_half_a_surrogate_pair_does_not_stop_the_report(case, tmp_path):
     assert "half ?" in Page(tmp_path / "report.html").text
 
 
+def test_control_characters_of_a_response_are_shown(case, tmp_path):
+    shutil.copytree(case["summary"].parent, tmp_path / "run")
+    folder = tmp_path / "run" / "tiny" / "plain"
+    answers = json.loads((folder / "responses.json").read_text())
+    answers[0]["model_response"] = "red \x1b[31m\u202e\nnext"
+    (folder / "responses.json").write_text(json.dumps(answers))
+    moved = [tmp_path / "run" / old.parent.name / old.name for old in case["folders"]]
+    write_report(**case | {"folders": moved}, output=tmp_path / "report.html")
+    assert "red \\x1b[31m\\u202e\nnext" in Page(tmp_path / "report.html").source
+
+
 def test_ten_variants_of_110_entries_stay_below_5_megabytes(tmp_path):
     case = write_run(tmp_path / "run", tuple(f"model-{n}" for n in range(9)), entries=110)
     assert len(case["folders"]) == 10
@@ -252,11 +264,68 @@ def test_variants_without_any_score_make_a_page_too(tmp_path):
     tables = [folder / "overlap" / "scores.csv" for folder in case["folders"]]
     usages = [write_usage(table.parent / "usage.json") for table in tables]
     trainings = [folder / "training.json" for folder in case["folders"]]
-    summarize(tables, trainings, usages, case["summary"])
+    recipes = {folder.name: [folder.name] for folder in case["folders"]}
+    summarize(tables, trainings, usages, recipes, case["summary"])
     write_report(
         **case | {"judges": {"overlap": JUDGES["overlap"]}}, output=tmp_path / "report.html"
     )
     assert "0 of 3 scored, 3 failed" in Page(tmp_path / "report.html").text
+
+
+@pytest.fixture(scope="module")
+def seeds_page(tmp_path_factory) -> Page:
+    """The page of a recipe with two seeds beside the model before finetuning."""
+    folder = tmp_path_factory.mktemp("seeds")
+    case = write_run(folder / "run", models=("tiny",))
+    untuned, first = case["folders"]
+    runs = [first.with_name(f"plain,seed={seed}") for seed in (1, 2)]
+    for run, seed in zip(runs, (1, 2), strict=True):
+        shutil.copytree(first, run)
+        training = json.loads((run / "training.json").read_text())
+        training["training"]["seed"] = seed
+        (run / "training.json").write_text(json.dumps(training))
+        for judge in case["judges"]:
+            table = run / judge / "scores.csv"
+            rows = [*csv.DictReader(table.open())]
+            for row in rows:
+                row["recipe"] = run.name
+                if row["score"] and seed == 2:
+                    row["score"] = max(0, int(row["score"]) - 6)
+            write_scores(table, rows)
+    folders = [untuned, *runs]
+    recipes = {name: dict(of) for name, of in case["recipes"].items()}
+    recipes["plain"]["runs"] = [run.name for run in runs]
+    summarize(
+        [folder / judge / "scores.csv" for folder in folders for judge in case["judges"]],
+        [folder / "training.json" for folder in folders],
+        [folder / judge / "usage.json" for folder in folders for judge in case["judges"]],
+        {name: of["runs"] for name, of in recipes.items()},
+        case["summary"],
+    )
+    output = folder / "report.html"
+    write_report(**case | {"folders": folders, "recipes": recipes}, output=output)
+    return Page(output)
+
+
+def test_a_recipe_with_seeds_is_one_row_with_its_runs_below(seeds_page):
+    result = seeds_page.said("result")
+    assert result.index("plain, mean of 2 seeds") < result.index("seed 1") < result.index("seed 2")
+    assert "60 of 60 scored; between seeds ± " in result
+    assert result.count("between seeds ±") == 2  # once for each judge, in the row of the variant
+
+
+def test_a_verdict_over_seeds_says_that_it_covers_them(seeds_page):
+    comparison = seeds_page.said("comparison")
+    assert "such tests: this is more than luck." in comparison
+    assert "one seed, so luck" not in comparison
+
+
+def test_every_run_of_a_recipe_with_seeds_can_be_repeated_and_seen(seeds_page):
+    repeat = seeds_page.said("repeat")
+    for seed in (1, 2):
+        assert f"results/tiny/plain,seed={seed}/overlap/scores.csv" in repeat
+        assert f"plain,seed={seed}" in seeds_page.said("training")
+    assert "plain,seed=2" not in seeds_page.said("responses")
 
 
 def test_comparisons_read_as_sentences(page):
@@ -264,7 +333,9 @@ def test_comparisons_read_as_sentences(page):
     assert re.search(
         r"small / plain scores \d+\.\d points more than tiny / plain Better on \d+ of 30 entries, "
         r"worse on \d+, within 5 points on \d+\. If both were equally good, so wide a gap would "
-        r"turn up in (fewer than 1|about 1) of [\d,]+ such tests: this is more than luck\. "
+        r"turn up in (fewer than 1|about 1) of [\d,]+ such tests: this is more than luck in the "
+        r"choice of entries\. Each was run with one seed, so luck in training may explain it as "
+        r"well\. "
         r"Furthest ahead on \w+ \(",
         comparison,
     )

@@ -22,9 +22,10 @@ def summary_of(folder: Path, rows: list[dict], **usage) -> dict[str, str]:
     """The one row of summary.csv of one scores.csv."""
     table = write_scores(folder / "strict" / "scores.csv", rows)
     write_usage(table.parent / "usage.json", **usage)
-    (folder / "training.json").write_text(json.dumps({"seconds": 61.25}))
+    (folder / "training.json").write_text(json.dumps({"seconds": 61.25, "training": {"seed": 3}}))
     output = folder / "summary.csv"
-    summarize([table], [folder / "training.json"], [table.parent / "usage.json"], output)
+    recipes = {"plain": ["plain"]}
+    summarize([table], [folder / "training.json"], [table.parent / "usage.json"], recipes, output)
     [row] = csv.DictReader(output.open())
     return row
 
@@ -78,6 +79,8 @@ def test_the_summary_by_hand(tmp_path):
         "model": "tiny",
         "recipe": "plain",
         "judge": "strict",
+        "run_of": "",
+        "seeds": "3",
         "backend": "overlap",
         "entries": "6",
         "scored": "3",
@@ -87,6 +90,7 @@ def test_the_summary_by_hand(tmp_path):
         "mean": "45.0000",
         "low": "",
         "high": "",
+        "seed_spread": "",
         "median": "40.0000",
         "exact_rate": "0.3333",
         "share_50": "0.5000",
@@ -147,9 +151,12 @@ def test_a_summary_has_the_same_bytes_again(tmp_path):
 def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
     summary = tmp_path / "summary.csv"
     summary.write_text(
-        "model,recipe,judge,backend,entries,scored,empty,mean\n"
-        "nano-1M,small-world,overlap,overlap,110,108,2,61.2345\n"
-        "nano-1M,small-world,llama3,ollama,110,107,2,50.3200\n"
+        "model,recipe,judge,run_of,seeds,backend,entries,scored,empty,mean,seed_spread\n"
+        "nano-1M,small-world,overlap,,3,overlap,110,108,2,61.2345,\n"
+        "nano-1M,small-world,llama3,,3,ollama,110,107,2,50.3200,\n"
+        "nano-1M,long,llama3,,1 2,ollama,220,220,0,45.0000,7.0711\n"
+        '"nano-1M","long,seed=1",llama3,long,1,ollama,110,110,0,40.0000,\n'
+        '"nano-1M","long,seed=2",llama3,long,2,ollama,110,110,0,50.0000,\n'
     )
     notes = {"overlap": "reference overlap, not an LLM", "llama3": ""}
     assert outcome_lines(summary, Path("results/report.html"), notes) == [
@@ -160,6 +167,10 @@ def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
         "nano-1M / small-world, judged by llama3",
         "Number of scores: 109 of 110",
         "Average score: 50.32",
+        "",
+        "nano-1M / long, judged by llama3",
+        "Number of scores: 220 of 220",
+        "Average score: 45.00 (seed 1: 40.00, seed 2: 50.00; standard deviation 7.07)",
         "",
         "Report: results/report.html",
     ]

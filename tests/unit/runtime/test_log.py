@@ -99,6 +99,37 @@ def test_a_defect_shows_where_it_is(tmp_path, capfd):
     assert "ZeroDivisionError: oh" in printed
 
 
+def test_the_console_shows_less_than_the_file(tmp_path, capfd):
+    """Of progress the first and last line and what remains; no details; the start of long lines."""
+    path = tmp_path / "logs" / "finetune" / "small" / "book.log"
+    with rule_log(path):
+        for step in range(0, 101, 5):
+            log.info("Step %d", step, extra={"progress": (step, 100)})
+        log.info("one of many", extra={"detail": True})
+        log.info("x" * 2000)
+    assert path.read_text().splitlines()[1:] == [
+        *(f"Step {step}" for step in range(0, 101, 5)),
+        "one of many",
+        "x" * 2000,
+    ]
+    assert capfd.readouterr().err.splitlines()[1:] == [
+        "small/book | Step 0 (0 of 100)",
+        "small/book | Step 100 (100 of 100)",
+        f"small/book | {'x' * 400} ... (whole in {path})",
+    ]
+
+
+def test_slow_work_says_how_far_it_is_where_there_is_no_terminal(tmp_path, capfd, monkeypatch):
+    now = iter(range(0, 10_000, 20))
+    monkeypatch.setattr("workflow.lib.runtime.pace.time.monotonic", lambda: next(now))
+    with rule_log(tmp_path / "x.log"):
+        assert list(progress_bar(range(6), "responses")) == list(range(6))
+    said = capfd.readouterr().err.splitlines()[1:]
+    assert said
+    assert all(line.startswith("responses: ") and line.endswith(" left") for line in said)
+
+
 def test_progress_draws_nothing_without_a_terminal(capfd):
     assert list(progress_bar([1, 2, 3], "counting")) == [1, 2, 3]
+    assert list(progress_bar(iter([]), "counting", total=0)) == []
     assert capfd.readouterr().err == ""

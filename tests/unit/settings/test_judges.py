@@ -1,5 +1,6 @@
 """The judges of config.yaml: mistakes are named, and only what changes answers reruns a judge."""
 
+import re
 from typing import Any
 
 import pytest
@@ -139,18 +140,26 @@ def test_the_overlap_judge_has_nothing_to_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("judge", "key"), [(LLAMA3, "url"), (GPT_4, "base_url")], ids=["ollama", "openai"]
+    ("judge", "key", "end"),
+    [(LLAMA3, "url", ""), (GPT_4, "base_url", "/v1")],
+    ids=["ollama", "openai"],
 )
-def test_an_address_may_stand_in_a_file(judge, key, tmp_path):
+def test_an_address_may_stand_in_a_file(judge, key, end, tmp_path):
     """The judge stays the same when its server moves."""
     path = tmp_path / "server.txt"
     written = read({**judge, key: f"file:{path}"})
     identity = judge_identity(written)
-    for address in ("http://node7:11434", "https://node8.cluster:443/v1"):
+    for address in (f"http://node7:11434{end}", f"https://node8.cluster:443{end}"):
         path.write_text(f"{address}\n")
-        assert current_address(written.address) == address
+        assert current_address(written) == address
         assert judge_identity(written) == identity
-    assert current_address(read(judge).address) == read(judge).address
+    assert current_address(read(judge)) == read(judge).address
+    path.write_text("http://node7:11434/api/chat\n")
+    right = f"should be http://node7:11434{end}, without /api/chat"
+    with pytest.raises(
+        UserError, match=re.escape(f"{path}: holds no address of a server ({right}")
+    ):
+        current_address(written)
 
 
 def test_a_file_without_an_address_is_one_line(tmp_path):
@@ -159,8 +168,8 @@ def test_a_file_without_an_address_is_one_line(tmp_path):
     with pytest.raises(
         UserError, match=r"server.txt does not exist.*sbatch .*judge-server\.sbatch"
     ):
-        current_address(judge.address)
+        current_address(judge)
     path.write_text("soon")
     with pytest.raises(UserError, match=r"server.txt: holds no address of a server"):
-        current_address(judge.address)
+        current_address(judge)
     assert "judges.mine.url: should be an address" in mistakes({**LLAMA3, "url": "file:"})

@@ -83,7 +83,9 @@ def test_presets_fit_the_config(config, preset):
         assert [*getattr(settings.compare, kind)] == names
         assert [*compared(settings)[kind]] == names
     for name, recipe in added.get("recipes", {}).items():
-        assert settings.recipes[name].training.seed == recipe["training"]["seed"]
+        assert [settings.recipes[run].training.seed for run in settings.variants[name]] == recipe[
+            "seeds"
+        ]
 
 
 def test_every_published_size_is_defined_at_openais_address(config):

@@ -215,7 +215,7 @@ def test_a_signal_writes_a_checkpoint_and_ends_the_training(files, elsewhere, si
     code, said = interrupt_after(files, EVERYTHING, signals, steps=3)
     assert code == 130
     assert "Interrupted; finishing this step" in said
-    assert "Run the same command again: it goes on at step 3" in said
+    assert "Checkpoint written; the same command goes on at step 3" in said
     assert not files[1].model.exists()
     found, record = finish(files, EVERYTHING)
     assert record["resumed_at"] == [3]

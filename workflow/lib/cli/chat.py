@@ -23,6 +23,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from workflow.lib.cli.console import open_console
 from workflow.lib.cli.program import Parser
 from workflow.lib.cli.trained_variant import TrainedVariant, open_variant
 from workflow.lib.data.entries import Entry
@@ -32,6 +33,7 @@ from workflow.lib.generation.streaming import stream_answer, stream_tokens
 from workflow.lib.model.device import prepare_device
 from workflow.lib.model.gpt import GPTModel
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.printable import printable
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import PromptStyle
@@ -130,7 +132,7 @@ class Chat:
     style: PromptStyle
     settings: Generation
     device: torch.device
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Console = field(default_factory=open_console)
     input: str = ""
 
     def handle_line(self, line: str) -> bool:
@@ -187,7 +189,7 @@ class Chat:
             if len(streams) > 1:
                 self.console.print(Text(f"{label}: ", "bold"), end="")
             for piece in pieces:
-                self.console.file.write(piece)
+                self.console.file.write(printable(piece))  # rich would expand tabs
                 self.console.file.flush()
             self.console.print()
 

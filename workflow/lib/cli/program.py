@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from workflow.lib.runtime.log import one_line
+from workflow.lib.runtime.printable import PrintableStream
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,11 +24,13 @@ class Parser(argparse.ArgumentParser):
 def run_program(program: Callable[[], None]) -> None:
     """Run a program; leave with one line instead of a traceback where a user can fix the error.
 
-    Standard input and output become UTF-8; bytes that are not are replaced.
+    Standard input and output become UTF-8; bytes that are not are replaced. What is printed
+    cannot steer the terminal; `console.py` is for styles and colors.
     """
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    sys.stdout, sys.stderr = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
     try:
         program()
         sys.stdout.flush()

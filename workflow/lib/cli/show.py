@@ -10,6 +10,7 @@ import tiktoken
 from rich.console import Console
 from rich.text import Text
 
+from workflow.lib.cli.console import open_console
 from workflow.lib.cli.program import Parser
 from workflow.lib.cli.trained_variant import open_variant
 from workflow.lib.runtime.errors import UserError
@@ -176,4 +177,4 @@ def main(arguments: list[str]) -> None:
         max_length=max_length,
         mask_prompt=mask_prompt,
     )
-    print_entry(tokens, Console(highlight=False, markup=False))
+    print_entry(tokens, open_console())

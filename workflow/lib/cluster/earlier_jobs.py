@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.printable import printable
 
 # States of jobs that run or will: pending, configuring, running, suspended, requeued (also held or
 # in a special exit), signaling.
@@ -53,7 +54,7 @@ def wait_for_earlier_jobs(folder: Path) -> None:
     if not (jobs := earlier_jobs(folder)):
         return
     numbers = " ".join(job.number for job in jobs)
-    listed = "".join(f"\n  {job.number} {job.state} {job.what}" for job in jobs)
+    listed = "".join(f"\n  {job.number} {job.state} {printable(job.what)}" for job in jobs)
     print(
         f"{len(jobs)} jobs of an earlier run are still running in this folder:{listed}\n"
         "Waiting until they end, so that none is run twice. Control-C stops only the waiting; "

@@ -134,7 +134,7 @@ class Checker:
         action, words = getattr(self.checks, check), check.replace("_", " ")
         if action == "raise":
             for line in named:
-                log.info("%s: %s", words, line)
+                log.info("%s: %s", words, line, extra={"detail": True})
             way = "drop" if check == "broken" else "drop or report"
             raise UserError(
                 f"{self.source}: {words}: {first_few(named)}; correct the data, or set "

@@ -3,26 +3,27 @@
 from pathlib import Path
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import FILE, check_address
+from workflow.lib.settings.judges import FILE, ServerJudge, check_address
 
 
-def current_address(address: str) -> str:
+def current_address(judge: ServerJudge) -> str:
     """Return the address where requests go now.
 
     A server that runs as a job gets another address every time. Settings, records and cache keys
     keep the name of the file, so that moving the server sends no request again.
 
     Args:
-        address: an address, or `file:` and the path of a file that holds one.
+        judge: its address is one, or `file:` and the path of a file that holds one.
 
     Raises:
         UserError: the file is missing or holds no address.
     """
+    address = judge.address
     if not address.startswith(FILE):
         return address
     path = Path(address.removeprefix(FILE)).expanduser()
     try:
-        return check_address(path.read_text("utf-8").strip())
+        return judge.is_of_the_server(check_address(path.read_text("utf-8").strip()))
     except FileNotFoundError as error:
         raise UserError(
             f"{path} does not exist: no server has written its address yet; start one with "

@@ -5,6 +5,8 @@ is a new file in backends/ with a class of settings and a class that derives fro
 """
 
 import json
+import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -18,6 +20,8 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.settings.judges import JudgeSettings, ServerJudge, class_in_backend
 
+_GATEWAY_TIMEOUTS = {504, 524}  # if they come late; at once they say that a gateway is not ready
+_LONG = 10.0  # seconds
 TOKEN_LIMIT = 1024  # tokens of a reply, if the settings have no limit
 
 SettingsT = TypeVar("SettingsT", bound=JudgeSettings)
@@ -85,7 +89,7 @@ class ServerBackend(Backend[ServerT]):
             question: the rendered prompt.
             repeat: number of the request with this question, from 0; added to the seed.
         """
-        options = dict(self.settings.options)
+        options = {k: v for k, v in self.settings.options.items() if v is not None}
         if isinstance(seed := options.get("seed"), int):
             options["seed"] = seed + repeat
         return {
@@ -118,11 +122,14 @@ class ServerBackend(Backend[ServerT]):
         body = dict(request)
         if not self._structured:
             body["format"] = None
-        if self._limited and not set(self.token_limits) & set(request["options"]):
+        if self._limited and not set(self.token_limits) & set(self.settings.options):
             body["options"] = {self.token_limits[0]: TOKEN_LIMIT, **request["options"]}
+        started = time.monotonic()
         try:
             return within(timeout, lambda: self.ask(body, timeout))
         except NoReplyError as failure:
+            if failure.status in _GATEWAY_TIMEOUTS and time.monotonic() - started > _LONG:
+                failure.timed_out = True
             if failure.timed_out and request["options"].get("temperature") == 0:
                 failure.again = False  # it would take as long again
             if failure.status not in (400, 422):
@@ -133,16 +140,29 @@ class ServerBackend(Backend[ServerT]):
             elif body["options"] != request["options"] and self.token_limits[0] in failure.reason:
                 log.info("the server refuses %s (%s); sending none", self.token_limits[0], failure)
                 self._limited = False
+            elif refused := self._refused_options(failure.reason):
+                raise NoReplyError(refused, hopeless=True, status=failure.status) from failure
             else:
-                if named := [name for name in request["options"] if name in failure.reason]:
-                    kept = {k: v for k, v in request["options"].items() if k not in named}
-                    raise NoReplyError(
-                        f"{failure.reason}; to leave out {', '.join(named)}, which the judge's "
-                        f"options or their default hold, set options: {json.dumps(kept)}",
-                        status=failure.status,
-                    ) from failure
                 raise
         return self.send(request, timeout)
+
+    def _refused_options(self, reason: str) -> str | None:
+        """Return what to do about a refusal that names options of the judge, if it does."""
+        given = {k: v for k, v in self.settings.options.items() if v is not None}
+        named = [name for name in given if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", reason)]
+        if not named:
+            return None
+        wanted = {**self.settings.options, **dict.fromkeys(named)}
+        for other in self.token_limits:
+            if other in reason and other not in given and set(named) & set(self.token_limits):
+                wanted[other] = given[next(n for n in named if n in self.token_limits)]
+        default = type(self.settings).model_fields["options"].default
+        usual = all(default.get(name) == given[name] for name in named)
+        whose = "a default of this backend" if usual else "one of the judge's `options`"
+        return (
+            f"{reason}; {', '.join(named)} is {whose}; to leave it out, set options: "
+            f"{json.dumps(wanted)}"
+        )
 
 
 def open_backend(judge: JudgeSettings, name: str) -> LocalBackend[Any] | ServerBackend[Any]:
@@ -160,7 +180,7 @@ def open_backend(judge: JudgeSettings, name: str) -> LocalBackend[Any] | ServerB
         return class_in_backend(module, LocalBackend)(judge)
     prompt = load_judge_prompt(judge.prompt)
     try:
-        address = current_address(judge.address)
+        address = current_address(judge)
         return class_in_backend(module, ServerBackend)(judge, prompt, address)
     except UserError as error:
         raise UserError(f"judge {name}: {error}") from error

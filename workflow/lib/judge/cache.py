@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,11 +53,16 @@ class ReplyCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()  # replies come from several threads
         self._replies: dict[str, Reply] = {}
+        self._timeouts: Counter[str] = Counter()
         self._read()
 
     def get(self, key: str) -> Reply | None:
         """Return the reply to the request with this key, if it was received."""
         return self._replies.get(key)
+
+    def timeouts(self, key: str) -> int:
+        """Return how many times the request with this key timed out, in earlier runs too."""
+        return self._timeouts[key]
 
     def last(self) -> Reply | None:
         """Return the last reply of the file."""
@@ -80,8 +86,21 @@ class ReplyCache:
         fields = asdict(reply)
         if not reply.cut:
             del fields["cut"]
-        line = json.dumps({"key": key, "reply": fields.pop("text"), **fields}, ensure_ascii=False)
-        data = f"{line}\n".encode()
+        self._append({"key": key, "reply": fields.pop("text"), **fields})
+        self._replies[key] = reply
+
+    def add_timeout(self, key: str) -> None:
+        """Append that the request with this key timed out.
+
+        Raises:
+            OSError: the disk is full; the file stays as it was.
+        """
+        self._append({"key": key, "timed_out": True})
+        self._timeouts[key] += 1
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        """Write a line in one step."""
+        data = f"{json.dumps(record, ensure_ascii=False)}\n".encode()
         with self._lock:
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
@@ -92,7 +111,6 @@ class ReplyCache:
                 os.fsync(file)
             finally:
                 os.close(file)
-            self._replies[key] = reply
 
     def _read(self) -> None:
         """Read the file and remove an unfinished line at its end."""
@@ -104,6 +122,9 @@ class ReplyCache:
             try:
                 record = json.loads(line)
                 key = record.pop("key")
+                if record == {"timed_out": True}:
+                    self._timeouts[key] += 1
+                    continue
                 self._replies[key] = Reply(text=record.pop("reply"), **record)
             except (ValueError, KeyError, TypeError, AttributeError):
                 log.info("%s: line %d is damaged and left out", self.path, number)

@@ -17,6 +17,7 @@ class NoReplyError(Exception):
         wait: seconds that the server asks to wait for.
         status: of HTTP, if there was one.
         timed_out: whether the server was still at work on the reply.
+        other_protocol: whether the server sent something else than a reply.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class NoReplyError(Exception):
         wait: float = 0.0,
         status: int | None = None,
         timed_out: bool = False,
+        other_protocol: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -36,18 +38,20 @@ class NoReplyError(Exception):
         self.wait = wait
         self.status = status
         self.timed_out = timed_out
+        self.other_protocol = other_protocol
 
 
-def refusal(status: int, text: str, retry_after: str | None) -> NoReplyError:
+def refusal(status: int, text: str, retry_after: str | None, asked: str = "") -> NoReplyError:
     """Return the failure that an HTTP status stands for.
 
     Args:
         status: 400 or more.
         text: reason that the server gives.
         retry_after: header of that name: seconds or a date.
+        asked: what was asked, where the address may be the reason.
     """
     wait = seconds_of(retry_after)
-    reason = f"HTTP {status}: {' '.join(text.split())[:300] or 'no reason given'}"
+    reason = f"HTTP {status}: {' '.join(text.split())[:300] or 'no reason given'}{asked}"
     if wait > LONGEST_WAIT:
         return NoReplyError(f"{reason}; asks to retry in {wait:.0f} s", hopeless=True, wait=wait)
     return NoReplyError(

@@ -1,9 +1,9 @@
 """An Ollama server through its own client: what it has, what it is asked, how that can fail."""
 
+import os
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import urlsplit
@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.no_reply import NoReplyError, refusal
 from workflow.lib.judge.tokens_read import refused_for_length
+from workflow.lib.runtime.connection import client_options, is_loopback, plain_environment, read_key
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 
 if TYPE_CHECKING:  # the client takes about a second to import, and reading config.yaml needs none
-    import ssl
-
     import httpx
     import ollama
 
+_OTHER_API = {404, 405, 501}  # of a server that has no such call
 _CONNECT_TIMEOUT = 10.0  # seconds; a running server accepts at once, even while it loads
 
 
@@ -32,6 +32,10 @@ class OllamaServer:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self._options = client_options(address)
+        if key := read_key("OLLAMA_API_KEY"):
+            self._options["headers"] = {"authorization": f"Bearer {key}"}
+        _import_client()
         self._clients: dict[float, ollama.Client] = {}
         self._lock = Lock()  # requests come from several threads
 
@@ -70,22 +74,23 @@ class OllamaServer:
 
     def show(self, model: str) -> "tuple[ollama.ShowResponse, str | None]":
         """Return what the server says about a model, and the server's version."""
-        import httpx
 
         def ask() -> "tuple[ollama.ShowResponse, str | None]":
+            client = self._client(_CONNECT_TIMEOUT)
             with self._failures(_CONNECT_TIMEOUT):
-                shown = self._client(_CONNECT_TIMEOUT).show(model)
-                address = f"{self.address.rstrip('/')}/api/version"  # the client has no call for it
-                version = httpx.get(address, timeout=_CONNECT_TIMEOUT, verify=_certificates())
-                return shown, version.json().get("version") if version.is_success else None
+                shown = client.show(model)
+                try:  # the client has no call for it
+                    version = client._request_raw("GET", "/api/version").json()
+                except NoReplyError:
+                    return shown, None
+                return shown, version.get("version")
 
         return within(2 * _CONNECT_TIMEOUT, ask)
 
     def find(self, model: str) -> "ollama.ListResponse.Model | None":
         """Return a model as the server lists it; `llama3` is short for `llama3:latest`."""
-        if ":" not in model.rpartition("/")[2]:
-            model += ":latest"
-        return next((m for m in self._list() if m.model == model), None)
+        listed = {listed.model: listed for listed in self._list()}
+        return listed.get(model) or listed.get(f"{model}:latest")
 
     def _list(self) -> "list[ollama.ListResponse.Model]":
         def ask() -> "list[ollama.ListResponse.Model]":
@@ -95,9 +100,15 @@ class OllamaServer:
         try:
             return within(_CONNECT_TIMEOUT, ask)
         except NoReplyError as failure:
+            if failure.status in _OTHER_API or failure.other_protocol:
+                raise UserError(
+                    f"{failure}; {self.address} is no Ollama server (asked {self.address}/api/tags)"
+                    "; if it is another server of language models, such as llama.cpp, vLLM or LM "
+                    f"Studio, set `backend: openai` and `base_url: {self.address}/v1`"
+                ) from failure
             if failure.status is not None:
                 raise
-            where = "" if self._is_local() else " there, or correct the judge's url"
+            where = "" if is_loopback(self.address) else " there, or correct the judge's url"
             raise NoReplyError(
                 f"no Ollama server answers at {self.address} ({failure}); "
                 f"start it with `ollama serve`{where}",
@@ -110,14 +121,11 @@ class OllamaServer:
         if same := [n for n in names if n.lower().removesuffix(":latest") == model.lower()]:
             return f"the server at {self.address} has no {model!r}, but {same[0]!r}"
         there = ", ".join(names[:8]) or "none"
-        host = "" if self._is_local() else f"OLLAMA_HOST={self.address} "
+        host = "" if is_loopback(self.address) else f"OLLAMA_HOST={self.address} "
         return (
             f"the server at {self.address} has no model {model!r}; get it with "
             f"`{host}ollama pull {model}`, or set `pull: true`; it has: {there}"
         )
-
-    def _is_local(self) -> bool:
-        return urlsplit(self.address).hostname in ("localhost", "127.0.0.1", "::1")
 
     def pull(self, model: str, timeout: float) -> None:
         """Let the server download a model, with a bar on a terminal, else a line per step.
@@ -162,7 +170,7 @@ class OllamaServer:
                     self.address,
                     timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_TIMEOUT)),
                     event_hooks={"response": [limit_size, _refuse]},
-                    verify=_certificates(),
+                    **self._options,
                 )
             return self._clients[timeout]
 
@@ -186,19 +194,12 @@ class OllamaServer:
             ) from error
         except httpx.TransportError as error:
             raise NoReplyError(f"the connection was dropped: {error}", again=True) from error
-        except (ValueError, AttributeError) as error:  # half a line, or no JSON at all
+        except (ValueError, AttributeError, TypeError) as error:  # half a line, or no JSON at all
             raise NoReplyError(
                 f"{self.address} does not speak Ollama's protocol: {' '.join(str(error).split())}",
                 again=True,
+                other_protocol=True,
             ) from error
-
-
-@cache
-def _certificates() -> "ssl.SSLContext":
-    """Read the certificates once: it takes longer than most replies of a small judge."""
-    import httpx
-
-    return httpx.create_ssl_context()
 
 
 def _refuse(response: "httpx.Response") -> None:
@@ -212,3 +213,19 @@ def _refuse(response: "httpx.Response") -> None:
         if response.status_code == 400 and (reason := refused_for_length(text)):
             raise NoReplyError(reason)
         raise refusal(response.status_code, text, response.headers.get("retry-after"))
+
+
+def _import_client() -> None:
+    """Import the client, which opens a connection to $OLLAMA_HOST at once; here `url` counts."""
+    host = os.environ.get("OLLAMA_HOST", "")
+    try:
+        _ = urlsplit(host if "://" in host else f"http://{host}").port
+    except ValueError as error:
+        log.warning(
+            "the environment variable OLLAMA_HOST is %r, which is no address (%s); it is not used, "
+            "the judge's url is",
+            host,
+            error,
+        )
+    with plain_environment("OLLAMA_HOST", "OLLAMA_API_KEY"):
+        import ollama  # noqa: F401

@@ -7,26 +7,40 @@ from typing import Any
 
 from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
 from workflow.lib.judge.no_reply import NoReplyError
+from workflow.lib.judge.parse import read_score
 from workflow.lib.judge.retry import with_retries
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log
-from workflow.lib.settings.judges import JudgeSettings
+from workflow.lib.settings.judges import JudgeSettings, ServerJudge
+
+KNOWN_ENTRY = {
+    "instruction": "What is the capital of France?",
+    "input": "",
+    "output": "The capital of France is Paris.",
+}
+KNOWN_RESPONSES = {
+    "right": "The capital of France is Paris.",
+    "wrong": "Bananas are yellow and grow on trees.",
+}
+LEAST_DIFFERENCE = 20.0  # points between the two, of 100
 
 
 def check_judge(judge: JudgeSettings, name: str, output: Path) -> None:
     """Make sure that a judge can work and record what it is (section 7.8).
 
     The chapter looks for a process called ollama; this asks the server itself, which may be on
-    another machine.
+    another machine. A language model is also asked about a right answer and a wrong one.
 
     Args:
         judge: an entry of `judges`.
         name: its name in config.yaml.
-        output: JSON file to write: backend and, of a server, its version, the model and its digest.
+        output: JSON file to write: backend and, of a server, its version, the model, its digest,
+            and what it replied.
 
     Raises:
-        UserError: the server, the model or the key is missing; says in one line how to get it.
+        UserError: the server, the model or the key is missing, or the judge does not score the
+            right answer above the wrong one; says in one line what to do.
     """
     record: dict[str, Any] = {"judge": name, "backend": judge.backend}
     with closing(open_backend(judge, name)) as backend:
@@ -36,6 +50,7 @@ def check_judge(judge: JudgeSettings, name: str, output: Path) -> None:
         else:
             record |= {"url": backend.address, "model": backend.settings.model}
             record |= preflight(backend, name)
+            record["known"] = ask_known_questions(backend, name)
             log.info("%s: %s at %s is ready", name, record["model"], record["url"])
     write_json(output, record)
 
@@ -53,6 +68,56 @@ def preflight(backend: ServerBackend[Any], name: str) -> dict[str, Any]:
         raise UnreachableError(f"judge {name}: {failure}") from failure
     except UserError as error:
         raise UserError(f"judge {name}: {error}") from error
+
+
+def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dict[str, Any]]:
+    """Ask a judge about a right answer and a wrong one, and return its replies and scores.
+
+    Raises:
+        UserError: it cannot be asked, its reply holds no score, or it does not tell them apart; if
+            the settings say `check: warn`, this is logged instead.
+    """
+    known: dict[str, dict[str, Any]] = {}
+    judge = backend.settings
+    try:
+        for kind, response in KNOWN_RESPONSES.items():
+            question = backend.prompt.question({**KNOWN_ENTRY, "model_response": response})
+            known[kind] = _ask(backend, question)
+        right, wrong = known["right"]["score"], known["wrong"]["score"]
+        for kind, answer in known.items():
+            if answer["score"] is None:
+                raise UserError(
+                    f"no score can be read from its reply about a {kind} answer, "
+                    f"{answer['reply'][:80]!r}{' (cut off)' if answer['cut'] else ''}; change its "
+                    "prompt or its model"
+                )
+        if right - wrong < LEAST_DIFFERENCE:
+            raise UserError(
+                f"it cannot tell a right answer ({right:g}) from a plainly wrong one ({wrong:g}); "
+                f"take another model than {judge.model}"
+            )
+    except NoReplyError as failure:
+        _refuse_or_warn(f"it cannot be asked: {failure}", judge, name)
+    except UserError as error:
+        _refuse_or_warn(str(error), judge, name)
+    return known
+
+
+def _ask(backend: ServerBackend[Any], question: str) -> dict[str, Any]:
+    """Return a judge's reply to a question, and the score in it."""
+    transport, scale = backend.settings.transport, backend.prompt.scale
+    body = backend.request(question, 0)
+    # The first question loads the model, and servers may unload it before the second.
+    reply = with_retries(lambda: backend.send(body, transport.first_timeout), transport, Event())
+    score = None if reply.cut else read_score(reply.text, scale.worst, scale.best)
+    return {"reply": reply.text, "score": score, "cut": reply.cut}
+
+
+def _refuse_or_warn(problem: str, judge: ServerJudge, name: str) -> None:
+    """Raise what is wrong with a judge, or log it if the settings say so."""
+    if judge.check == "refuse":
+        raise UserError(f"judge {name}: {problem}, or set `check: warn` to judge all the same")
+    log.warning("judge %s: %s", name, problem)
 
 
 class UnreachableError(UserError):

@@ -13,6 +13,7 @@ from workflow.lib.judge.retry import NOT_SENT, with_retries
 from workflow.lib.runtime.log import log, progress_bar
 
 GIVE_UP_AFTER = 5  # failures in a row, if the settings allow no more
+MOST_TIMEOUTS = 20  # in a row; a few long questions do not show that the server hangs
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def send_all(
 
     The first request goes alone and with more time, because the server loads the model for it.
     Once a failure shows that no request will succeed, or many in a row failed, the rest is not
-    sent.
+    sent. Requests that timed out are sent after all others.
 
     Args:
         backend: its settings say how many requests at a time, how many retries and how many
@@ -54,26 +55,35 @@ def send_all(
         why a request has no reply, by its key.
     """
     settings = backend.settings
-    missing = {request.key: request for request in requests if cache.get(request.key) is None}
+    missing: dict[str, Request] = {}
+    for request in requests:
+        if cache.get(request.key) is None:
+            missing.setdefault(request.key, request)  # named after its first entry
+    # Those that timed out come last, so that every run gets replies that others did not.
+    missing = dict(sorted(missing.items(), key=lambda item: cache.timeouts(item[0])))
     if known := len({request.key for request in requests}) - len(missing):
         log.info("%s: %d replies are in %s, %d to request", name, known, cache.path, len(missing))
     most_in_a_row = max(GIVE_UP_AFTER, settings.max_failed * settings.repeats + 1)
-    in_a_row = 0
+    in_a_row = timeouts = 0
     stop = Event()
     failures: dict[str, NoReplyError] = {}
 
     def send(request: Request, timeout: float) -> tuple[Request, NoReplyError | None]:
-        nonlocal in_a_row  # counted without a lock: a lost count only delays giving up
+        nonlocal in_a_row, timeouts  # without a lock: a lost count only delays giving up
         try:
             reply = with_retries(
                 lambda: backend.send(request.body, timeout), settings.transport, stop
             )
         except NoReplyError as failure:
-            in_a_row += 1
-            if failure.hopeless or in_a_row >= most_in_a_row:
+            if failure.timed_out:
+                cache.add_timeout(request.key)
+                timeouts += 1
+            else:
+                in_a_row += 1
+            if failure.hopeless or in_a_row >= most_in_a_row or timeouts >= MOST_TIMEOUTS:
                 stop.set()
             return request, failure
-        in_a_row = 0
+        in_a_row = timeouts = 0
         # Written here, in the thread, so that a reply is on the disk before anything else.
         cache.add(request.key, reply)
         return request, None

@@ -28,6 +28,7 @@ class _Training(Stored):
     epochs: NonNegativeInt = OPEN
     max_length: PositiveInt = OPEN
     too_long: str = ""
+    seed: NonNegativeInt = OPEN
 
 
 class _Evaluation(Stored):

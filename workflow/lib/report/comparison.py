@@ -7,14 +7,8 @@ from itertools import combinations
 from statistics import fmean
 
 from workflow.lib.report.format import chance, points
-from workflow.lib.report.statistics import (
-    MARGIN,
-    Comparison,
-    Interval,
-    compare,
-    holm,
-    mean_interval,
-)
+from workflow.lib.report.replicates import MARGIN, Comparison, compare, spread_of_runs
+from workflow.lib.report.statistics import Interval, holm, mean_interval
 from workflow.lib.report.variants import Variant
 
 SIGNIFICANT = 0.05
@@ -28,24 +22,27 @@ class Pair:
 
     Args:
         result: first minus second.
-        p_value: corrected for the number of comparisons.
+        p_value: corrected for the number of comparisons; None where there was no test.
         comparisons: number of comparisons made with this judge.
         kinds: kind of instruction, difference and number of entries, largest difference first.
         spoken: whether it gets a sentence besides its row of the table.
+        seed_spread: standard deviation, in points, between the runs of variants with the same
+            test entries that have several seeds; None if there are none.
     """
 
     first: Variant
     second: Variant
     result: Comparison
-    p_value: float
+    p_value: float | None
     comparisons: int
     kinds: Sequence[tuple[str, float, int]]
     spoken: bool
+    seed_spread: float | None = None
 
     @property
     def clear(self) -> bool:
         """Whether the corrected p-value is below the significance level."""
-        return self.p_value < SIGNIFICANT
+        return self.p_value is not None and self.p_value < SIGNIFICANT
 
     @property
     def claim(self) -> str:
@@ -69,14 +66,31 @@ class Pair:
         p_value = self.result.p_value
         if not self.result.difference:
             return "Nothing here tells one from the other."
-        if self.clear:
+        if p_value is None:
+            return "That is too little to tell whether it would be so on other entries."
+        if self.clear and self.result.covers_seeds:
             verdict = "this is more than luck"
+        elif self.clear:
+            verdict = "this is more than luck in the choice of entries"
         elif p_value < SIGNIFICANT:
             verdict = f"among {self.comparisons} comparisons, that is no surprise"
         else:
             verdict = "these entries do not show which is better"
         return (
             f"If both were equally good, so wide a gap would turn up {chance(p_value)}: {verdict}."
+            f"{self._seeds}"
+        )
+
+    @property
+    def _seeds(self) -> str:
+        """What is known of the luck of the seed, where the test does not cover it."""
+        if self.result.covers_seeds or not self.clear:
+            return ""
+        if self.seed_spread is None:
+            return " Each was run with one seed, so luck in training may explain it as well."
+        return (
+            " Each was run with one seed; between seeds, scores on these entries spread by "
+            f"{points(self.seed_spread)} points."
         )
 
     @property
@@ -125,21 +139,47 @@ def compare_variants(variants: Sequence[Variant], judge: str) -> list[Pair]:
         ranked = sorted(group, key=lambda variant: -(variant.judged[judge].number("mean") or 0))
         several = len(list(combinations([v for v in group if v.finetuned], 2)))
         best = next((variant for variant in ranked if variant.finetuned), ranked[0])
+        spread = _seed_spread(group, judge)
         for one, other in combinations(ranked, 2):
             alike = one.finetuned == other.finetuned and (one.finetuned or not best.finetuned)
             spoken = (alike and (several <= MOST_SENTENCES or best in (one, other))) or (
                 one.model == other.model and one.finetuned != other.finetuned
             )
-            a, b = one.judged[judge].scores, other.judged[judge].scores
-            if (result := compare(a, b)) and result.difference < 0:  # not all entries are shared
-                one, other, result = other, one, compare(b, a)
+            if (result := _compared(one, other, judge)) and result.difference < 0:
+                one, other = other, one  # not all entries are shared
+                result = _compared(one, other, judge)
             if result:
-                found.append((one, other, result, spoken))
-    corrected = holm([result.p_value for _, _, result, _ in found])
+                found.append((one, other, result, spoken, spread))
+    tested = [result.p_value for _, _, result, *_ in found if result.p_value is not None]
+    corrected = iter(holm(tested))
     return [
-        Pair(one, other, result, p_value, len(found), _kind_differences(one, other, judge), spoken)
-        for (one, other, result, spoken), p_value in zip(found, corrected, strict=True)
+        Pair(
+            one,
+            other,
+            result,
+            None if result.p_value is None else next(corrected),
+            len(tested),
+            _kind_differences(one, other, judge),
+            spoken,
+            spread,
+        )
+        for one, other, result, spoken, spread in found
     ]
+
+
+def _compared(one: Variant, other: Variant, judge: str) -> Comparison | None:
+    return compare(
+        one.judged[judge].runs_scores,
+        other.judged[judge].runs_scores,
+        (not one.finetuned, not other.finetuned),
+    )
+
+
+def _seed_spread(variants: Sequence[Variant], judge: str) -> float | None:
+    """Return the root mean square of the standard deviations between the variants' runs."""
+    spreads = [spread_of_runs(variant.judged[judge].runs_scores) for variant in variants]
+    squares = [spread**2 for spread in spreads if spread is not None]
+    return fmean(squares) ** 0.5 if squares else None
 
 
 def score_kinds(variants: Sequence[Variant], judge: str) -> list[KindRow]:

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from workflow.lib.report.summary_rows import read_summary
 
-SAID = ("model", "recipe", "judge", "entries", "scored", "empty", "mean")
+SAID = (
+    "model", "recipe", "judge", "run_of", "seeds", "entries", "scored", "empty", "mean",
+    "seed_spread",
+)  # fmt: skip
 
 
 def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list[str]:
@@ -17,10 +20,23 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
         notes: words behind each judge's name, empty for a language model.
     """
     lines = []
-    for row in read_summary(summary, SAID):
+    rows = read_summary(summary, SAID)
+    for row in rows:
+        if row["run_of"]:
+            continue
         note = f" ({notes[row['judge']]})" if notes.get(row["judge"]) else ""
         scored = int(row["scored"]) + int(row["empty"])
-        average = f"{float(row['mean']):.2f}" if row["mean"] else "none"
+        average = _mean(row)
+        name = (row["model"], row["recipe"], row["judge"])
+        runs = [run for run in rows if (run["model"], run["run_of"], run["judge"]) == name]
+        if runs:
+            each = ", ".join(f"seed {run['seeds']}: {_mean(run)}" for run in runs)
+            spread = (
+                f"; standard deviation {float(row['seed_spread']):.2f}"
+                if row["seed_spread"]
+                else ""
+            )
+            average += f" ({each}{spread})"
         lines += [
             f"{row['model']} / {row['recipe']}, judged by {row['judge']}{note}",
             f"Number of scores: {scored} of {row['entries']}",
@@ -28,3 +44,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
             "",
         ]
     return [*lines, f"Report: {report}"]
+
+
+def _mean(row: Mapping[str, str]) -> str:
+    return f"{float(row['mean']):.2f}" if row["mean"] else "none"

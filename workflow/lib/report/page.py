@@ -24,11 +24,13 @@ from workflow.lib.report.plots.scores import (
 )
 from workflow.lib.report.published import published_beside_own
 from workflow.lib.report.quality import read_quality
+from workflow.lib.report.replicates import MARGIN
 from workflow.lib.report.responses import Response, disputes, galleries, judged_response
-from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL, MARGIN
+from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL
 from workflow.lib.report.summary import GOOD_SCORE
 from workflow.lib.report.variants import Variant, read_variants
 from workflow.lib.runtime.files import replacing
+from workflow.lib.runtime.printable import visible
 from workflow.lib.runtime.version import VERSION
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
@@ -39,6 +41,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[^\s?])(?<=\S)\?\S+(?=\s)")
 
 def write_report(
     folders: Sequence[Path],
+    recipes: Mapping[str, Mapping[str, Any]],
     judges: Mapping[str, str],
     settings: Mapping[str, Any],
     qualities: Mapping[str, Path],
@@ -49,7 +52,9 @@ def write_report(
     """Write one self-contained page about a comparison (section 7.8 and figure 7.17).
 
     Args:
-        folders: results/{model}/{recipe} of the variants, in the order to show.
+        folders: results/{model}/{run} of all runs, in the order to show.
+        recipes: for each variant of a recipe `runs`, the names of its runs, `dataset`, the name of
+            its data set, and `published`, its published figures or None.
         judges: label of each, by name, in the order to show; best and worst responses are those
             of the first.
         settings: the part of config.yaml that was run, as plain values, shown as a file that
@@ -59,13 +64,13 @@ def write_report(
         output: HTML file to write; the same bytes from the same files.
         tokens: token files of the variants.
     """
-    recipes = settings["recipes"]
-    datasets = {folder.name: recipes[folder.name]["dataset"] for folder in folders}
-    variants = read_variants(folders, [*judges], datasets, summary)
+    variants = read_variants(folders, recipes, [*judges], summary)
+    runs = [run for variant in variants for run in variant.runs or [variant]]
     first_judge = next(iter(judges))
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # markup in a response or a reply is shown, not run
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -77,6 +82,7 @@ def write_report(
         title=_title(variants),
         lead=_lead(variants),
         variants=variants,
+        runs=runs,
         judges=judges,
         models=_models(variants),
         examples=_examples(variants, first_judge),
@@ -90,10 +96,12 @@ def write_report(
             for judge in judges
             if (rows := score_kinds(group, judge))
         ],
-        agreements=compare_judges(variants, [*judges]),
-        curves=_curves(variants),
+        agreements=compare_judges(runs, [*judges]),
+        curves=_curves(runs),
         histograms={judge: _histograms(variants, judge) for judge in judges},
-        lengths={judge: _lengths(variants, judge) for judge in judges},
+        lengths={
+            judge: _lengths([variant.shown for variant in variants], judge) for judge in judges
+        },
         galleries=galleries([v for v in variants if v.finetuned] or variants, first_judge),
         disputes=disputes(variants, [*judges]),
         test_sets=by_test_set(variants),

@@ -75,6 +75,7 @@ class Dispute:
 
 def judged_response(variant: Variant, number: int) -> Response:
     """Return the response to one test entry with the judgments of all judges."""
+    variant = variant.shown
     return Response(
         variant, number, [_judgment(variant, number, judge) for judge in variant.judged]
     )
@@ -83,7 +84,7 @@ def judged_response(variant: Variant, number: int) -> Response:
 def galleries(variants: Sequence[Variant], judge: str) -> list[Gallery]:
     """Pick the best and worst responses of every variant; ties go to the longer reference."""
     found = []
-    for variant in variants:
+    for variant in (each.shown for each in variants):
         scores = variant.judged[judge].scores
         length = {number: len(variant.entries[number]["output"]) for number in scores}
         best = sorted(scores, key=lambda n: (-scores[n], -length[n], n))[:SHOWN]
@@ -95,6 +96,7 @@ def galleries(variants: Sequence[Variant], judge: str) -> list[Gallery]:
 
 def disputes(variants: Sequence[Variant], judges: Sequence[str]) -> list[Dispute]:
     """Pick where judges differ most, or else one judge's repeats, or else variants."""
+    variants = [variant.shown for variant in variants]
     each = [(variant, number) for variant in variants for number in range(len(variant.entries))]
     if len(judges) > 1:
         between = [(_between_judges(*one), [one]) for one in each]

@@ -1,11 +1,10 @@
-"""Statistics of scores: intervals, paired comparisons and agreement of judges.
+"""Statistics of scores: intervals of means, corrected p-values and agreement of judges.
 
-Two variants are compared entry by entry, as they answered the same entries. Resampling is seeded:
-the same scores give the same figures.
+Resampling is seeded: the same scores give the same figures.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 FEWEST_FOR_INTERVAL = 10  # entries; fewer are too few to resample
-MARGIN = 5.0  # points; smaller differences count as a tie
 CONFIDENCE = 0.95
 _RESAMPLES = 9999
 _BATCH = 500  # resamples in memory at a time: some 20 MB for 5,000 entries
@@ -27,27 +25,6 @@ class Interval:
 
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The first variant compared with the second, on entries with a score for both.
-
-    Args:
-        entries: number of these entries.
-        difference: mean of first minus second, in points.
-        interval: of this mean, or None.
-        p_value: of a two-sided sign-flip permutation test.
-        wins, ties, losses: entries on which the first is better, within MARGIN, or worse.
-    """
-
-    entries: int
-    difference: float
-    interval: Interval | None
-    p_value: float
-    wins: int
-    ties: int
-    losses: int
 
 
 @dataclass(frozen=True)
@@ -95,30 +72,6 @@ def mean_interval(values: ArrayLike) -> Interval | None:
     return Interval(float(low), float(high)) if np.isfinite([low, high]).all() else None
 
 
-def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison | None:
-    """Compare two variants, entry by entry.
-
-    Args:
-        first, second: score of each scored entry, by entry number.
-
-    Returns:
-        None if no entry is scored for both.
-    """
-    shared = sorted(first.keys() & second.keys())
-    if not shared:
-        return None
-    differences = np.array([first[entry] - second[entry] for entry in shared])
-    return Comparison(
-        entries=len(shared),
-        difference=float(differences.mean()),
-        interval=mean_interval(differences),
-        p_value=_sign_flip_p_value(differences),
-        wins=int((differences >= MARGIN).sum()),
-        ties=int((np.abs(differences) < MARGIN).sum()),
-        losses=int((differences <= -MARGIN).sum()),
-    )
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for multiple comparisons by Holm's method.
 
@@ -163,21 +116,6 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float | None:
     return _correlation(
         stats.spearmanr, np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     )
-
-
-def _sign_flip_p_value(differences: NDArray[np.float64]) -> float:
-    """Return the two-sided p-value of a permutation test that flips signs.
-
-    scipy's permutation_test takes ten times as long, and twenty variants make 190 of these tests.
-    """
-    generator = np.random.default_rng(_SEED)
-    observed = abs(differences.sum()) - 1e-9 * np.abs(differences).sum()  # ties despite rounding
-    as_large = 0
-    for start in range(0, _RESAMPLES, _BATCH):
-        count = min(_BATCH, _RESAMPLES - start)
-        signs = generator.integers(0, 2, size=(count, len(differences)), dtype=np.int8) * 2 - 1
-        as_large += int((np.abs(signs @ differences) >= observed).sum())
-    return (as_large + 1) / (_RESAMPLES + 1)
 
 
 def _correlation(

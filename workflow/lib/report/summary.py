@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -18,6 +19,7 @@ from workflow.lib.judge.scores import (
 )
 from workflow.lib.judge.usage import read_usage
 from workflow.lib.model.record import read_training
+from workflow.lib.report.replicates import interval_of_runs, spread_of_runs
 from workflow.lib.report.statistics import mean_interval
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv
@@ -39,62 +41,99 @@ def collect_scores(tables: Sequence[Path], output: Path) -> None:
 
 
 def summarize(
-    tables: Sequence[Path], trainings: Iterable[Path], usages: Iterable[Path], output: Path
+    tables: Sequence[Path],
+    trainings: Iterable[Path],
+    usages: Iterable[Path],
+    recipes: Mapping[str, Sequence[str]],
+    output: Path,
 ) -> None:
-    """Write summary.csv: a row for each scores.csv, so judges are never mixed.
+    """Write summary.csv: a row for each variant and judge, so judges are never mixed.
 
-    An entry that was judged several times counts once, with the mean of its scores.
+    An entry that was judged several times counts once, with the mean of its scores. A variant
+    with several seeds has a row that sums up its runs, and below it one for each run.
 
     Args:
-        tables: files results/{model}/{recipe}/{judge}/scores.csv, in the order of the rows.
-        trainings: training.json of each variant, from the folder above, in any order.
+        tables: files results/{model}/{run}/{judge}/scores.csv, in the order of the rows.
+        trainings: training.json of each run, from the folder above, in any order.
         usages: usage.json from beside each table, in any order.
+        recipes: for each variant of a recipe, the names of its runs.
         output: CSV file to write; the same bytes from the same files.
 
     Raises:
         UserError: a table has other columns than a scores.csv or no rows.
     """
-    times = {path.parent: read_training(path, "seconds")["seconds"] for path in trainings}
+    records = {path.parent: read_training(path, "seconds", "training") for path in trainings}
     used = {path.parent: read_usage(path) for path in usages}
-    rows = []
+    variant_of = {run: variant for variant, runs in recipes.items() for run in runs}
+    judged: dict[tuple[str, str, str], list[_Run]] = {}
     for table in tables:
         verdicts = read_scores(table)
         if not verdicts:
             raise UserError(f"{table}: has no rows; delete it and run again")
-        seconds, usage = times[table.parent.parent], used[table.parent]
-        rows.append(
-            {
-                "model": verdicts[0].model,
-                "recipe": verdicts[0].recipe,
-                "judge": verdicts[0].judge,
-                "backend": usage["backend"],
-                **_sums(verdicts),
-                "training_seconds": _text(seconds, 1),
-                **_effort(usage),
-            }
-        )
+        run = _Run(verdicts, records[table.parent.parent], used[table.parent])
+        name = verdicts[0]
+        judged.setdefault((name.model, variant_of[name.recipe], name.judge), []).append(run)
+    rows = []
+    for (model, variant, judge), runs in judged.items():
+        alone = recipes[variant] == [variant]
+        for recipe, of, parts in [
+            (variant, "", runs),
+            *((run.verdicts[0].recipe, variant, [run]) for run in runs if not alone),
+        ]:
+            rows.append(
+                {
+                    "model": model,
+                    "recipe": recipe,
+                    "judge": judge,
+                    "run_of": of,
+                    "seeds": " ".join(
+                        str(run.training["training"].get("seed", "")) for run in parts
+                    ),
+                    "backend": parts[0].usage["backend"],
+                    **_sums(parts),
+                    "training_seconds": _text(sum(run.training["seconds"] for run in parts), 1),
+                    **_effort([run.usage for run in parts]),
+                }
+            )
     write_csv(output, list(rows[0]), rows, recorded=True)
 
 
-def _sums(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Return counts and statistics of one judge's verdicts on one variant."""
-    entries = by_entry(verdicts)
-    counts = Counter(map(entry_status, entries.values()))
-    scores = list(entry_scores(entries).values())
-    interval = mean_interval(scores)
-    exact = [repeats[0].exact_match for repeats in entries.values()]
-    lengths = [repeats[0].response_tokens for repeats in entries.values()]
+@dataclass(frozen=True)
+class _Run:
+    """The verdicts of one judge on one run, its training.json and its usage.json."""
+
+    verdicts: Sequence[Verdict]
+    training: Mapping[str, Any]
+    usage: Mapping[str, Any]
+
+
+def _sums(runs: Sequence[_Run]) -> dict[str, Any]:
+    """Return counts and statistics of one judge's verdicts on the runs of one variant.
+
+    Counts are sums over the runs, shares and scores are means.
+    """
+    by_run = [by_entry(run.verdicts) for run in runs]
+    judged = [repeats for entries in by_run for repeats in entries.values()]
+    counts = Counter(map(entry_status, judged))
+    of_runs = [entry_scores(entries) for entries in by_run]
+    scores = [score for own in of_runs for score in own.values()]
+    if len(runs) == 1:
+        interval, mean = mean_interval(scores), fmean(scores) if scores else None
+    else:
+        interval = interval_of_runs(of_runs)
+        mean = fmean(fmean(own.values()) for own in of_runs) if all(of_runs) else None
     return {
-        "entries": len(entries),
+        "entries": len(judged),
         **{status: counts[status] for status in STATUSES},
-        "mean": _text(fmean(scores) if scores else None, 4),
+        "mean": _text(mean, 4),
         "low": _text(interval.low if interval else None, 4),
         "high": _text(interval.high if interval else None, 4),
+        "seed_spread": _text(spread_of_runs(of_runs), 4),
         "median": _text(median(scores) if scores else None, 4),
-        "exact_rate": _text(fmean(exact), 4),
+        "exact_rate": _text(fmean(repeats[0].exact_match for repeats in judged), 4),
         "share_50": _text(fmean(s >= GOOD_SCORE for s in scores) if scores else None, 4),
-        "judge_spread": _text(_spread(entries.values()), 4),
-        "response_tokens": sum(length or 0 for length in lengths),
+        "judge_spread": _text(_spread(judged), 4),
+        "response_tokens": sum(repeats[0].response_tokens or 0 for repeats in judged),
     }
 
 
@@ -105,13 +144,15 @@ def _spread(entries: Iterable[Sequence[Verdict]]) -> float | None:
     return fmean(deviations) if deviations else None
 
 
-def _effort(usage: Mapping[str, Any]) -> dict[str, Any]:
+def _effort(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return tokens, seconds and cost, blank for a judge without a server or without prices."""
-    asked = usage["answers"] > 0
+    asked = any(usage["answers"] for usage in usages)
+    tokens = sum(usage["question_tokens"] + usage["answer_tokens"] for usage in usages)
+    costs = [usage["cost"] for usage in usages if usage["cost"] is not None]
     return {
-        "judge_tokens": usage["question_tokens"] + usage["answer_tokens"] if asked else "",
-        "judge_seconds": _text(usage["seconds"] if asked else None, 1),
-        "cost": _text(usage["cost"], 6),
+        "judge_tokens": tokens if asked else "",
+        "judge_seconds": _text(sum(u["seconds"] for u in usages) if asked else None, 1),
+        "cost": _text(sum(costs) if costs else None, 6),
     }
 
 

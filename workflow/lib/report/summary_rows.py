@@ -7,11 +7,11 @@ from pathlib import Path
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.tables import read_csv
 
-NAMES = ("model", "recipe", "judge", "backend")
+NAMES = ("model", "recipe", "judge", "run_of", "seeds", "backend")
 COUNTS = ("entries", "scored", "unparsed", "failed", "empty", "response_tokens")
 NUMBERS = (  # blank where unknown
-    "mean", "low", "high", "median", "exact_rate", "share_50", "judge_spread", "training_seconds",
-    "judge_tokens", "judge_seconds", "cost",
+    "mean", "low", "high", "seed_spread", "median", "exact_rate", "share_50", "judge_spread",
+    "training_seconds", "judge_tokens", "judge_seconds", "cost",
 )  # fmt: skip
 
 

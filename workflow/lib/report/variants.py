@@ -1,9 +1,10 @@
 """The compared variants, read from the CSV and JSON files of the pipeline, each once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from workflow.lib.data.entries import read_responses, read_samples
@@ -11,6 +12,7 @@ from workflow.lib.judge.scores import Verdict, by_entry, check_entries, entry_sc
 from workflow.lib.judge.usage import read_usage
 from workflow.lib.model.record import read_training
 from workflow.lib.report.losses import read_losses
+from workflow.lib.report.replicates import mean_of_runs
 from workflow.lib.report.statistics import Interval
 from workflow.lib.report.summary_rows import read_summary
 from workflow.lib.runtime.errors import UserError
@@ -29,16 +31,23 @@ class Judging:
         verdicts: by number of the test entry, one for each repeat.
         summary: the row of summary.csv, as text.
         usage: content of usage.json.
+        runs: those of each run, if the variant has several; the rest is of the first of them.
     """
 
     verdicts: Mapping[int, Sequence[Verdict]]
     summary: Mapping[str, str]
     usage: Mapping[str, Any]
+    runs: Sequence["Judging"] = ()
+
+    @cached_property
+    def runs_scores(self) -> list[dict[int, float]]:
+        """Of each run, the score of every entry that has one, 0 to 100."""
+        return [entry_scores(run.verdicts) for run in self.runs or [self]]
 
     @cached_property
     def scores(self) -> dict[int, float]:
-        """Score of every entry that has one, 0 to 100."""
-        return entry_scores(self.verdicts)
+        """Score of every entry that has one, 0 to 100; the mean over runs of those with all."""
+        return mean_of_runs(self.runs_scores)
 
     def number(self, column: str) -> float | None:
         """Return a number of the summary, None where it is blank."""
@@ -63,6 +72,8 @@ class Variant:
         samples: the model's responses to one validation entry, before and after each epoch.
         training: content of training.json.
         judged: by name of the judge.
+        runs: the same recipe with each of its seeds; none if it has no `seeds`. The scores are
+            then means over them, and the other fields those of the first.
     """
 
     name: str
@@ -74,6 +85,30 @@ class Variant:
     samples: Sequence[Mapping[str, Any]]
     training: Mapping[str, Any]
     judged: Mapping[str, Judging]
+    runs: Sequence["Variant"] = ()
+
+    @property
+    def shown(self) -> "Variant":
+        """The run whose responses stand for all: the first."""
+        return self.runs[0] if self.runs else self
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the training, None in a record that lacks it."""
+        return self.training["training"].get("seed")
+
+    @property
+    def seconds(self) -> float:
+        """How long the training took, of all runs together."""
+        return sum(run.training["seconds"] for run in self.runs or [self])
+
+    def mean_loss(self, split: str) -> float | None:
+        """Return the last loss on a split, "train" or "val", as the mean over runs."""
+        last = [
+            run.losses[-1][f"{split}_loss"] if run.losses else run.training["initial_losses"][split]
+            for run in self.runs or [self]
+        ]
+        return fmean(last) if None not in last else None
 
     @property
     def finetuned(self) -> bool:
@@ -93,42 +128,49 @@ class Variant:
 
 
 def read_variants(
-    folders: Sequence[Path], judges: Sequence[str], datasets: Mapping[str, str], summary: Path
+    folders: Sequence[Path],
+    recipes: Mapping[str, Mapping[str, Any]],
+    judges: Sequence[str],
+    summary: Path,
 ) -> list[Variant]:
     """Read the files of the compared variants.
 
     Args:
-        folders: results/{model}/{recipe}, in the order to show.
+        folders: results/{model}/{run} of all runs, in the order to show.
+        recipes: for each variant of a recipe `runs`, the names of its runs, and `dataset`, the
+            name of its data set.
         judges: names of the judges whose scores to read.
-        datasets: name of the data set, by recipe.
         summary: summary.csv of the same comparison.
 
     Raises:
         UserError: a file is damaged, or does not belong to the others.
     """
     rows = {(r["model"], r["recipe"], r["judge"]): r for r in read_summary(summary)}
-    several_recipes = len({folder.name for folder in folders}) > 1
-    variants = []
+    recipe_of = {run: recipe for recipe, of in recipes.items() for run in of["runs"]}
+    grouped: dict[tuple[str, str], list[Variant]] = {}
     for folder in folders:
-        model, recipe = folder.parts[-2:]
+        model, run = folder.parts[-2:]
+        recipe = recipe_of[run]
         entries = read_responses(folder / "responses.json")
         training = read_training(folder / "training.json", *SHOWN)
         judged = {}
         for judge in judges:
-            if (model, recipe, judge) not in rows:
-                raise UserError(
-                    f"{summary}: has no row of {model}, {recipe}, {judge}; delete it and run again"
-                )
+            for name in {run, recipe}:
+                if (model, name, judge) not in rows:
+                    raise UserError(
+                        f"{summary}: has no row of {model}, {name}, {judge}; delete it and "
+                        "run again"
+                    )
             table = folder / judge / "scores.csv"
             check_entries(table, verdicts := read_scores(table), len(entries))
             usage = read_usage(folder / judge / "usage.json")
-            judged[judge] = Judging(by_entry(verdicts), rows[model, recipe, judge], usage)
-        variants.append(
+            judged[judge] = Judging(by_entry(verdicts), rows[model, run, judge], usage)
+        grouped.setdefault((model, recipe), []).append(
             Variant(
-                name=f"{model} / {recipe}" if several_recipes else model,
+                name=f"{model} / {run}" if len(recipe_of) > 1 else model,
                 model=model,
-                recipe=recipe,
-                dataset=datasets[recipe],
+                recipe=run,
+                dataset=recipes[recipe]["dataset"],
                 entries=entries,
                 losses=read_losses(folder / "losses.csv", training),
                 samples=read_samples(folder / "samples.json", training["training"]["epochs"]),
@@ -136,4 +178,30 @@ def read_variants(
                 judged=judged,
             )
         )
-    return variants
+    return [
+        runs[0] if recipes[recipe]["runs"] == [recipe] else _joined(runs, model, recipe, rows)
+        for (model, recipe), runs in grouped.items()
+    ]
+
+
+def _joined(
+    runs: Sequence[Variant],
+    model: str,
+    recipe: str,
+    rows: Mapping[tuple[str, str, str], Mapping[str, str]],
+) -> Variant:
+    """Return the variant that runs with different seeds make up."""
+    return replace(
+        runs[0],
+        name=f"{model} / {recipe}",
+        recipe=recipe,
+        runs=runs,
+        judged={
+            judge: replace(
+                judging,
+                summary=rows[model, recipe, judge],
+                runs=[run.judged[judge] for run in runs],
+            )
+            for judge, judging in runs[0].judged.items()
+        },
+    )

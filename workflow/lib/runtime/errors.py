@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from workflow.lib.runtime.printable import printable
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -19,7 +21,7 @@ def or_exit(
     try:
         return function(*args, **kwargs)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(str(error))}")
 
 
 def first_line(error: BaseException) -> str:

@@ -13,9 +13,12 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.runtime.pace import Pace
+from workflow.lib.runtime.printable import printable
 
 log = logging.getLogger("pipeline")
 Item = TypeVar("Item")
+_LONGEST = 400  # characters of a line on the console
 
 
 @contextmanager
@@ -57,37 +60,73 @@ def rule_log(path: str | Path) -> Iterator[None]:
 def log_to(path: str | Path) -> list[logging.Handler]:
     """Send log lines to stderr and append them to a file, as other processes may do too."""
     console = logging.StreamHandler(sys.stderr)
-    console.setFormatter(_Named(_job_of(Path(path))))
-    handlers: list[logging.Handler] = [console, logging.FileHandler(path, "a", "utf-8")]
+    console.setFormatter(named := _Named(Path(path)))
+    console.addFilter(named.shows)
+    file = logging.FileHandler(path, "a", "utf-8", errors="backslashreplace")
+    file.setFormatter(_Printable())
+    handlers: list[logging.Handler] = [console, file]
     log.setLevel(logging.INFO)
     for handler in handlers:
         log.addHandler(handler)
     return handlers
 
 
-class _Named(logging.Formatter):
-    """Puts a job's names before each line, because several jobs write to one terminal."""
+class _Printable(logging.Formatter):
+    """Keeps secrets and control sequences out of lines, which may quote a server or a data set."""
 
-    def __init__(self, job: str) -> None:
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+class _Named(_Printable):
+    """Puts a job's names before each line, because several jobs write to one terminal.
+
+    Progress is shown every few seconds, details (`extra={"detail": True}`) are left out and long
+    lines shortened; the log file has everything.
+    """
+
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        self.job, self.names = job, "/".join(job.split()[1:])
+        self.path, self.job = path, _job_of(path)
+        self.names = "/".join(self.job.split()[1:])
+        self.pace = Pace(every=5)
+
+    def shows(self, record: logging.LogRecord) -> bool:
+        """Return whether a record goes to the console."""
+        if getattr(record, "detail", False):
+            return False
+        progress = getattr(record, "progress", None)
+        return progress is None or self.pace.due(*progress)
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
-        if line == self.job or record.levelno >= logging.ERROR or not self.names:
+        if line == self.job or record.levelno >= logging.ERROR:
             return line
-        return f"{self.names} | {line}"
+        if progress := getattr(record, "progress", None):
+            line += f" ({self.pace.left(*progress)})"
+        if len(line) > _LONGEST:
+            line = f"{line[:_LONGEST]} ... (whole in {self.path})"
+        return f"{self.names} | {line}" if self.names else line
 
 
 def progress_bar(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items, with a progress bar on a terminal.
+    """Yield the items, with a progress bar on a terminal, and elsewhere a line every half minute.
 
     Args:
         items: what to iterate over.
         label: text before the bar.
         total: number of items, if `items` has no length.
     """
-    return iter(tqdm(items, label, total=total, disable=not sys.stderr.isatty(), leave=False))
+    if sys.stderr.isatty():
+        yield from tqdm(items, label, total=total, leave=False)
+        return
+    if total is None:
+        total = len(items)  # type: ignore[arg-type]
+    (pace := Pace(every=30)).due(0, total)
+    for done, item in enumerate(items, 1):
+        yield item
+        if done < total and pace.due(done, total):
+            log.info("%s: %s", label, pace.left(done, total))
 
 
 def _job_of(path: Path) -> str:

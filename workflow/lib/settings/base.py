@@ -49,8 +49,9 @@ def _not_a_bool(value: Any) -> Any:
     return value
 
 
-def _unique(names: list[str]) -> list[str]:
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+def unique(names: list[Any]) -> list[Any]:
+    """Refuse a list that holds a value more than once."""
+    if repeated := sorted({str(name) for name in names if names.count(name) > 1}):
         raise ValueError(f"names {', '.join(repeated)} more than once")
     return names
 
@@ -59,7 +60,7 @@ def _unique(names: list[str]) -> list[str]:
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 NameList = Annotated[
     list[str],
-    AfterValidator(_unique),
+    AfterValidator(unique),
     Field(min_length=1, json_schema_extra={"uniqueItems": True}),
 ]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -26,7 +26,7 @@ def complete_recipes(written: Any) -> tuple[Any, list[str]]:
         return complete_recipes({**written, DEFAULTS: {}})[0], [mistake]
     mistakes = [
         f"recipes.{DEFAULTS}.{key}: is for single recipes; the defaults cannot have it"
-        for key in ("extends", "published")
+        for key in ("extends", "published", "sweep")
         if key in defaults
     ]
     complete: dict[Any, Any] = {}
@@ -42,6 +42,9 @@ def complete_recipes(written: Any) -> tuple[Any, list[str]]:
         merged.pop("extends", None)
         # Published results belong to the recipe they were measured with, not to a change of it.
         merged["published"] = recipe.get("published")
+        merged.pop("sweep", None)  # its values would silently replace those of this recipe
+        if "sweep" in recipe:
+            merged["sweep"] = recipe["sweep"]
         complete[name] = merged
     return complete, mistakes
 

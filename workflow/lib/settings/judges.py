@@ -8,8 +8,8 @@ import importlib
 import pkgutil
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -69,6 +70,11 @@ class Prices(Section):
     output: Number = Field(ge=0, description="price of the replies' tokens")
 
 
+Options = dict[
+    str, bool | int | Annotated[float, Field(allow_inf_nan=False)] | str | list[str] | None
+]
+
+
 class ServerJudge(JudgeSettings):
     """The settings that all judges on a server share; they are language models."""
 
@@ -85,14 +91,30 @@ class ServerJudge(JudgeSettings):
     max_unparsed: Number = Field(
         0.1, ge=0, le=1, description="share of the replies that may hold no readable score"
     )
-    options: dict[str, bool | int | float | str | list[str]] = Field(
-        {"seed": 123, "temperature": 0}, description="options of the model"
+    options: Options = Field(
+        {"seed": 123, "temperature": 0}, description="options of the model; null leaves one out"
+    )
+    check: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="what follows if the judge does not score a right answer above a wrong one",
     )
     transport: Transport = Transport()
     prices: Prices | None = Field(None, description="prices, to compute what judging costs")
 
     needs_server = True
-    changes_no_score = frozenset({"transport"})
+    changes_no_score = frozenset({"transport", "check"})
+    # What a request holds besides the options, which an option of that name would replace.
+    not_options: ClassVar[frozenset[str]] = frozenset(
+        {"model", "messages", "prompt", "input", "stream", "format", "response_format", "truncate"}
+    )
+
+    @field_validator("options")
+    @classmethod
+    def replace_nothing_else(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Refuse options that would replace other parts of a request."""
+        if found := [name for name in options if name.strip().lower() in cls.not_options]:
+            raise ValueError(f"should hold no {', '.join(found)}: the pipeline itself sends that")
+        return options
 
     @model_validator(mode="after")
     def repeats_differ_by_their_seed(self) -> "ServerJudge":
@@ -104,6 +126,11 @@ class ServerJudge(JudgeSettings):
     @abstractmethod
     def address(self) -> str:
         """Address of the server, or `file:` and the path of a file that holds it."""
+
+    @classmethod
+    def is_of_the_server(cls, address: str) -> str:
+        """Refuse an address that no server of this backend can have."""
+        return address
 
     @property
     def label(self) -> str:
@@ -122,7 +149,8 @@ def check_address(address: str) -> str:
     A password would end up in the records of the run.
     """
     parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+    usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    if not usable or parts.fragment or not address.isprintable() or " " in address:
         raise ValueError("should be an address such as http://localhost:11434")
     if parts.username is not None:
         raise ValueError("should contain no user name or password")
@@ -137,10 +165,14 @@ def refuse_endings(address: str, endings: tuple[str, ...], instead: str = "") ->
         endings: paths that do not belong to it, the longest first.
         instead: path that it should end with.
     """
-    bare = address.rstrip("/")
+    if address.startswith(FILE):
+        return address
+    parts = urlsplit(address)
+    path = parts.path.rstrip("/")
     for ending in endings:
-        if not address.startswith(FILE) and bare.endswith(ending):
-            raise ValueError(f"should be {bare.removesuffix(ending)}{instead}, without {ending}")
+        if path.endswith(ending):
+            right = urlunsplit(parts._replace(path=path.removesuffix(ending) + instead))
+            raise ValueError(f"should be {right}, without {ending}")
     return address
 
 

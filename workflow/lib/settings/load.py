@@ -38,6 +38,8 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         mistakes = [explain(detail, written) for detail in error.errors()] + mistakes
     else:
         if not mistakes:
+            settings, mistakes = settings.expanded()
+        if not mistakes:
             return settings
     lines = list(dict.fromkeys(mistakes))  # an inherited mistake is found once per recipe
     if len(lines) == 1:

@@ -6,9 +6,9 @@ comment, in config.yaml.
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
-from workflow.lib.settings.base import Count, Number, Section, Seed
+from workflow.lib.settings.base import Count, Number, Section, Seed, unique
 from workflow.lib.settings.cluster import RecipeResources
 
 
@@ -106,6 +106,19 @@ class Published(Section):
     model_config = ConfigDict(strict=False)  # YAML has lists where Python has tuples
 
 
+Scalar = bool | int | float | str | None
+
+
+def _of_recipes(sweep: dict[str, list[Scalar]]) -> dict[str, list[Scalar]]:
+    """Refuse keys that cannot be swept; unknown ones are found when the recipe is expanded."""
+    for key in sweep:
+        if key.partition(".")[0] in {"published", "seeds", "sweep", *EXECUTION_KEYS}:
+            raise ValueError(f"{key} cannot be swept")
+        if key == "training.seed":
+            raise ValueError("training.seed cannot be swept; list the seeds in `seeds`")
+    return sweep
+
+
 # Keys of a recipe that say how it is computed. They change no result and rerun nothing.
 EXECUTION_KEYS = {"gpus", "nodes", "sharding", "resources"}
 
@@ -122,6 +135,18 @@ class Recipe(Section):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     generation: Generation = Generation()
+    seeds: Annotated[list[Seed], AfterValidator(unique), Field(min_length=1)] | None = Field(
+        None,
+        description="seeds to run it with, such as [1, 2, 3], in place of the two above",
+    )
+    sweep: Annotated[
+        dict[str, Annotated[list[Scalar], AfterValidator(unique), Field(min_length=1)]],
+        AfterValidator(_of_recipes),
+    ] = Field(
+        {},
+        description="values by key, such as {training.learning_rate: [1e-5, 5e-5]}; "
+        "all combinations",
+    )
     published: Published | None = Field(
         None, description="published results to show in the report; not inherited by `extends`"
     )

@@ -1,14 +1,16 @@
 """The whole of config.yaml."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
-from workflow.lib.settings.base import Name, NameList, Section
+from workflow.lib.settings.base import Count, Name, NameList, Section
 from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.judges import Judge
 from workflow.lib.settings.recipe import EXECUTION_KEYS, Recipe
+from workflow.lib.settings.replicates import Variants, count_runs, expand
 from workflow.lib.settings.sources import Dataset, Model, Tokenizer
 
 # Folders of results/ that belong to no model.
@@ -21,10 +23,16 @@ class Compare(Section):
     models: NameList = Field(description="names of models to finetune")
     recipes: NameList = Field(description="names of recipes to finetune each of them with")
     judges: NameList = Field(description="names of judges to score the responses")
+    max_runs: Count = Field(
+        200, description="most runs that sweeps and seeds may make; more are refused"
+    )
 
 
 class Settings(Computing):
-    """All settings. A file laid over config.yaml holds those it changes."""
+    """All settings. A file laid over config.yaml holds those it changes.
+
+    `recipes` also holds the runs of recipes with a sweep or several seeds, once it is loaded.
+    """
 
     compare: Compare
     limits: Limits = Limits()
@@ -33,6 +41,48 @@ class Settings(Computing):
     models: dict[Name, Model] = Field(description="pretrained models by name")
     recipes: dict[Name, Recipe] = Field(description="ways to finetune, by name")
     judges: dict[Name, Judge] = Field(description="judges of the responses, by name")
+
+    # Of the compared recipes: the names of each variant's runs, by the variant's name.
+    _variants: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def variants(self) -> Mapping[str, Sequence[str]]:
+        """The names of the runs of each compared variant, by the variant's name.
+
+        A recipe without a sweep is one variant, and without seeds its own only run.
+        """
+        return self._variants
+
+    def expanded(self) -> tuple["Settings", list[str]]:
+        """Return settings whose `recipes` also hold the runs of sweeps and seeds, and mistakes."""
+        counts = {name: count_runs(recipe) for name, recipe in self.recipes.items()}
+        most = self.compare.max_runs
+        mistakes = [
+            f"recipes.{name}: sweep and seeds make {count} runs; compare.max_runs allows {most}"
+            for name, count in counts.items()
+            if count > most
+        ]
+        several = {name: counts[name] for name in self.compare.recipes if counts[name] > 1}
+        total = sum(several.values()) * len(self.compare.models)
+        if total > most and not mistakes:
+            mistakes = [
+                f"compare: sweeps and seeds of {', '.join(several)} make {total} runs with these "
+                f"models; compare.max_runs allows {most}"
+            ]
+        if mistakes:
+            return self, mistakes
+        variants: dict[str, Variants] = {}
+        for name, recipe in self.recipes.items():
+            variants[name], found = expand(name, recipe, self.datasets)
+            mistakes += found
+        runs = {n: r for of in variants.values() for own in of.values() for n, r in own.items()}
+        complete = self.model_copy(update={"recipes": self.recipes | runs})
+        complete._variants = {
+            variant: [*own]
+            for name in self.compare.recipes
+            for variant, own in variants[name].items()
+        }
+        return complete, mistakes
 
     @field_validator("models")
     @classmethod
@@ -56,7 +106,9 @@ def compared(settings: Settings) -> dict[str, Any]:
         "models": names.models,
         "recipes": names.recipes,
         "judges": names.judges,
-        "datasets": [settings.recipes[name].dataset for name in names.recipes],
+        "datasets": [
+            settings.recipes[run].dataset for runs in settings.variants.values() for run in runs
+        ],
         "tokenizers": [settings.models[name].tokenizer for name in names.models],
     }
     everything = settings.model_dump(

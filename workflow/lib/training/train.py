@@ -77,7 +77,8 @@ def train(
             if progress.step % evaluation.every == 0:
                 train_loss, val_loss = evaluate(engine, loaders, evaluation.batches)
                 log.info("Ep %d (Step %06d): Train loss %.3f, Val loss %.3f",
-                         epoch, progress.step, train_loss, val_loss)  # fmt: skip
+                         epoch, progress.step, train_loss, val_loss,
+                         extra={"progress": (progress.step, total_steps)})  # fmt: skip
                 progress.add_losses(train_loss, val_loss)
                 hooks.after_evaluation(progress)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -14,7 +15,7 @@ from workflow.lib.judge.ollama_server import OllamaServer
 from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.judge.tokens_read import does_not_fit, was_cut
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import Address, ServerJudge, refuse_endings
+from workflow.lib.settings.judges import FILE, Address, Options, ServerJudge, refuse_endings
 
 if TYPE_CHECKING:  # the client takes about a second to import, and reading config.yaml needs none
     import ollama
@@ -28,8 +29,9 @@ class Ollama(ServerJudge):
     url: Address = Field(
         "http://localhost:11434", description="address, or file: and the path of a file with it"
     )
-    options: dict[str, bool | int | float | str | list[str]] = Field(
-        {"seed": 123, "temperature": 0, "num_ctx": 2048}, description="options of the model"
+    options: Options = Field(
+        {"seed": 123, "temperature": 0, "num_ctx": 2048},
+        description="options of the model; null leaves one out",
     )
     think: bool | None = Field(
         None, description="whether a thinking model thinks; null: as the model does by default"
@@ -37,17 +39,22 @@ class Ollama(ServerJudge):
     pull: bool = Field(False, description="let the server download the model if it lacks it")
 
     changes_no_score = ServerJudge.changes_no_score | {"pull"}
+    not_options = ServerJudge.not_options | {"think", "keep_alive", "system", "template", "raw"}
 
     @field_validator("options")
     @classmethod
     def keep_default_options(cls, options: dict[str, Any]) -> dict[str, Any]:
         """Fill in the defaults: without num_ctx the server cuts long questions silently."""
+        if options.get("num_ctx", 1) is None:
+            raise ValueError("should hold num_ctx: without it the server cuts long questions")
         return {**cls.model_fields["options"].default, **options}
 
     @field_validator("url")
     @classmethod
     def is_of_the_server(cls, url: str) -> str:
         """Refuse the chapter's http://localhost:11434/api/chat, and the address of another API."""
+        if not url.startswith(FILE) and urlsplit(url).query:
+            raise ValueError("should have no query: Ollama's client sends none")
         endings = ("/api/chat", "/api/generate", "/v1/chat/completions", "/api", "/v1")
         return refuse_endings(url, endings)
 

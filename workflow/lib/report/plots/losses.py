@@ -1,5 +1,6 @@
 """Figure 7.17, the loss curves of one finetuning: loss.png, and the same as SVG for the page."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +66,10 @@ def plot_losses(losses: Path, training: Path, output: Path) -> None:
     Raises:
         UserError: losses.csv does not fit training.json.
     """
+    # Jupyter and Colab set a backend that matplotlib may not find, and then it cannot be imported.
+    os.environ["MPLBACKEND"] = "agg"
     import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     record = read_training(training, "training", "initial_losses")
     rows, epochs = read_losses(losses, record), record["training"]["epochs"]
@@ -80,8 +81,11 @@ def plot_losses(losses: Path, training: Path, output: Path) -> None:
         "xtick.color": _GRAY,
         "ytick.color": _GRAY,
     }
-    with pyplot.rc_context(style):
-        figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever a matplotlibrc of the user's says
+        matplotlib.rcParams.update(style)
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        axes = figure.subplots()
         if rows:
             _plot_curves(axes, loss_curves(rows, epochs))
         else:
@@ -89,7 +93,6 @@ def plot_losses(losses: Path, training: Path, output: Path) -> None:
         with replacing(output) as unfinished:
             # Without this, matplotlib writes its version into the file.
             figure.savefig(unfinished, format="png", dpi=150, metadata={"Software": None})
-        pyplot.close(figure)
 
 
 def _plot_curves(axes: "Axes", curves: LossCurves) -> None:

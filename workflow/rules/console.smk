@@ -1,0 +1,97 @@
+# What Snakemake writes on the console: which jobs there are, how many are done, and which failed. What
+# the jobs themselves say is written by workflow/lib/runtime/log.py. All of it is in .snakemake/log.
+#
+# This is how profiles/default and profiles/slurm show a run, by `quiet: [host, rules]`. A dry run, and
+# one with another `--quiet`, shows what Snakemake shows.
+
+import logging
+
+from snakemake.logging import DefaultFilter, DefaultFormatter, logger
+from snakemake.settings.enums import Quietness
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from workflow.lib.runtime.pace import Pace
+
+CHATTER = (
+    "Assuming unrestricted shared filesystem usage",
+    "Building DAG of jobs",
+    "Conda environments: ignored",
+    "Exiting because a job execution failed",
+    "Execute ",
+    "Select jobs to execute",
+    "Shared filesystem usage",
+    "Using shell",
+    "WorkflowError:\nAt least one job did not complete successfully",
+)
+
+
+class Console(DefaultFormatter):
+    """Jobs, how many are done, and those that failed; other messages as Snakemake writes them."""
+
+    def __init__(self):
+        super().__init__({Quietness.HOST, Quietness.RULES})
+        self.pace = Pace(every=5)
+
+    def filter(self, record):
+        """Return whether a record is shown."""
+        event = getattr(record, "event", None)
+        if event == LogEvent.PROGRESS:
+            return self.pace.due(record.done, record.total)
+        if event == LogEvent.ERROR:  # of a script, which has said it itself: see `failure`
+            return "CalledProcessError in file" not in str(record.msg)
+        if event is None:
+            return not str(record.msg).startswith(CHATTER)
+        return event in (LogEvent.RUN_INFO, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
+
+    def format_progress(self, msg):
+        return f"{msg['done']} of {msg['total']} jobs done"
+
+    def format_job_error(self, msg):
+        return failure(msg["rule_name"], msg["log"])
+
+    def format_group_error(self, msg):
+        return "\n".join(failure(job["rule_name"], job["log"]) for job in msg["job_error_info"])
+
+
+def failure(rule, logs):
+    """Return the line that names a failed job and its log; with the error if it was not shown yet."""
+    own = [log for log in logs if log.startswith("results/logs/")]
+    job = " ".join([rule, *Path(own[0]).with_suffix("").parts[3:]]) if own else rule
+    lines = [f"failed: {job}; see {', '.join(logs)}"]
+    said = [line for log in own for line in errors_in(log)]
+    if not said:
+        lines.append(
+            f"error: {job} ended before it could say why; if the system stopped it for want of memory, "
+            "lower batch_size or max_length, or run fewer jobs at once with --cores"
+        )
+    elif workflow.non_local_exec:
+        lines += said
+    return "\n".join(lines)
+
+
+def errors_in(log):
+    """Return the lines of a job's log that say why it failed."""
+    try:
+        lines = Path(log).read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if line.startswith("error: ")]
+
+
+def show_what_matters():
+    """Show Console's lines on the console, and everything in Snakemake's log file."""
+    settings = workflow.output_settings
+    if settings.dryrun or set(settings.quiet or ()) != {Quietness.HOST, Quietness.RULES}:
+        return
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            console = Console()
+            handler.setFormatter(console)
+            handler.filters = [console]
+        elif isinstance(handler, logging.FileHandler):
+            for known in handler.filters:
+                known.quiet = set()
+
+
+if workflow.is_main_process:
+    show_what_matters()
