@@ -352,7 +352,7 @@ def test_gpt2_xl_is_too_large_for_some_gpus(monkeypatch, gigabytes, sharded):
 def test_a_signal_to_one_process_ends_all_after_the_same_step(inputs, tmp_path, case):
     """The checkpoint is whole, and one process goes on from it."""
 
-    def signalled(world):
+    def signaled(world):
         count_step = Progress.count_step
 
         def count(self):
@@ -365,7 +365,7 @@ def test_a_signal_to_one_process_ends_all_after_the_same_step(inputs, tmp_path, 
             train(inputs, case, tmp_path / "one", world)
         return True
 
-    assert together(2, signalled) == [True, True]
+    assert together(2, signaled) == [True, True]
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["checkpoint.pt"]
     together(1, lambda world: train(inputs, case, tmp_path / "one", world))
     assert read(tmp_path / "one")[2]["resumed_at"] == [3]
