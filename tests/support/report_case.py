@@ -77,20 +77,12 @@ def write_run(
             },
         },
     )
-    summarize(
-        tables,
-        [variant / "training.json" for variant in folders],
-        [table.parent / "usage.json" for table in tables],
-        {recipe: [recipe] for recipe in RECIPES},
-        folder / "summary.csv",
-    )
     settings = _settings(models)
+    recipes = _recipes(settings)
+    summarize(tables, recipes, folder / "summary.csv")
     return {
         "folders": folders,
-        "recipes": {
-            name: {"runs": [name], "dataset": "words", "published": recipe["published"]}
-            for name, recipe in settings["recipes"].items()
-        },
+        "recipes": recipes,
         "judges": JUDGES,
         "settings": settings,
         "qualities": {"words": quality},
@@ -226,6 +218,19 @@ def _write_scores(variant: Path, judge: str, answers: list[dict[str, str]], rank
     table = write_scores(variant / judge / "scores.csv", rows)
     write_usage(table.parent / "usage.json", **(asked if judge == "strict" else {}))
     return table
+
+
+def _recipes(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what the report is told of each variant of a recipe."""
+    return {
+        name: {
+            "runs": [name],
+            "dataset": "words",
+            "published": recipe["published"],
+            "settings": {"dataset": "words", "training": recipe["training"] | {"seed": 123}},
+        }
+        for name, recipe in settings["recipes"].items()
+    }
 
 
 def _settings(models: tuple[str, ...]) -> dict[str, Any]:

@@ -262,10 +262,9 @@ def test_variants_without_any_score_make_a_page_too(tmp_path):
         rows = [{**row, "recipe": folder.name} for row in rows]
         write_scores(folder / "overlap" / "scores.csv", rows)
     tables = [folder / "overlap" / "scores.csv" for folder in case["folders"]]
-    usages = [write_usage(table.parent / "usage.json") for table in tables]
-    trainings = [folder / "training.json" for folder in case["folders"]]
-    recipes = {folder.name: [folder.name] for folder in case["folders"]}
-    summarize(tables, trainings, usages, recipes, case["summary"])
+    for table in tables:
+        write_usage(table.parent / "usage.json")
+    summarize(tables, case["recipes"], case["summary"])
     write_report(
         **case | {"judges": {"overlap": JUDGES["overlap"]}}, output=tmp_path / "report.html"
     )
@@ -297,9 +296,7 @@ def seeds_page(tmp_path_factory) -> Page:
     recipes["plain"]["runs"] = [run.name for run in runs]
     summarize(
         [folder / judge / "scores.csv" for folder in folders for judge in case["judges"]],
-        [folder / "training.json" for folder in folders],
-        [folder / judge / "usage.json" for folder in folders for judge in case["judges"]],
-        {name: of["runs"] for name, of in recipes.items()},
+        recipes,
         case["summary"],
     )
     output = folder / "report.html"

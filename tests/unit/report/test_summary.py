@@ -22,10 +22,15 @@ def summary_of(folder: Path, rows: list[dict], **usage) -> dict[str, str]:
     """The one row of summary.csv of one scores.csv."""
     table = write_scores(folder / "strict" / "scores.csv", rows)
     write_usage(table.parent / "usage.json", **usage)
-    (folder / "training.json").write_text(json.dumps({"seconds": 61.25, "training": {"seed": 3}}))
+    training = {"seconds": 61.25, "training": {"epochs": 1, "seed": 3}, "device": "cpu"}
+    training |= {"initial_losses": {"train": 3, "val": 4}, "versions": {"python": "3.11.2"}}
+    (folder / "training.json").write_text(json.dumps(training))
+    (folder / "losses.csv").write_text(
+        "step,epoch,tokens_seen,train_loss,val_loss\n0,1,80,2.5,2.75\n5,1,160,1.25,1.5\n"
+    )
     output = folder / "summary.csv"
-    recipes = {"plain": ["plain"]}
-    summarize([table], [folder / "training.json"], [table.parent / "usage.json"], recipes, output)
+    settings = {"prompt": "alpaca", "training": {"epochs": 1, "lora": None}}
+    summarize([table], {"plain": {"runs": ["plain"], "settings": settings}}, output)
     [row] = csv.DictReader(output.open())
     return row
 
@@ -100,6 +105,14 @@ def test_the_summary_by_hand(tmp_path):
         "judge_tokens": "",
         "judge_seconds": "",
         "cost": "",
+        "train_loss": "1.2500",
+        "val_loss": "1.5000",
+        "device": "cpu",
+        "versions": "python=3.11.2",
+        "differs_in": "",
+        "prompt": "alpaca",
+        "training.epochs": "1",
+        "training.lora": "",
     }
 
 

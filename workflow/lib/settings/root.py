@@ -53,6 +53,29 @@ class Settings(Computing):
         """
         return self._variants
 
+    def recipes_compared(self) -> dict[str, dict[str, Any]]:
+        """Return what the report says of each variant of a recipe, as plain values.
+
+        Returns:
+            By name of the variant: `runs`, the names of its runs, `dataset`, `published`, and
+            `settings`, what can change a result; of several runs without the seed.
+        """
+        found = {}
+        for variant, runs in self.variants.items():
+            values = self.recipes[runs[0]].model_dump(
+                mode="json", exclude={"seeds", "sweep", *EXECUTION_KEYS}
+            )
+            published = values.pop("published")
+            if len(runs) > 1:
+                del values["training"]["seed"], values["generation"]["seed"]
+            found[variant] = {
+                "runs": [*runs],
+                "dataset": values["dataset"],
+                "published": published,
+                "settings": values,
+            }
+        return found
+
     def expanded(self) -> tuple["Settings", list[str]]:
         """Return settings whose `recipes` also hold the runs of sweeps and seeds, and mistakes."""
         counts = {name: count_runs(recipe) for name, recipe in self.recipes.items()}
