@@ -18,6 +18,7 @@ from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.event_files import check_library
 from workflow.lib.runtime.files import check_folder
+from workflow.lib.runtime.folders import check_results
 from workflow.lib.runtime.names import choose
 from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.root import compared
@@ -34,6 +35,15 @@ COMPARED = compared(SETTINGS)
 RUNS = [run for runs in SETTINGS.variants.values() for run in runs]
 or_exit(check_folder, Path("results"))
 or_exit(check_folder, Path("resources"))
+or_exit(
+    check_results,
+    Path("results"),
+    {
+        name
+        for kind in ("dataset", "tokenizer", "model", "recipe", "judge")
+        for name in getattr(SETTINGS, f"{kind}s")
+    },
+)
 if SETTINGS.tensorboard and not workflow.deployment_settings.deployment_method:
     or_exit(check_library)
 

@@ -5,11 +5,13 @@
 # one with another `--quiet`, shows what Snakemake shows.
 
 import logging
+import sys
 
-from snakemake.logging import DefaultFilter, DefaultFormatter, logger
+from snakemake.logging import DefaultFormatter, logger
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from workflow.lib.runtime.errors import one_line
 from workflow.lib.runtime.pace import Pace
 
 CHATTER = (
@@ -25,7 +27,18 @@ CHATTER = (
 )
 
 
-class Console(DefaultFormatter):
+class Plain(DefaultFormatter):
+    """What Snakemake writes, with one line instead of a traceback where the machine lacks something."""
+
+    def format(self, record):
+        if getattr(record, "event", None) == LogEvent.ERROR:
+            error = sys.exc_info()[1]  # Snakemake reports an exception while it handles it
+            if isinstance(error, (OSError, MemoryError)) and (line := one_line(error)):
+                return f"error: {line}"
+        return super().format(record)
+
+
+class Console(Plain):
     """Jobs, how many are done, and those that failed; other messages as Snakemake writes them."""
 
     def __init__(self):
@@ -81,14 +94,15 @@ def errors_in(log):
 def show_what_matters():
     """Show Console's lines on the console, and everything in Snakemake's log file."""
     settings = workflow.output_settings
-    if settings.dryrun or set(settings.quiet or ()) != {Quietness.HOST, Quietness.RULES}:
-        return
+    quiet = set(settings.quiet or ())
+    short = quiet == {Quietness.HOST, Quietness.RULES} and not settings.dryrun
     for handler in logger.handlers:
         if handler.name == "DefaultStreamHandler":
-            console = Console()
+            console = Console() if short else Plain(quiet, settings.show_failed_logs)
             handler.setFormatter(console)
-            handler.filters = [console]
-        elif isinstance(handler, logging.FileHandler):
+            if short:
+                handler.filters = [console]
+        elif short and isinstance(handler, logging.FileHandler):
             for known in handler.filters:
                 known.quiet = set()
 

@@ -1,6 +1,7 @@
 """Reading and writing files; each is replaced atomically, so no reader sees half of one."""
 
 import csv
+import errno
 import glob
 import hashlib
 import io
@@ -18,7 +19,7 @@ from typing import Any
 import yaml
 
 from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
-from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.runtime.errors import UserError, first_line, is_full
 
 AGAIN = "delete it and run again"
 
@@ -54,6 +55,13 @@ def replacing(path: str | Path, recorded: bool = False) -> Iterator[Path]:
             record_of(path).parent.mkdir(exist_ok=True)
             with replacing(record_of(path)) as record:
                 record.write_text(f"{digest}  {path.name}\n", "utf-8")
+    except Exception as error:
+        # A failed write names no file, and safetensors only says so in words.
+        if is_full(error) and not isinstance(error, OSError):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if isinstance(error, OSError) and str(error.filename or unfinished) == str(unfinished):
+            error.filename = str(path)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
