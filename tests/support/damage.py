@@ -33,6 +33,7 @@ from workflow.lib.training.finetune import finetune
 STYLE = load_style("phi3")
 SPLITS = ("train", "val", "test", "origins")
 NAMES = {"model": "tiny", "recipe": "quick", "judge": "overlap"}
+RECIPES = {"quick": {"runs": ["quick"], "dataset": "few", "settings": {}}}
 RECIPE = recipe_of(TRAINING, Evaluation(every=1, batches=1))
 
 
@@ -114,12 +115,7 @@ class FinishedRun:
         )
 
     def summarize(self) -> None:
-        summarize(
-            [self.judged / "scores.csv"],
-            [self.variant / "training.json"],
-            [self.judged / "usage.json"],
-            self.summary,
-        )
+        summarize([self.judged / "scores.csv"], RECIPES, self.summary)
 
     def collect(self) -> None:
         collect_scores([self.judged / "scores.csv"], self.folder / "scores.csv")
@@ -129,7 +125,7 @@ class FinishedRun:
         plot_losses(self.variant / "losses.csv", record, self.variant / "loss.png")
 
     def report(self) -> None:
-        variants = read_variants([self.variant], ["overlap"], {"quick": "few"}, self.summary)
+        variants = read_variants([self.variant], RECIPES, ["overlap"], self.summary)
         read_quality("few", self.data / "quality.json", variants, [self.tokens("train")])
 
     def card(self) -> None:
