@@ -295,6 +295,19 @@ def test_a_query_in_the_address_is_part_of_every_call(server, tmp_path: Path) ->
         "/v1/models?api-version=2024-06-01",
         "/v1/chat/completions?api-version=2024-06-01",
     ]
+    assert {headers["api-key"] for _, headers in server.requests} == {KEY}  # as Azure wants it
+
+
+def test_the_key_goes_to_no_other_host_on_a_redirect(server, tmp_path: Path) -> None:
+    with running(openai_server()) as other:
+        moved = (
+            f"HTTP/1.1 307 Moved\r\nLocation: http://localhost:{other.server_port}/v1/models\r\n"
+        )
+        server.listing = Reply(raw=[f"{moved}Content-Length: 0\r\n\r\n".encode()])
+        settings = openai(server, base_url=f"{server.address}/v1?api-version=1", check="warn")
+        check_judge(settings, "gpt-4", tmp_path / "check.json")
+        [(_, headers)] = other.requests
+    assert KEY not in str(headers)
 
 
 def test_a_gateway_that_lists_a_wildcard_is_not_refused(tmp_path: Path) -> None:

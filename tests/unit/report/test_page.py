@@ -264,7 +264,7 @@ def test_variants_without_any_score_make_a_page_too(tmp_path):
     tables = [folder / "overlap" / "scores.csv" for folder in case["folders"]]
     for table in tables:
         write_usage(table.parent / "usage.json")
-    summarize(tables, case["recipes"], case["summary"])
+    summarize(tables, case["recipes"], case["qualities"], case["summary"])
     write_report(
         **case | {"judges": {"overlap": JUDGES["overlap"]}}, output=tmp_path / "report.html"
     )
@@ -297,6 +297,7 @@ def seeds_page(tmp_path_factory) -> Page:
     summarize(
         [folder / judge / "scores.csv" for folder in folders for judge in case["judges"]],
         recipes,
+        case["qualities"],
         case["summary"],
     )
     output = folder / "report.html"
@@ -344,3 +345,13 @@ def test_the_captions_of_snakemakes_own_report_can_be_filled_in(caption):
     names = SimpleNamespace(model="tiny", recipe="plain", judge="strict", dataset="words")
     template = Environment(undefined=StrictUndefined).from_string(caption.read_text())
     assert "{" not in template.render(snakemake=SimpleNamespace(wildcards=names))
+
+
+def test_contamination_stands_where_the_score_stands(page, seeds_page):
+    """On the card and in the table, of the test set once, whatever the number of seeds."""
+    line = r"1 of 30 test entries \(3%\) also stand in training; without them "
+    for one in (page, seeds_page):
+        result = one.said("result")
+        cards, table = result.split("Training loss", 1)
+        assert re.search(line, cards)
+        assert re.search(line, table)

@@ -50,13 +50,7 @@ def read_quality(
         tokens: token files, of any data set.
     """
     content = quality_record.read_quality(path)
-    places = content["where"]
-    seen = {
-        places[str(number)]["index"]
-        for group in content["test_also_in_train"]
-        for number in group
-        if places[str(number)]["split"] == "test"
-    }
+    seen = quality_record.seen_in_training(content)
     without = []
     for variant in variants:
         for judge, judging in variant.judged.items():

@@ -85,16 +85,26 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         super().__init__(settings, prompt, address)
         self._key = _read_key(settings, address)
         parts = urlsplit(address)
+        query = dict(parse_qsl(parts.query, True))
+
+        def add_key_of_azure(request: Any) -> None:
+            # Here, since clients keep headers of their own on a redirect to another host.
+            request.headers.pop("api-key", None)
+            same = (request.url.scheme, request.url.host) == (parts.scheme, parts.hostname)
+            if self._key and "api-version" in query and same:
+                request.headers["api-key"] = self._key
+
         # Retries are those of judge/retry.py, so that the settings mean what they say.
         self._client = openai.OpenAI(
             api_key=self._key or "none",
             base_url=urlunsplit(parts._replace(query="")),
-            default_query=dict(parse_qsl(parts.query, True)),  # such as ?api-version=
+            default_query=query,
             organization=read_key("OPENAI_ORG_ID"),
             project=read_key("OPENAI_PROJECT_ID"),
             max_retries=0,
             http_client=openai.DefaultHttpxClient(
-                event_hooks={"response": [limit_size]}, **client_options(address)
+                event_hooks={"request": [add_key_of_azure], "response": [limit_size]},
+                **client_options(address),
             ),
         )
 
