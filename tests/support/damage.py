@@ -115,7 +115,12 @@ class FinishedRun:
         )
 
     def summarize(self) -> None:
-        summarize([self.judged / "scores.csv"], RECIPES, self.summary)
+        summarize(
+            [self.judged / "scores.csv"],
+            RECIPES,
+            {"few": self.data / "quality.json"},
+            self.summary,
+        )
 
     def collect(self) -> None:
         collect_scores([self.judged / "scores.csv"], self.folder / "scores.csv")
