@@ -66,6 +66,42 @@ def test_a_damaged_line_costs_no_other_reply(tmp_path: Path, caplog) -> None:
         assert caplog.messages[-1] == f"{path}: line 2 is damaged and left out"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"reply": None},
+        {"reply": 85},
+        {"reply": ["85"]},
+        {"reply": "\ud800"},
+        {"key": 1},
+        {"key": None},
+        {"question_tokens": "50"},
+        {"question_tokens": -1},
+        {"question_tokens": 1.5},
+        {"answer_tokens": [2]},
+        {"answer_tokens": True},
+        {"seconds": "fast"},
+        {"seconds": None},
+        {"seconds": float("nan")},
+        {"seconds": -1},
+        {"digest": 365},
+        {"server": {"version": "0.6.5"}},
+        {"cut": "no"},
+        {"cut": None},
+    ],
+    ids=str,
+)
+def test_a_value_of_another_kind_is_a_damaged_line(tmp_path: Path, caplog, odd) -> None:
+    path = tmp_path / "answers.jsonl"
+    record = json.loads(filled(path, "one"))
+    path.write_text(json.dumps({**record, **odd}) + "\n")
+    cache = ReplyCache(path)
+    assert cache.last() is None
+    assert caplog.messages == [f"{path}: line 1 is damaged and left out"]
+    cache.add("one", REPLY)
+    assert ReplyCache(path).get("one") == REPLY
+
+
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     before = filled(path, "one")

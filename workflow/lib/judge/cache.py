@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, NonNegativeInt
+
+from workflow.lib.data.stored import Stored
 from workflow.lib.runtime.log import log
 
 
@@ -31,6 +34,19 @@ class Reply:
     question_tokens: int | None
     answer_tokens: int | None
     seconds: float
+    digest: str | None
+    server: str | None
+    cut: bool = False
+
+
+class _Line(Stored):
+    """A line of the file, checked when it is read."""
+
+    key: str
+    reply: str
+    question_tokens: NonNegativeInt | None
+    answer_tokens: NonNegativeInt | None
+    seconds: float = Field(ge=0)
     digest: str | None
     server: str | None
     cut: bool = False
@@ -121,12 +137,14 @@ class ReplyCache:
         for number, line in enumerate(whole.split(b"\n")[:-1], 1):
             try:
                 record = json.loads(line)
-                key = record.pop("key")
-                if record == {"timed_out": True}:
-                    self._timeouts[key] += 1
+                if record == {"key": str(record["key"]), "timed_out": True}:
+                    self._timeouts[record["key"]] += 1
                     continue
-                self._replies[key] = Reply(text=record.pop("reply"), **record)
-            except (ValueError, KeyError, TypeError, AttributeError):
+                kept = _Line.model_validate(record)
+                kept.reply.encode()  # half a surrogate pair could not be written to scores.csv
+                fields = kept.model_dump(exclude={"key", "reply"})
+                self._replies[kept.key] = Reply(text=kept.reply, **fields)
+            except (ValueError, KeyError, TypeError, RecursionError):
                 log.info("%s: line %d is damaged and left out", self.path, number)
         if len(whole) < len(content):
             os.truncate(self.path, len(whole))

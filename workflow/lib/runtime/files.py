@@ -20,6 +20,7 @@ import yaml
 
 from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
 from workflow.lib.runtime.errors import UserError, first_line, is_full
+from workflow.lib.runtime.formulas import no_formula
 
 AGAIN = "delete it and run again"
 
@@ -260,6 +261,9 @@ def write_csv(
 ) -> None:
     """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept.
 
+    A text that a spreadsheet would take for a formula gets an apostrophe in front, as OWASP advises
+    against CSV injection; `read_csv` takes it away.
+
     Args:
         recorded: see `replacing`.
     """
@@ -270,7 +274,7 @@ def write_csv(
         unfinished.open("w", encoding="utf-8", newline="") as file,
     ):
         for row in ({column: column for column in columns}, *rows):
-            writer.writerow(row)
+            writer.writerow({column: no_formula(cell) for column, cell in row.items()})
             file.write(line.getvalue().removesuffix("\r\n") + "\n")
             line.seek(0)
             line.truncate()

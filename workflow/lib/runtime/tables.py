@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import AGAIN, read_text
+from workflow.lib.runtime.formulas import as_written
 
 
 def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -35,7 +36,7 @@ def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
                     f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
                     "the header; delete it and run again"
                 )
-            rows.append(row)
+            rows.append({column: as_written(cell) for column, cell in row.items()})
     except csv.Error as error:
         raise UserError(
             f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
