@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_csv, read_json, read_yaml, replacing, write_csv
+from workflow.lib.runtime.files import read_json, read_yaml, replacing, write_csv
+from workflow.lib.runtime.tables import read_csv
 from workflow.lib.settings.load import check_config_file
 
 TWICE = [
