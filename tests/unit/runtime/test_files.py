@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_csv, read_json, replacing, write_csv
+from workflow.lib.runtime.files import read_json, replacing, write_csv
+from workflow.lib.runtime.tables import read_csv
 from workflow.lib.runtime.yaml_files import read_yaml
 from workflow.lib.settings.load import read_config_layer
 

@@ -11,7 +11,6 @@ import os
 import platform
 import shutil
 import stat
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ from typing import Any
 
 from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
 from workflow.lib.runtime.errors import UserError, first_line, is_full
-from workflow.lib.runtime.formulas import as_written, no_formula
+from workflow.lib.runtime.formulas import no_formula
 
+AGAIN = "delete it and run again"
 NO_FILE = "it is no ordinary file"  # but a device or a pipe
 
 
@@ -155,8 +155,11 @@ def write_json(path: str | Path, content: Any, recorded: bool = False) -> None:
         unfinished.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, advice: str = "save the file as UTF-8") -> str:
     """Read a UTF-8 text file, without its byte order mark if it has one.
+
+    Args:
+        advice: what to do if it is not UTF-8.
 
     Raises:
         UserError: a device or a pipe, or not UTF-8; says where. Or it has changed since its digest
@@ -174,17 +177,26 @@ def read_text(path: str | Path) -> str:
         bom = len(content) - len(error.object)  # which the decoder does not count
         line = content.count(b"\n", 0, error.start + bom) + 1
         raise UserError(
-            f"{path}: not UTF-8 (line {line}, byte {error.start + bom}); save the file as UTF-8"
+            f"{path}: not UTF-8 (line {line}, byte {error.start + bom}); {advice}"
         ) from error
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, made: bool = False) -> Any:
     """Read a JSON file.
+
+    Args:
+        made: whether a job made it, so that it can be deleted and made again.
 
     Raises:
         UserError: not UTF-8 or not JSON, or a key is repeated in an object; says where.
     """
-    return parse_json(read_text(path), path)
+    if not made:
+        return parse_json(read_text(path), path)
+    text = read_text(path, AGAIN)
+    try:
+        return parse_json(text, path)
+    except UserError as error:
+        raise UserError(f"{error}; {AGAIN}") from error
 
 
 def parse_json(
@@ -228,38 +240,6 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = ", ".join(map(repr, repeated(pairs)))
         raise ValueError(f"an object has {keys} more than once; remove one")
     return found
-
-
-def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read the rows of a table as text.
-
-    Args:
-        columns: those that its header must have; it may have more.
-
-    Raises:
-        UserError: it has changed since it was written, is not UTF-8, lacks a column, or a row has
-            too few or too many cells; says which.
-    """
-    csv.field_size_limit(sys.maxsize)  # a reply can be longer than csv's own limit
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        if missing := sorted(set(columns) - set(reader.fieldnames or ())):
-            raise UserError(
-                f"{path}: lacks the columns {', '.join(missing)}; delete it and run again"
-            )
-        rows = []
-        for row in reader:
-            if None in row or None in row.values():
-                raise UserError(
-                    f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
-                    "the header; delete it and run again"
-                )
-            rows.append({column: as_written(cell) for column, cell in row.items()})
-    except csv.Error as error:
-        raise UserError(
-            f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
-        ) from error
-    return rows
 
 
 def write_csv(
