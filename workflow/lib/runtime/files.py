@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,9 @@ import yaml
 
 from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
 from workflow.lib.runtime.errors import UserError, first_line, is_full
+from workflow.lib.runtime.formulas import no_formula
+
+AGAIN = "delete it and run again"
 
 
 @contextmanager
@@ -120,8 +122,11 @@ def write_json(path: str | Path, content: Any, recorded: bool = False) -> None:
         unfinished.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, advice: str = "save the file as UTF-8") -> str:
     """Read a UTF-8 text file, without its byte order mark if it has one.
+
+    Args:
+        advice: what to do if it is not UTF-8.
 
     Raises:
         UserError: not UTF-8; says where. Or it has changed since its digest was recorded.
@@ -134,17 +139,26 @@ def read_text(path: str | Path) -> str:
         bom = len(content) - len(error.object)  # which the decoder does not count
         line = content.count(b"\n", 0, error.start + bom) + 1
         raise UserError(
-            f"{path}: not UTF-8 (line {line}, byte {error.start + bom}); save the file as UTF-8"
+            f"{path}: not UTF-8 (line {line}, byte {error.start + bom}); {advice}"
         ) from error
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, made: bool = False) -> Any:
     """Read a JSON file.
+
+    Args:
+        made: whether a job made it, so that it can be deleted and made again.
 
     Raises:
         UserError: not UTF-8 or not JSON, or a key is repeated in an object; says where.
     """
-    return parse_json(read_text(path), path)
+    if not made:
+        return parse_json(read_text(path), path)
+    text = read_text(path, AGAIN)
+    try:
+        return parse_json(text, path)
+    except UserError as error:
+        raise UserError(f"{error}; {AGAIN}") from error
 
 
 def parse_json(
@@ -239,38 +253,6 @@ def read_yaml(path: str | Path, called: str = "") -> Any:
         raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
 
 
-def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read the rows of a table as text.
-
-    Args:
-        columns: those that its header must have; it may have more.
-
-    Raises:
-        UserError: it has changed since it was written, is not UTF-8, lacks a column, or a row has
-            too few or too many cells; says which.
-    """
-    csv.field_size_limit(sys.maxsize)  # a reply can be longer than csv's own limit
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        if missing := sorted(set(columns) - set(reader.fieldnames or ())):
-            raise UserError(
-                f"{path}: lacks the columns {', '.join(missing)}; delete it and run again"
-            )
-        rows = []
-        for row in reader:
-            if None in row or None in row.values():
-                raise UserError(
-                    f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
-                    "the header; delete it and run again"
-                )
-            rows.append(row)
-    except csv.Error as error:
-        raise UserError(
-            f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
-        ) from error
-    return rows
-
-
 def write_csv(
     path: str | Path,
     columns: Sequence[str],
@@ -278,6 +260,9 @@ def write_csv(
     recorded: bool = False,
 ) -> None:
     """Write a CSV file whose rows end in line feeds; line breaks inside cells are kept.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front, as OWASP advises
+    against CSV injection; `read_csv` takes it away.
 
     Args:
         recorded: see `replacing`.
@@ -289,7 +274,7 @@ def write_csv(
         unfinished.open("w", encoding="utf-8", newline="") as file,
     ):
         for row in ({column: column for column in columns}, *rows):
-            writer.writerow(row)
+            writer.writerow({column: no_formula(cell) for column, cell in row.items()})
             file.write(line.getvalue().removesuffix("\r\n") + "\n")
             line.seek(0)
             line.truncate()
