@@ -182,7 +182,7 @@ def test_the_settings_shown_can_be_run_again(page, case):
     assert load_settings(config).compare.models == ["tiny", "small"]
     assert config["recipes"] == case["settings"]["recipes"]
     repeat = page.said("repeat")
-    assert "results/tiny/plain/strict/scores.csv --configfile again.yaml" in repeat
+    assert "--configfile again.yaml --cores 1 results/tiny/plain/strict/scores.csv" in repeat
     for fact in ("ab" * 32, "cd" * 32, "torch 2.13.0", "cpu, 2 threads", "1 min 5 s"):
         assert fact in repeat
 

@@ -24,7 +24,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
     for row in rows:
         if row["run_of"]:
             continue
-        note = f" ({notes[row['judge']]})" if notes[row["judge"]] else ""
+        note = f" ({notes[row['judge']]})" if notes.get(row["judge"]) else ""
         scored = int(row["scored"]) + int(row["empty"])
         average = _mean(row)
         name = (row["model"], row["recipe"], row["judge"])

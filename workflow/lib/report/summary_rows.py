@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_csv
+from workflow.lib.runtime.tables import read_csv
 
 NAMES = ("model", "recipe", "judge", "run_of", "seeds", "backend")
 COUNTS = ("entries", "scored", "unparsed", "failed", "empty", "seen_in_training", "response_tokens")
