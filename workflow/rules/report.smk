@@ -6,6 +6,8 @@ rule summary:
         tables=of_judged("scores.csv"),
         usages=of_judged("usage.json"),
         trainings=of_variants("training.json"),
+        losses=of_variants("losses.csv"),
+        qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
     output:
         report(
             "results/summary.csv",
@@ -13,13 +15,14 @@ rule summary:
             category="Comparison",
             labels={"what": "summary"},
         ),
+        parquet="results/summary.parquet",
     log:
         "results/logs/summary.log",
     localrule: True
     conda:
         PIPELINE_ENV
     params:
-        recipes={variant: list(runs) for variant, runs in SETTINGS.variants.items()},
+        recipes=SETTINGS.recipes_compared(),
         code=code_digest("workflow/scripts/summarize.py"),
     script:
         "../scripts/summarize.py"
@@ -51,15 +54,7 @@ rule report:
         PIPELINE_ENV
     params:
         settings=COMPARED,
-        recipes={
-            variant: {
-                "runs": list(runs),
-                **SETTINGS.recipes[runs[0]].model_dump(
-                    mode="json", include={"dataset", "published"}
-                ),
-            }
-            for variant, runs in SETTINGS.variants.items()
-        },
+        recipes=SETTINGS.recipes_compared(),
         judges={name: SETTINGS.judges[name].label for name in SETTINGS.compare.judges},
         templates={path.name: sha256_of(path) for path in (HOME / "workflow/report").glob("*.j2")},
         code=code_digest("workflow/scripts/write_report.py"),
@@ -79,6 +74,7 @@ rule scores:
             category="Comparison",
             labels={"what": "all scores"},
         ),
+        parquet="results/scores.parquet",
     log:
         "results/logs/scores.log",
     localrule: True

@@ -426,14 +426,19 @@ def test_without_network_one_line_says_what_from_where_why_and_the_ways_on(targe
     message = failure(url, target, store, mirrors=[mirror])
     assert message.startswith(f"models.nano: could not get {NAME} ({url}: Connection refused; ")
     assert f"; {mirror}: Connection refused)" in message
-    assert "set models.nano.url in config.yaml to a local copy" in message
+    assert "set models.nano.url to a local copy" in message
     assert "add another address to models.nano.mirrors" in message
     assert "snakemake --cores 1 results/scores.csv" in message
 
 
 def test_unusable_proxy_settings_are_said(server, target, store, monkeypatch):
+    for variable in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("http_proxy", "gopher://here")
-    assert "proxy settings of the environment" in failure(server, target, store)
+    said = failure(f"http://example.org/{NAME}", target, store)
+    assert "the environment variable http_proxy is 'gopher://here', which is no proxy" in said
+    bring(f"{server.url}/{NAME}", target, store)  # on this machine, so without a proxy
+    assert target.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("address", ["http://[::1/x", "http://host:port/x"])
@@ -568,7 +573,7 @@ def test_a_local_file_that_is_not_there_or_not_right_is_said(tmp_path, target, s
     missing = failure(str(tmp_path / NAME), target, store)
     assert missing == (
         f"models.nano: could not copy {NAME} ({tmp_path / NAME}: there is no such file);"
-        " correct models.nano.url in config.yaml"
+        " correct models.nano.url"
     )
     assert "it is a folder" in failure(str(tmp_path), target, store)
     (tmp_path / NAME).write_bytes(OTHER)

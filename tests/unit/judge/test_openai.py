@@ -21,6 +21,7 @@ from tests.support.judge_servers import (
 from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
+from workflow.lib.runtime.connection import tls_problem
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.judges import Transport
 
@@ -86,6 +87,26 @@ def test_the_key_is_written_nowhere(server, tmp_path: Path, log_lines) -> None:
     assert KEY not in log_lines.text
     assert "cannot use [key] for this" in log_lines.text
     assert KEY not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [KEY, KEY.upper(), f"Bearer {KEY}", KEY.replace("-", "%2D"), KEY.replace("-", "\\u002d")],
+)
+def test_a_key_that_a_server_repeats_is_written_nowhere(server, tmp_path, log_lines, form) -> None:
+    """In a reply, in the name of a model, or at the place where an error is cut short."""
+    server.models += [f"gpt-4 {form}"]
+    check_judge(openai(server, model="gpt-5"), "gpt-5", tmp_path / "check.json")
+    server.behave = lambda number, body: Reply(f"85, says {form}")
+    judge_entries(tmp_path, openai(server, max_unparsed=1.0), ENTRIES[:1])
+    server.behave = lambda number, body: Reply(status=400, error="x" * 270 + form)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UserError) as refusal:
+        judge_entries(tmp_path / "other", openai(server), ENTRIES[:1])
+    written = [path.read_text("utf-8") for path in tmp_path.rglob("*") if path.is_file()]
+    for text in (*written, log_lines.text, str(refusal.value)):
+        assert "abcdefghij" not in text.lower()
+    assert any("85, says " in text and "[key]" in text for text in written)
 
 
 def test_without_a_key_the_variable_to_set_is_named(server, tmp_path: Path, monkeypatch) -> None:
@@ -294,6 +315,19 @@ def test_a_query_in_the_address_is_part_of_every_call(server, tmp_path: Path) ->
         "/v1/models?api-version=2024-06-01",
         "/v1/chat/completions?api-version=2024-06-01",
     ]
+    assert {headers["api-key"] for _, headers in server.requests} == {KEY}  # as Azure wants it
+
+
+def test_the_key_goes_to_no_other_host_on_a_redirect(server, tmp_path: Path) -> None:
+    with running(openai_server()) as other:
+        moved = (
+            f"HTTP/1.1 307 Moved\r\nLocation: http://localhost:{other.server_port}/v1/models\r\n"
+        )
+        server.listing = Reply(raw=[f"{moved}Content-Length: 0\r\n\r\n".encode()])
+        settings = openai(server, base_url=f"{server.address}/v1?api-version=1", check="warn")
+        check_judge(settings, "gpt-4", tmp_path / "check.json")
+        [(_, headers)] = other.requests
+    assert KEY not in str(headers)
 
 
 def test_a_gateway_that_lists_a_wildcard_is_not_refused(tmp_path: Path) -> None:
@@ -439,3 +473,23 @@ def test_a_key_that_no_request_can_carry_is_not_shown(server, monkeypatch, tmp_p
 def test_a_key_with_spaces_around_it_is_taken(server, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JUDGE_KEY", f" {KEY}\n")
     judge_entries(tmp_path, openai(server), ENTRIES[:1])
+
+
+def test_a_server_without_tls_at_an_https_address_is_named(server, tmp_path: Path) -> None:
+    address = server.address.replace("http:", "https:")
+    with pytest.raises(UserError, match=rf"{address}/v1 does not speak TLS; .* begin with http://"):
+        check_judge(openai(server, base_url=f"{address}/v1"), "gpt-4", tmp_path / "check.json")
+
+
+def test_a_certificate_that_is_not_trusted_leads_to_the_variable_to_set() -> None:
+    error = ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate in chain")
+    assert "SSL_CERT_FILE" in (tls_problem("https://judge:1", error) or "")
+    assert tls_problem("https://judge:1", ConnectionError("refused")) is None
+
+
+def test_a_name_in_other_letters_is_suggested_first(tmp_path: Path, log_lines) -> None:
+    with running(openai_server("gpt-5x", "GPT-5")) as server:
+        check_judge(
+            openai(server, api_key_env=None, model="gpt-5"), "gpt-5", tmp_path / "check.json"
+        )
+    assert "does not list the model 'gpt-5'; did you mean GPT-5?" in log_lines.text

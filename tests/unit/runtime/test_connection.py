@@ -129,6 +129,7 @@ def test_certificates_of_the_environment_are_used(monkeypatch, tmp_path):
         ("http://127.0.0.1", True),
         ("http://[::1]:8", True),
         ("http://judge.localhost", True),
+        ("http://0.0.0.0:8000/v1", True),
         ("http://localhost.example.org", False),
         ("http://192.168.0.1", False),
         ("http://node7", False),

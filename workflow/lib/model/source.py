@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from workflow.lib.model.shape import CHECKPOINT_FILES
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import local_path
 from workflow.lib.settings.sources import Model, ModelFormat
 
 SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"  # of Hugging Face
@@ -66,7 +67,7 @@ def split_url(url: str) -> tuple[str, str]:
     """
     path, mark, query = url.partition("?") if "://" in url else (url, "", "")
     name = PurePosixPath(path).name
-    if not name.endswith(_WEIGHTS) or Path(path).is_dir():
+    if not name.endswith(_WEIGHTS) or Path(path).expanduser().is_dir():
         return url, ""
     return (path[: -len(name)].rstrip("/") or ".") + mark + query, name
 
@@ -96,5 +97,5 @@ def _recognize(folder: str, weights: str, named: set[str], in_run: bool) -> Mode
 
 def _names_in(folder: str) -> list[str]:
     """Return the names in a local folder; none of an address, or where there is no folder."""
-    path = Path(folder).expanduser()
+    path = local_path(folder)
     return [] if "://" in folder or not path.is_dir() else [file.name for file in path.iterdir()]

@@ -7,7 +7,7 @@ from workflow.lib.report.summary_rows import read_summary
 
 SAID = (
     "model", "recipe", "judge", "run_of", "seeds", "entries", "scored", "empty", "mean",
-    "seed_spread",
+    "seed_spread", "seen_in_training", "mean_without_seen",
 )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
     for row in rows:
         if row["run_of"]:
             continue
-        note = f" ({notes[row['judge']]})" if notes[row["judge"]] else ""
+        note = f" ({notes[row['judge']]})" if notes.get(row["judge"]) else ""
         scored = int(row["scored"]) + int(row["empty"])
         average = _mean(row)
         name = (row["model"], row["recipe"], row["judge"])
@@ -41,6 +41,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
             f"{row['model']} / {row['recipe']}, judged by {row['judge']}{note}",
             f"Number of scores: {scored} of {row['entries']}",
             f"Average score: {average}",
+            *_contamination(row, max(len(runs), 1)),
             "",
         ]
     return [*lines, f"Report: {report}"]
@@ -48,3 +49,14 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
 
 def _mean(row: Mapping[str, str]) -> str:
     return f"{float(row['mean']):.2f}" if row["mean"] else "none"
+
+
+def _contamination(row: Mapping[str, str], runs: int) -> list[str]:
+    """Return a line about the test entries that also stand in training, if there are any."""
+    seen, entries = (int(row[column]) // runs for column in ("seen_in_training", "entries"))
+    if not seen:
+        return []
+    mean = row["mean_without_seen"]
+    without = f"without them {float(mean):.2f}" if mean else "no score is left without them"
+    share = f"{seen / entries:.0%}"
+    return [f"{seen} of {entries} test entries ({share}) also stand in training; {without}"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
+from workflow.lib.data.quality.record import read_quality, seen_in_training
 from workflow.lib.judge.scores import (
     COLUMNS,
     STATUSES,
@@ -19,11 +20,14 @@ from workflow.lib.judge.scores import (
 )
 from workflow.lib.judge.usage import read_usage
 from workflow.lib.model.record import read_training
+from workflow.lib.report.losses import read_losses
 from workflow.lib.report.replicates import interval_of_runs, spread_of_runs
+from workflow.lib.report.settings import differences, flat
 from workflow.lib.report.statistics import mean_interval
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv
 
+_NEEDED = ("seconds", "training.epochs", "initial_losses", "device", "versions")  # of training.json
 GOOD_SCORE = 50  # of 100: at least half right
 
 
@@ -42,9 +46,8 @@ def collect_scores(tables: Sequence[Path], output: Path) -> None:
 
 def summarize(
     tables: Sequence[Path],
-    trainings: Iterable[Path],
-    usages: Iterable[Path],
-    recipes: Mapping[str, Sequence[str]],
+    recipes: Mapping[str, Mapping[str, Any]],
+    qualities: Mapping[str, Path],
     output: Path,
 ) -> None:
     """Write summary.csv: a row for each variant and judge, so judges are never mixed.
@@ -53,29 +56,40 @@ def summarize(
     with several seeds has a row that sums up its runs, and below it one for each run.
 
     Args:
-        tables: files results/{model}/{run}/{judge}/scores.csv, in the order of the rows.
-        trainings: training.json of each run, from the folder above, in any order.
-        usages: usage.json from beside each table, in any order.
-        recipes: for each variant of a recipe, the names of its runs.
+        tables: files results/{model}/{run}/{judge}/scores.csv, in the order of the rows, with
+            usage.json beside them, and training.json and losses.csv in the folder above.
+        recipes: for each variant of a recipe `runs`, the names of its runs, `dataset` and
+            `settings`.
+        qualities: quality.json by data set.
         output: CSV file to write; the same bytes from the same files.
 
     Raises:
         UserError: a table has other columns than a scores.csv or no rows.
     """
-    records = {path.parent: read_training(path, "seconds", "training") for path in trainings}
-    used = {path.parent: read_usage(path) for path in usages}
-    variant_of = {run: variant for variant, runs in recipes.items() for run in runs}
+    apart = differences({variant: recipe["settings"] for variant, recipe in recipes.items()})
+    columns = {variant: flat(recipe["settings"]) for variant, recipe in recipes.items()}
+    keys = dict.fromkeys(key for own in columns.values() for key in own)
+    variant_of = {run: variant for variant, of in recipes.items() for run in of["runs"]}
     judged: dict[tuple[str, str, str], list[_Run]] = {}
     for table in tables:
         verdicts = read_scores(table)
         if not verdicts:
             raise UserError(f"{table}: has no rows; delete it and run again")
-        run = _Run(verdicts, records[table.parent.parent], used[table.parent])
+        if verdicts[0].recipe not in variant_of:
+            raise UserError(
+                f"{table}: is of recipe {verdicts[0].recipe!r}, which is none of those compared; "
+                "delete it and run again"
+            )
+        folder = table.parent.parent
+        training = read_training(folder / "training.json", *_NEEDED)
+        losses = read_losses(folder / "losses.csv", training)
+        run = _Run(verdicts, training, read_usage(table.parent / "usage.json"), losses)
         name = verdicts[0]
         judged.setdefault((name.model, variant_of[name.recipe], name.judge), []).append(run)
+    seen = {name: seen_in_training(read_quality(path)) for name, path in qualities.items()}
     rows = []
     for (model, variant, judge), runs in judged.items():
-        alone = recipes[variant] == [variant]
+        alone = recipes[variant]["runs"] == [variant]
         for recipe, of, parts in [
             (variant, "", runs),
             *((run.verdicts[0].recipe, variant, [run]) for run in runs if not alone),
@@ -90,9 +104,14 @@ def summarize(
                         str(run.training["training"].get("seed", "")) for run in parts
                     ),
                     "backend": parts[0].usage["backend"],
-                    **_sums(parts),
+                    **_sums(parts, seen[recipes[variant]["dataset"]]),
                     "training_seconds": _text(sum(run.training["seconds"] for run in parts), 1),
                     **_effort([run.usage for run in parts]),
+                    **_losses(parts),
+                    "device": parts[0].training["device"],
+                    "versions": " ".join(map("=".join, parts[0].training["versions"].items())),
+                    "differs_in": apart[variant],
+                    **{key: columns[variant].get(key, "") for key in keys},
                 }
             )
     write_csv(output, list(rows[0]), rows, recorded=True)
@@ -100,23 +119,29 @@ def summarize(
 
 @dataclass(frozen=True)
 class _Run:
-    """The verdicts of one judge on one run, its training.json and its usage.json."""
+    """The verdicts of one judge on one run, its training.json, usage.json and losses.csv."""
 
     verdicts: Sequence[Verdict]
     training: Mapping[str, Any]
     usage: Mapping[str, Any]
+    losses: Sequence[Mapping[str, float]]
 
 
-def _sums(runs: Sequence[_Run]) -> dict[str, Any]:
+def _sums(runs: Sequence[_Run], seen: set[int]) -> dict[str, Any]:
     """Return counts and statistics of one judge's verdicts on the runs of one variant.
 
     Counts are sums over the runs, shares and scores are means.
+
+    Args:
+        seen: numbers of the test entries that also stand in training.
     """
     by_run = [by_entry(run.verdicts) for run in runs]
     judged = [repeats for entries in by_run for repeats in entries.values()]
     counts = Counter(map(entry_status, judged))
     of_runs = [entry_scores(entries) for entries in by_run]
     scores = [score for own in of_runs for score in own.values()]
+    unseen = [[score for n, score in own.items() if n not in seen] for own in of_runs]
+    without_seen = fmean(map(fmean, unseen)) if seen and all(unseen) else None
     if len(runs) == 1:
         interval, mean = mean_interval(scores), fmean(scores) if scores else None
     else:
@@ -129,6 +154,8 @@ def _sums(runs: Sequence[_Run]) -> dict[str, Any]:
         "low": _text(interval.low if interval else None, 4),
         "high": _text(interval.high if interval else None, 4),
         "seed_spread": _text(spread_of_runs(of_runs), 4),
+        "seen_in_training": sum(len(seen & entries.keys()) for entries in by_run),
+        "mean_without_seen": _text(without_seen, 4),
         "median": _text(median(scores) if scores else None, 4),
         "exact_rate": _text(fmean(repeats[0].exact_match for repeats in judged), 4),
         "share_50": _text(fmean(s >= GOOD_SCORE for s in scores) if scores else None, 4),
@@ -142,6 +169,21 @@ def _spread(entries: Iterable[Sequence[Verdict]]) -> float | None:
     scores = [[v.score for v in verdicts if v.score is not None] for verdicts in entries]
     deviations = [stdev(values) for values in scores if len(values) > 1]
     return fmean(deviations) if deviations else None
+
+
+def _losses(runs: Sequence[_Run]) -> dict[str, str]:
+    """Return the last training and validation loss, as means over runs."""
+    last = [run.losses[-1] if run.losses else None for run in runs]
+    return {
+        column: _text(
+            fmean(
+                row[column] if row else run.training["initial_losses"][split]
+                for row, run in zip(last, runs, strict=True)
+            ),
+            4,
+        )
+        for split, column in (("train", "train_loss"), ("val", "val_loss"))
+    }
 
 
 def _effort(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.printable import keep_secret
 
 _SOCKS = ("socks5", "socks5h")
 
@@ -39,13 +40,31 @@ def is_loopback(address: str) -> bool:
     """Return whether an address is one of this machine."""
     host = urlsplit(address).hostname or ""
     try:
-        return ip_address(host).is_loopback
+        ip = ip_address(host)
+        return ip.is_loopback or ip.is_unspecified
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def tls_problem(address: str, error: BaseException) -> str | None:
+    """Return what is wrong, and what to do, if a connection failed for TLS."""
+    found: BaseException | None = error
+    text = ""
+    while found is not None:
+        text += str(found)
+        found = found.__cause__ or found.__context__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return (
+            f"the certificate of {address} is not trusted; if it is one of your own network, name "
+            "the file with its root certificate in the environment variable SSL_CERT_FILE"
+        )
+    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
+        return f"{address} does not speak TLS; should it begin with http://?"
+    return None
+
+
 def read_key(variable: str) -> str | None:
-    """Return the key that an environment variable holds, if it holds one.
+    """Return the key that an environment variable holds, if it holds one; it is never shown.
 
     Raises:
         UserError: it holds characters that no request can carry; the key itself is not shown.
@@ -59,6 +78,7 @@ def read_key(variable: str) -> str | None:
                 f"{len(key)} is a {shown}; copy the key again, without quotes, spaces and line "
                 "breaks"
             )
+    keep_secret(key)
     return key or None
 
 
@@ -144,7 +164,7 @@ def _certificates(address: str) -> ssl.SSLContext | bool:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return _context(file, None if file else folder)
     except OSError as error:  # ssl.SSLError is one
-        if not address.startswith("https:"):
+        if urlsplit(address).scheme != "https":
             return True
         raise UserError(
             f"the environment variable {variable} ({value!r}) names what cannot be read: "

@@ -18,7 +18,9 @@ from tqdm import tqdm
 
 from workflow.lib.data.download.body import TransientError, cut_off_if_slow, unpacked
 from workflow.lib.data.download.store import HTML, SourceError, StoredFile, believed, may_be_html
+from workflow.lib.runtime.connection import client_options, is_loopback
 from workflow.lib.runtime.deadline import OverdueError, result_within
+from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.retry_after import seconds_of
@@ -74,8 +76,11 @@ def download(file: StoredFile) -> None:
             )
 
     try:
+        options = client_options(file.address)
         client = httpx.Client(
             follow_redirects=True,
+            verify=options["verify"],
+            trust_env=not is_loopback(file.address),  # redirects may need another proxy, or none
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # no file needs them
             event_hooks={"request": [stay_encrypted]},
             timeout=httpx.Timeout(STALL_TIMEOUT, connect=CONNECT_TIMEOUT),
@@ -83,6 +88,8 @@ def download(file: StoredFile) -> None:
         )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise SourceError(f"the proxy settings of the environment do not work: {error}") from error
+    except UserError as error:
+        raise SourceError(str(error)) from error
     with client:
         retrying(_attempt, client, file)
 

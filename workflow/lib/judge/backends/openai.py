@@ -15,7 +15,7 @@ from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.no_reply import NoReplyError, refusal
 from workflow.lib.judge.prompt import JudgePrompt
-from workflow.lib.runtime.connection import client_options, read_key
+from workflow.lib.runtime.connection import client_options, read_key, tls_problem
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.names import suggest
@@ -85,16 +85,26 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         super().__init__(settings, prompt, address)
         self._key = _read_key(settings, address)
         parts = urlsplit(address)
+        query = dict(parse_qsl(parts.query, True))
+
+        def add_key_of_azure(request: Any) -> None:
+            # Here, since clients keep headers of their own on a redirect to another host.
+            request.headers.pop("api-key", None)
+            same = (request.url.scheme, request.url.host) == (parts.scheme, parts.hostname)
+            if self._key and "api-version" in query and same:
+                request.headers["api-key"] = self._key
+
         # Retries are those of judge/retry.py, so that the settings mean what they say.
         self._client = openai.OpenAI(
             api_key=self._key or "none",
             base_url=urlunsplit(parts._replace(query="")),
-            default_query=dict(parse_qsl(parts.query, True)),  # such as ?api-version=
+            default_query=query,
             organization=read_key("OPENAI_ORG_ID"),
             project=read_key("OPENAI_PROJECT_ID"),
             max_retries=0,
             http_client=openai.DefaultHttpxClient(
-                event_hooks={"response": [limit_size]}, **client_options(address)
+                event_hooks={"request": [add_key_of_azure], "response": [limit_size]},
+                **client_options(address),
             ),
         )
 
@@ -118,14 +128,12 @@ class OpenAIBackend(ServerBackend[OpenAI]):
                     hopeless=True,
                 ) from failure
             log.info("%s lists no models (%s)", self.address, failure)
-        if listed and self.settings.model not in listed and not any("*" in n for n in listed):
-            log.warning(
-                "%s does not list the model %r%s",
-                self.address,
-                self.settings.model,
-                suggest(self.settings.model, listed),
-            )
-        return {"digest": None, "listed": self.settings.model in listed}
+        wanted = self.settings.model
+        if listed and wanted not in listed and not any("*" in name for name in listed):
+            same = [name for name in listed if name.lower() == wanted.lower()]
+            hint = f"; did you mean {same[0]}?" if same else suggest(wanted, listed)
+            log.warning("%s does not list the model %r%s", self.address, wanted, hint)
+        return {"digest": None, "listed": wanted in listed}
 
     def _list(self) -> list[str]:
         """Return the names of the models that the server lists."""
@@ -161,12 +169,12 @@ class OpenAIBackend(ServerBackend[OpenAI]):
             text, cut = self._text(completion)
             fingerprint = completion.system_fingerprint or ""
             return Reply(
-                text=self._hide(text).encode("utf-8", "replace").decode("utf-8"),
+                text=text.encode("utf-8", "replace").decode("utf-8"),
                 question_tokens=getattr(completion.usage, "prompt_tokens", None),
                 answer_tokens=getattr(completion.usage, "completion_tokens", None),
                 seconds=round(time.monotonic() - started, 3),
                 digest=None,
-                server=self._hide(f"{completion.model} {fingerprint}".rstrip()),
+                server=f"{completion.model} {fingerprint}".rstrip(),
                 cut=cut,
             )
 
@@ -223,8 +231,7 @@ class OpenAIBackend(ServerBackend[OpenAI]):
                 asked = f" (asked {error.request.url}{self._suggestion()})"
             elif error.status_code in (401, 403) and self._key:
                 asked = f" (with the key in ${self.settings.api_key_env})"
-            text = self._hide(error.message)
-            raise refusal(error.status_code, text, retry_after, asked) from None
+            raise refusal(error.status_code, error.message, retry_after, asked) from None
         except openai.APITimeoutError:
             raise NoReplyError(
                 f"no reply within {timeout:g} s", again=True, timed_out=True
@@ -232,19 +239,17 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         except openai.APIConnectionError as error:
             if isinstance(error.__cause__, NoReplyError):  # from limit_size
                 raise error.__cause__ from None
+            if problem := tls_problem(self.address, error):
+                raise NoReplyError(problem, hopeless=True) from None
             raise NoReplyError(
-                self._hide(f"connection failed: {error.__cause__ or error}"),
+                f"connection failed: {error.__cause__ or error}",
                 again=True,
                 hopeless=_never_connected(error),
             ) from None
         except (openai.OpenAIError, json.JSONDecodeError, AttributeError) as error:
             raise NoReplyError(
-                self._hide(f"{self.address} does not speak OpenAI's protocol: {error}")
+                f"{self.address} does not speak OpenAI's protocol: {error}"
             ) from None
-
-    def _hide(self, text: str) -> str:
-        """Return the text without the key, should a server repeat it."""
-        return text.replace(self._key, "[key]") if self._key else text
 
 
 def _read_key(settings: OpenAI, address: str) -> str | None:
