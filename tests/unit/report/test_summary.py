@@ -164,12 +164,12 @@ def test_a_summary_has_the_same_bytes_again(tmp_path):
 def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
     summary = tmp_path / "summary.csv"
     summary.write_text(
-        "model,recipe,judge,run_of,seeds,backend,entries,scored,empty,mean,seed_spread\n"
-        "nano-1M,small-world,overlap,,3,overlap,110,108,2,61.2345,\n"
-        "nano-1M,small-world,llama3,,3,ollama,110,107,2,50.3200,\n"
-        "nano-1M,long,llama3,,1 2,ollama,220,220,0,45.0000,7.0711\n"
-        '"nano-1M","long,seed=1",llama3,long,1,ollama,110,110,0,40.0000,\n'
-        '"nano-1M","long,seed=2",llama3,long,2,ollama,110,110,0,50.0000,\n'
+        "model,recipe,judge,run_of,seeds,backend,entries,scored,empty,mean,seed_spread,differs_in\n"
+        "nano-1M,small-world,overlap,,3,overlap,110,108,2,61.2345,,\n"
+        "nano-1M,small-world,llama3,,3,ollama,110,107,2,50.3200,,\n"
+        "nano-1M,long,llama3,,1 2,ollama,220,220,0,45.0000,7.0711,\n"
+        '"nano-1M","long,seed=1",llama3,long,1,ollama,110,110,0,40.0000,,\n'
+        '"nano-1M","long,seed=2",llama3,long,2,ollama,110,110,0,50.0000,,\n'
     )
     notes = {"overlap": "reference overlap, not an LLM", "llama3": ""}
     assert outcome_lines(summary, Path("results/report.html"), notes) == [
@@ -186,6 +186,25 @@ def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
         "Average score: 45.00 (seed 1: 40.00, seed 2: 50.00; standard deviation 7.07)",
         "",
         "Report: results/report.html",
+    ]
+
+
+def test_more_than_four_variants_are_a_table_with_the_best_first(tmp_path):
+    summary = tmp_path / "summary.csv"
+    lines = ["model,recipe,judge,run_of,seeds,entries,scored,empty,mean,seed_spread,differs_in"]
+    for number, mean in enumerate(["10", "", "100", "7.5", "55.125"]):
+        lines.append(f'nano,r{number},overlap,,1,110,100,9,{mean},,"epochs {number}, lora none"')
+    summary.write_text("\n".join(lines))
+    assert outcome_lines(summary, Path("report.html"), {"overlap": "not an LLM"}) == [
+        "Scores by overlap (not an LLM), best first:",
+        "score   scored   variant    differs in",
+        "100.00  109/110  nano / r2  epochs 2, lora none",
+        "55.12   109/110  nano / r4  epochs 4, lora none",
+        "10.00   109/110  nano / r0  epochs 0, lora none",
+        "7.50    109/110  nano / r3  epochs 3, lora none",
+        "none    109/110  nano / r1  epochs 1, lora none",
+        "",
+        "Report: report.html",
     ]
 
 

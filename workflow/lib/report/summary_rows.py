@@ -7,7 +7,7 @@ from pathlib import Path
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_csv
 
-NAMES = ("model", "recipe", "judge", "run_of", "seeds", "backend")
+NAMES = ("model", "recipe", "judge", "run_of", "seeds", "backend", "differs_in")
 COUNTS = ("entries", "scored", "unparsed", "failed", "empty", "response_tokens")
 NUMBERS = (  # blank where unknown
     "mean", "low", "high", "seed_spread", "median", "exact_rate", "share_50", "judge_spread",
