@@ -12,7 +12,7 @@ from workflow.lib.runtime.version import VERSION
 # Each is a module of lib/cli with a function `main` that takes the remaining arguments.
 COMMANDS = {
     "chat": "talk to a finetuned model",
-    "show": "show one entry as the model sees it: token by token, with what is learned",
+    "show": "show an entry, its prompt, its tokens, or a padded batch",
     "quality": "list the doubtful entries of a data set",
     "schema": "print the JSON schema of config.yaml",
 }

@@ -18,6 +18,9 @@ FROM_FINETUNE = {
     for job in ("finetune", "plot_losses", "generate")
     for model in ("tiny-a", "tiny-b")
 } | AFTER_JUDGES
+COMPARISON = (
+    "summary.csv", "summary.parquet", "report.html", "scores.csv", "scores.parquet",
+)  # fmt: skip
 ONE_JUDGE = {
     f"{job} {model} quick server"
     for job in ("check_judge", "judge")
@@ -48,7 +51,7 @@ def test_changing_a_judge_reruns_that_judge_and_the_report(project, change):
     assert outcome.code == 0, outcome.tail
     assert outcome.jobs == ONE_JUDGE
     made = {name for name in project.contents() if "server" in name} | {
-        f"results/{name}" for name in ("summary.csv", "report.html", "scores.csv")
+        f"results/{name}" for name in COMPARISON
     }
     after = project.contents()
     assert {n: c for n, c in after.items() if n not in made} == {
@@ -106,7 +109,7 @@ def test_a_new_variant_runs_its_own_jobs(project):
     assert outcome.code == 0, outcome.tail
     assert outcome.jobs == {job.replace(" quick", " quicker") for job in FROM_FINETUNE | JUDGED}
     after = project.contents()
-    replaced = ("results/summary.csv", "results/report.html", "results/scores.csv")
+    replaced = [f"results/{name}" for name in COMPARISON]
     assert {n: after[n] for n in before if n not in replaced} == {
         n: c for n, c in before.items() if n not in replaced
     }

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from workflow.lib.cli.show_batch import ALL, batch_lines
 from workflow.lib.data.entries import read_entries
+from workflow.lib.settings.recipe import Training
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
 from workflow.lib.tokens.dataset import load_tokens, tokenize_split
 from workflow.lib.tokens.prompt_style import load_style
@@ -47,3 +49,15 @@ def test_masked_rows_of_the_real_data_teach_the_response_and_one_end(real_data, 
     for entry, row in zip(read_entries(source), targets, strict=True):
         taught = tokenizer.decode(row[row != IGNORE_INDEX].tolist())
         assert taught == style.completion(entry) + "<|endoftext|>"
+
+
+def test_the_batches_shown_have_the_shapes_printed_in_the_chapter(real_data, tmp_path):
+    tokenizer = load_tokenizer(real_data / "gpt2-tokenizer")
+    entries = json.loads((real_data / "instruction-data.json").read_text("utf-8"))[:935]
+    (tmp_path / "train.json").write_text(json.dumps(entries), "utf-8")
+    tokens = tmp_path / "train.npz"
+    tokenize_split(tmp_path / "train.json", tokenizer, load_style("alpaca"), tokens)
+    _, *shapes = batch_lines(tokens, tokenizer, Training(), ALL)
+    assert len(shapes) == 116
+    printed = [f"torch.Size([8, {n}]) torch.Size([8, {n}])" for n in (61, 76, 73, 74, 69)]
+    assert [*shapes[:3], *shapes[-2:]] == printed

@@ -19,7 +19,7 @@ from workflow.lib.training.finetune import finetune
 FORK = multiprocessing.get_context("fork")
 
 
-def start(files, training, code="1", every=1, dies=None):
+def start(files, training, code="1", every=1, dies=None, tensorboard=False):
     """Start a finetuning in a process of its own."""
 
     def body():
@@ -27,7 +27,7 @@ def start(files, training, code="1", every=1, dies=None):
         if dies:
             die_after(*dies)
         recipe = recipe_of(training, Evaluation(every=2, batches=2))
-        settings = Computing(checkpoint_every=every)
+        settings = Computing(checkpoint_every=every, tensorboard=tensorboard)
         finetune(FinetuneFiles(*files), recipe, Compute(CPU, settings=settings, code=code))
 
     process = FORK.Process(target=body)
@@ -60,9 +60,9 @@ def die_after(checkpoints, delay):
         signal.setitimer(signal.ITIMER_REAL, delay)
 
 
-def kill_after(files, training, checkpoints, delay):
+def kill_after(files, training, checkpoints, delay, **options):
     """Start a run that is killed a little after it has written that many checkpoints."""
-    process = start(files, training, dies=(checkpoints, delay))
+    process = start(files, training, dies=(checkpoints, delay), **options)
     process.join()
     assert process.exitcode == -signal.SIGALRM, "it was finished before it could be killed"
 

@@ -16,6 +16,7 @@ from workflow.lib.runtime import provenance
 from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
+from workflow.lib.runtime.event_files import check_library
 from workflow.lib.runtime.files import check_folder
 from workflow.lib.runtime.names import choose
 from workflow.lib.settings.load import load_settings
@@ -33,6 +34,8 @@ COMPARED = compared(SETTINGS)
 RUNS = [run for runs in SETTINGS.variants.values() for run in runs]
 or_exit(check_folder, Path("results"))
 or_exit(check_folder, Path("resources"))
+if SETTINGS.tensorboard and not workflow.deployment_settings.deployment_method:
+    or_exit(check_library)
 
 
 def defined(kind, name):

@@ -14,6 +14,7 @@ rule summary:
             category="Comparison",
             labels={"what": "summary"},
         ),
+        parquet="results/summary.parquet",
     log:
         "results/logs/summary.log",
     localrule: True
@@ -72,6 +73,7 @@ rule scores:
             category="Comparison",
             labels={"what": "all scores"},
         ),
+        parquet="results/scores.parquet",
     log:
         "results/logs/scores.log",
     localrule: True

@@ -1,7 +1,8 @@
-"""Write summary.csv: a row per variant and judge, with intervals (end of section 7.8)."""
+"""Write summary.csv and summary.parquet: a row per variant and judge (end of section 7.8)."""
 
 from pathlib import Path
 
+from workflow.lib.report.parquet import write_parquet
 from workflow.lib.report.summary import summarize
 from workflow.lib.runtime.log import rule_log
 
@@ -11,3 +12,4 @@ with rule_log(snakemake.log[0]):
         snakemake.params.recipes,
         Path(snakemake.output[0]),
     )
+    write_parquet(Path(snakemake.output[0]), Path(snakemake.output.parquet))

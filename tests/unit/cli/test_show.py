@@ -1,11 +1,19 @@
 """An entry as the model sees it agrees with what training computes its loss on."""
 
+import json
+import shutil
+from ast import literal_eval
+
 import pytest
 
 from tests.support.finished_variant import ENTRIES, make_project
+from tests.support.models import random_model
+from tests.support.oracle import finetune_textbook
 from tests.support.paths import NANO
+from tests.support.training_case import BYTES, CONFIG, TRAINING, random_split, write_split
 from workflow.lib.cli.program import run_program
 from workflow.lib.cli.show import main, shown_tokens
+from workflow.lib.cli.show_batch import ALL, batch_lines, first_epoch
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
 from workflow.lib.tokens.dataset import load_tokens
 from workflow.lib.tokens.prompt_style import load_style
@@ -116,3 +124,75 @@ def test_mistakes_are_one_line(show, tokens, project):
         assert code
         assert text.startswith("error: ")
         assert said in text
+
+
+def test_the_chapters_text_is_what_was_tokenized(show, tokens):
+    style = load_style("alpaca")
+    for number, entry in enumerate(ENTRIES):
+        whole = style.prompt(entry) + style.completion(entry)
+        assert show(tokens, number, "--prompt") == (0, whole + "\n")
+
+
+def test_an_entry_is_found_by_its_number_in_the_data_set(show, project, monkeypatch):
+    """Its split holds it in another place, and what was left out has no place."""
+    monkeypatch.chdir(project)
+    folder = project / "results/data/few"
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, entries in (("train", ENTRIES[:1]), ("val", ENTRIES[1:]), ("test", ENTRIES[:1])):
+        (folder / f"{split}.json").write_text(json.dumps(entries))
+    (folder / "origins.json").write_text(json.dumps({"train": [3], "val": [1], "test": [4]}))
+    code, text = show("few", 1)
+    assert (code, text.splitlines()[0]) == (0, "entry 1 of few, entry 0 of val.json:")
+    assert literal_eval(text.partition("\n")[2]) == ENTRIES[1]
+    assert show(1) == show("few", 1)  # the only data set
+    for style in ("alpaca", "phi3"):
+        made = load_style(style)
+        whole = made.prompt(ENTRIES[1]) + made.completion(ENTRIES[1])
+        assert show("few", 1, "--prompt", "--style", style) == (0, whole + "\n")
+    code, text = show("few", 0)
+    assert (code, text.count("has no entry 0")) == (1, 1)
+    code, text = show("fwe", 0)
+    assert (code, text.count("there are: few;")) == (1, 1)
+
+
+@pytest.mark.parametrize("mask_prompt", [False, True])
+def test_batches_are_those_of_the_first_epoch(tmp_path, capsys, mask_prompt):
+    """Shapes as the textbook's loop meets them, targets as its collate makes them."""
+    path, split = tmp_path / "train.npz", random_split(43, 2)
+    write_split(path, split)
+    training = TRAINING.model_copy(update={"mask_prompt": mask_prompt})
+    _, *shapes = batch_lines(path, BYTES, training, ALL)
+    trace = finetune_textbook(
+        random_model(1, CONFIG), split.sequences, random_split(11, 3).sequences, 256, max_length=50
+    )
+    size = "torch.Size([8, {}])".format
+    assert shapes == [f"{size(n)} {size(n)}" for n in trace.batch_lengths[: len(shapes)]]
+    assert len(shapes) == 5
+    for number, (inputs, targets) in enumerate(first_epoch(path, BYTES, training)):
+        _, shape, *shown = batch_lines(path, BYTES, training, number)
+        assert shape == shapes[number]
+        assert [eval(text, {"tensor": list}) for text in shown] == [
+            inputs.tolist(),
+            targets.tolist(),
+        ]
+        assert IGNORE_INDEX in targets
+
+
+def test_the_only_tokenized_split_is_found(show, project, monkeypatch):
+    monkeypatch.chdir(project)
+    code, text = show("--batch", 0)
+    assert (code, text.count("2 entries do not fill a batch of 8")) == (1, 1)
+    shutil.copy(project / "results/tokens/words/few/alpaca/train.npz", project / "val.npz")
+    code, text = show(
+        "val.npz", "--batch", 0, "--tokenizer", project / "resources/tokenizers/words"
+    )
+    assert code == 0
+    assert "\ntorch.Size([2, " in text
+    assert "-100" in text
+    for number in (1, -1):
+        code, text = show(
+            "val.npz", "--batch", number, "--tokenizer", project / "resources/tokenizers/words"
+        )
+        assert (code, f"has batches 0 to 0 of 8 entries, not {number}" in text) == (1, True)
+    monkeypatch.chdir(project / "results")
+    assert "holds 0 tokenized training splits; run the pipeline first" in show("--batch", 0)[1]

@@ -329,6 +329,22 @@ def test_a_question_that_timed_out_is_repeated_only_if_its_reply_may_differ(serv
     assert len(server.questions) == 3
 
 
+def test_null_leaves_an_option_out(server, tmp_path: Path) -> None:
+    error = "Unsupported value: 'temperature' does not support 0."
+    server.behave = lambda number, body: (
+        Reply(status=400, error=error) if "temperature" in body["options"] else Reply()
+    )
+    with pytest.raises(UserError) as refusal:
+        judge_entries(tmp_path, ollama(server), ENTRIES[:1])
+    said = str(refusal.value)
+    assert "temperature is a default of this backend; to leave it out, set options: " in said
+    written = json.loads(said.partition("set options: ")[2].partition("}")[0] + "}")
+    assert written == {"seed": 123, "temperature": None, "num_ctx": 2048}
+    judge_entries(tmp_path, ollama(server, options={"temperature": None}), ENTRIES[:1])
+    sent = server.questions[-1]["options"]
+    assert sent == {"seed": 123, "num_ctx": 2048, "num_predict": 1024}
+
+
 def test_questions_that_time_out_come_last_and_stop_nobody(server, tmp_path, monkeypatch) -> None:
     entries = [{**ENTRIES[0], "model_response": f"No. {n}."} for n in range(12)]
     slow = {f"`No. {n}.`" for n in range(7)}
@@ -496,6 +512,12 @@ def test_a_server_without_json_schemas_is_asked_without(server, tmp_path: Path) 
 
 
 # Preflight
+
+
+def test_a_server_without_tls_at_an_https_address_is_named(server, tmp_path: Path) -> None:
+    address = server.address.replace("http:", "https:")
+    with pytest.raises(UserError, match=rf"{address} does not speak TLS; .* begin with http://"):
+        check(tmp_path, ollama(server, url=address))
 
 
 def check(tmp_path: Path, settings: Ollama) -> dict[str, Any]:

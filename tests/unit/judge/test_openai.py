@@ -21,6 +21,7 @@ from tests.support.judge_servers import (
 from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.preflight import check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
+from workflow.lib.runtime.connection import tls_problem
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.judges import Transport
 
@@ -439,3 +440,23 @@ def test_a_key_that_no_request_can_carry_is_not_shown(server, monkeypatch, tmp_p
 def test_a_key_with_spaces_around_it_is_taken(server, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JUDGE_KEY", f" {KEY}\n")
     judge_entries(tmp_path, openai(server), ENTRIES[:1])
+
+
+def test_a_server_without_tls_at_an_https_address_is_named(server, tmp_path: Path) -> None:
+    address = server.address.replace("http:", "https:")
+    with pytest.raises(UserError, match=rf"{address}/v1 does not speak TLS; .* begin with http://"):
+        check_judge(openai(server, base_url=f"{address}/v1"), "gpt-4", tmp_path / "check.json")
+
+
+def test_a_certificate_that_is_not_trusted_leads_to_the_variable_to_set() -> None:
+    error = ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate in chain")
+    assert "SSL_CERT_FILE" in (tls_problem("https://judge:1", error) or "")
+    assert tls_problem("https://judge:1", ConnectionError("refused")) is None
+
+
+def test_a_name_in_other_letters_is_suggested_first(tmp_path: Path, log_lines) -> None:
+    with running(openai_server("gpt-5x", "GPT-5")) as server:
+        check_judge(
+            openai(server, api_key_env=None, model="gpt-5"), "gpt-5", tmp_path / "check.json"
+        )
+    assert "does not list the model 'gpt-5'; did you mean GPT-5?" in log_lines.text

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.judge_replies import BARE, KINDS, LABELED, LANGUAGES, REPLIES, SAID
 from workflow.lib.judge.parse import read_score
 
 
@@ -78,7 +79,6 @@ def test_scores_are_read(reply: str, expected: float) -> None:
         '{"score": true}',
         '{"score": [85]}',
         '{"points": 85}',
-        "[85]",
         # another scale
         "Score: 4/5",
         "8/10",
@@ -103,6 +103,63 @@ def test_a_rubric_is_mapped_to_the_whole_scale(grade: int, points: int) -> None:
         assert read_score(reply, worst=1, best=5) == points
     assert read_score("0", worst=1, best=5) is None
     assert read_score("85", worst=1, best=5) is None
+
+
+@pytest.mark.parametrize(("kind", "reply", "person"), REPLIES)
+def test_a_reply_is_read_as_a_person_reads_it(kind: str, reply: str, person: float | None) -> None:
+    assert read_score(reply) == person
+
+
+# What may stand around a reply without changing its score.
+PADDINGS = {
+    "spaces": "\n\n  {}  \n",
+    "thoughts": "<think>\nScore: 12? Or 34/100? No.\n</think>\n\n{}",
+    "thoughts without their beginning": "Score: 12, or 34/100.\n</think>\n\n{}",
+    "a raw channel": "<|channel|>analysis<|message|>12?<|end|><|start|>assistant<|channel|>final"
+    "<|message|>{}<|return|>",
+    "a preamble": "The response names two of three animals.\n\n{}",
+    "reasons": "{}\n\nIt names 2 of 3 animals, and the sentence has 12 words.",
+    "the words of the prompt": "On a scale from 0 to 100, where 100 is the best score:\n\n{}",
+}
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_stands_around_a_reply_gives_no_other_score(kind: str, padding: str) -> None:
+    for reply, person in KINDS[kind]:
+        if "think" in reply or "channel" in reply or reply.startswith("analysis"):
+            continue
+        assert read_score(PADDINGS[padding].format(reply)) in (person, None), reply
+
+
+@pytest.mark.parametrize("replies", [BARE, LABELED, SAID, LANGUAGES])
+def test_an_unfinished_thought_holds_no_score(replies) -> None:
+    for reply, _ in replies:
+        assert read_score(f"<think>{reply}") is None
+        assert read_score(f"<|channel|>analysis<|message|>{reply}") is None
+
+
+@pytest.mark.parametrize(
+    "first", ["Score: {}", "{}/100", "I'd give it {}.", "점수: {}점", "[[{}]]"]
+)
+@pytest.mark.parametrize(
+    "second", ["Score: {}", "{} out of 100", "{}", "评分：{}", '{{"score": {}}}']
+)
+def test_scores_that_disagree_are_none_unless_one_is_final(first: str, second: str) -> None:
+    assert read_score(f"{first.format(40)}\n{second.format(40)}") == 40
+    assert read_score(f"{first.format(40)}\n{second.format(70)}") is None
+    if "{" not in second.format(70):
+        assert read_score(f"{first.format(40)}\nOverall score: 70") == 70
+
+
+def test_another_scale_is_not_taken_for_the_one_asked_for() -> None:
+    for reply in ("Score: {0}", "I'd give it {0}/{1}.", "{0}/{1}", "{0} out of {1}"):
+        assert read_score(reply.format(4, 5), worst=1, best=5) == 75
+        assert read_score(reply.format(4, 10), worst=1, best=5) in (75, None)
+    for reply in ("4/10", "Score: 4/10", "4 out of 10", "On a scale from 1 to 10: 4", "80%"):
+        assert read_score(reply, worst=1, best=5) is None
+    assert read_score("4.5", worst=1, best=5) == 87.5
+    assert read_score("1.0", worst=1, best=5) == 0
 
 
 SIZE = 1_000_000
@@ -150,13 +207,44 @@ SIZE = 1_000_000
         ('{"score": "', " ", 'x"}'),
         ('{"score": "5', " ", 'x"}'),
         ('{"score": ', "9", "}"),
+        ("", "</think>", "5"),
+        ("", "<think></think>", "5"),
+        ("", "<|channel|>final<|message|>", "5"),
+        ("", "assistantfinal", "5"),
+        ("", "{", ""),
+        ("", '{"', ""),
+        ("", '{"score":1}', "x"),
+        ("[", '{"score": 5},', ""),
+        ("", "<score>", "5"),
+        ("", "<", "5"),
+        ("", "[[5]]", ""),
+        ("", "\\boxed{", "5}"),
+        ("", "\\text{", "5"),
+        ("", "$", "5"),
+        ("", "_", "5"),
+        ("", "*a ", "5"),
+        ("", "~~a", "5"),
+        ("", '"a ', "5"),
+        ("", "\n", "5"),
+        ("", "5\n", ""),
+        ("", "- ", "5"),
+        ("", "-", "5"),
+        ("", "\u200b", "5"),
+        ("", "\u3000", "5"),
+        ("", "８", "5"),
+        ("", "0 to 100 ", ""),
+        ("", "between 5 and ", "5"),
+        ("", "max ", "5"),
+        ("", "85/100 ", ""),
+        ("", "5점", ""),
+        ("", "punktepunkte", "5"),
     ],
 )
 def test_a_long_reply_takes_no_long_time(head: str, piece: str, tail: str) -> None:
     reply = head + piece * (SIZE // len(piece)) + tail
     started = time.process_time()
     read_score(reply)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10  # a square of the size would take hours
 
 
 @given(st.text())

@@ -155,7 +155,7 @@ def test_after_the_server_went_away_only_the_rest_is_asked(tmp_path: Path) -> No
 
 def test_another_way_of_reading_asks_nothing(tmp_path: Path, monkeypatch) -> None:
     with running(ollama_server()) as server:
-        server.behave = lambda number, body: Reply("80 points")
+        server.behave = lambda number, body: Reply("80 because I say so")
         with pytest.raises(UserError, match="12 replies hold no readable score"):
             judge(tmp_path, server.address)
         monkeypatch.setattr(
@@ -163,7 +163,7 @@ def test_another_way_of_reading_asks_nothing(tmp_path: Path, monkeypatch) -> Non
         )
         assert judge(tmp_path, server.address).count(b",80,scored,") == 12
         assert len(server.questions) == 12
-    assert parse.read_score("80 points") is None
+    assert parse.read_score("80 because I say so") is None
 
 
 RUBRIC = """

@@ -74,6 +74,32 @@ def mistakes(judge: dict[str, Any]) -> str:
             "judges.mine.base_url: should contain no user name or password",
         ),
         (
+            {**GPT_4, "base_url": "https://host/v1/chat/completions?api-version=2024"},
+            "judges.mine.base_url: should be https://host/v1?api-version=2024, without /chat",
+        ),
+        ({**LLAMA3, "url": "http://host:1?a=b"}, "judges.mine.url: should have no query"),
+        ({**LLAMA3, "url": "http://host:1\n"}, "judges.mine.url: should be an address such as"),
+        ({**LLAMA3, "url": "http://ho st"}, "judges.mine.url: should be an address such as"),
+        ({**LLAMA3, "url": "http://host#a"}, "judges.mine.url: should be an address such as"),
+        (
+            {**GPT_4, "options": {"messages": "x", "seed": 1}},
+            "judges.mine.options: should hold no messages: the pipeline itself sends that",
+        ),
+        ({**GPT_4, "options": {" Model": "x"}}, "judges.mine.options: should hold no  Model"),
+        ({**GPT_4, "options": {"stream": True}}, "judges.mine.options: should hold no stream"),
+        ({**GPT_4, "options": {"n": 2}}, "judges.mine.options: should hold no n:"),
+        ({**LLAMA3, "options": {"truncate": True}}, "judges.mine.options: should hold no truncate"),
+        ({**LLAMA3, "options": {"prompt": "x"}}, "judges.mine.options: should hold no prompt"),
+        ({**LLAMA3, "options": {"think": True}}, "judges.mine.options: should hold no think"),
+        ({**LLAMA3, "options": {"num_ctx": None}}, "judges.mine.options: should hold num_ctx"),
+        ({**LLAMA3, "options": {"temperature": float("nan")}}, "judges.mine.options.temperature"),
+        ({**LLAMA3, "options": {"temperature": float("inf")}}, "judges.mine.options.temperature"),
+        ({**LLAMA3, "check": "never"}, "judges.mine.check: should be 'refuse' or 'warn'"),
+        (
+            {**GPT_4, "api_key_env": "sk-proj-1234"},
+            "judges.mine.api_key_env: should be the name of an environment variable, not the key",
+        ),
+        (
             {**LLAMA3, "transport": {"concurency": 2}},
             "judges.mine.transport.concurency: unknown key; did you mean concurrency?",
         ),
@@ -82,6 +108,10 @@ def mistakes(judge: dict[str, Any]) -> str:
 )
 def test_each_mistake_is_named_with_its_place(judge: dict[str, Any], mistake: str) -> None:
     assert mistake in mistakes(judge)
+
+
+def test_a_key_in_the_place_of_its_variable_is_not_repeated() -> None:
+    assert "1234" not in mistakes({**GPT_4, "api_key_env": "sk-proj-1234"})
 
 
 def test_the_defaults_are_the_chapters() -> None:

@@ -11,7 +11,13 @@ from urllib.parse import urlsplit
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.no_reply import NoReplyError, refusal
 from workflow.lib.judge.tokens_read import refused_for_length
-from workflow.lib.runtime.connection import client_options, is_loopback, plain_environment, read_key
+from workflow.lib.runtime.connection import (
+    client_options,
+    is_loopback,
+    plain_environment,
+    read_key,
+    tls_problem,
+)
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 
@@ -185,8 +191,9 @@ class OllamaServer:
         except ollama.ResponseError as error:  # under status 200, in the middle of the stream
             raise NoReplyError(f"the server broke off: {error.error}", again=True) from error
         except (httpx.ConnectError, httpx.ConnectTimeout, ConnectionError) as error:
+            reason = tls_problem(self.address, error)
             raise NoReplyError(
-                f"{self.address} cannot be reached", again=True, hopeless=True
+                reason or f"{self.address} cannot be reached", again=not reason, hopeless=True
             ) from error
         except httpx.TimeoutException as error:
             raise NoReplyError(

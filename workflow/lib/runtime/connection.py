@@ -45,6 +45,23 @@ def is_loopback(address: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def tls_problem(address: str, error: BaseException) -> str | None:
+    """Return what is wrong, and what to do, if a connection failed for TLS."""
+    found: BaseException | None = error
+    text = ""
+    while found is not None:
+        text += str(found)
+        found = found.__cause__ or found.__context__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return (
+            f"the certificate of {address} is not trusted; if it is one of your own network, name "
+            "the file with its root certificate in the environment variable SSL_CERT_FILE"
+        )
+    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
+        return f"{address} does not speak TLS; should it begin with http://?"
+    return None
+
+
 def read_key(variable: str) -> str | None:
     """Return the key that an environment variable holds, if it holds one.
 

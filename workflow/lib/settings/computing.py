@@ -1,4 +1,4 @@
-"""How jobs compute: device, precision, threads, checkpoints."""
+"""How jobs compute: device, precision, threads, checkpoints, event files."""
 
 from typing import Any, Literal
 
@@ -29,6 +29,10 @@ class Computing(Section):
     )
     checkpoint_every: Count | None = Field(
         None, description="steps between checkpoints; null: about one a minute"
+    )
+    tensorboard: bool = Field(
+        False,
+        description="write the losses for TensorBoard too, to results/MODEL/RECIPE/tensorboard",
     )
     patience: Count = Field(
         600, description="seconds to wait for a process of the same job that does not respond"

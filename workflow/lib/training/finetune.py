@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from workflow.lib.fast.cpu_kernels import speed_up
-from workflow.lib.model.device import make_repeatable, prepare_device, trains_in_bf16
+from workflow.lib.model.device import describe, make_repeatable, prepare_device, trains_in_bf16
 from workflow.lib.model.lora import add_adapters
 from workflow.lib.model.weights import load_base_model
 from workflow.lib.parallel.distributed import DistributedEngine
@@ -46,6 +46,7 @@ def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> 
             entry is longer than is allowed, or the loss stopped being a number.
         KeyboardInterrupt: a signal ended the training.
     """
+    log.info("Device: %s", describe(compute.device))
     engine = prepare_model(files.inputs.weights, recipe.training, compute)
     data = load_data(files.inputs, recipe, engine.model.config)
     run = start_or_resume(files, recipe, compute, engine, data)

@@ -2,6 +2,7 @@
 
 import math
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -24,6 +25,7 @@ from workflow.lib.model.weights import (
 from workflow.lib.parallel.engine import Engine
 from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.event_files import EventFiles
 from workflow.lib.runtime.files import write_csv, write_json
 from workflow.lib.runtime.log import log
 from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe
@@ -48,6 +50,7 @@ class Run(Hooks):
         record: settings, versions and digests; what training.json begins with.
         checkpoint: written at intervals.
         progress: steps, losses and samples so far.
+        events: the losses for TensorBoard; None unless they are asked for.
     """
 
     engine: Engine
@@ -57,9 +60,11 @@ class Run(Hooks):
     record: dict[str, Any]
     checkpoint: Checkpoint
     progress: Progress
+    events: EventFiles | None
 
     def after_evaluation(self, progress: Progress) -> None:
         """Keep a copy of the weights if they are the best so far and `keep: best` is set."""
+        self.add_events(progress.losses[-1:])
         if self.recipe.training.keep == "best" and progress.is_best:
             progress.best_weights = None  # frees the earlier ones before others are copied
             weights = self.engine.full_state(trainable_state(self.engine.model))
@@ -73,6 +78,13 @@ class Run(Hooks):
         """Write a sample."""
         self.write_sample(progress.epoch)
 
+    def add_events(self, losses: Iterable[Losses]) -> None:
+        """Add losses to the event file, if there is one."""
+        if self.events:
+            for row in losses:
+                values = {"loss/train": row.train_loss, "loss/val": row.val_loss}
+                self.events.add(row.step, values)
+
     def write_sample(self, epoch: int) -> None:
         """Generate the response to the sample entry after this number of epochs."""
         if self.engine.takes_part():
@@ -80,7 +92,8 @@ class Run(Hooks):
             response = self.engine.call(_respond, self.engine.model, self.recipe, entry)
             sample = {"epoch": epoch, **entry, "model_response": response}
             self.progress.samples.append(sample)
-            log.info("Epochs: %d. %s", epoch, " ".join(response.split()))
+            when = f"after epoch {epoch}" if epoch else "before training"
+            log.info("First validation entry, %s: %s", when, " ".join(response.split()))
 
 
 def start_or_resume(
@@ -104,7 +117,9 @@ def start_or_resume(
     belongs_to = record | {"device": compute.device.type, "code": compute.code}
     every = compute.settings.checkpoint_every
     checkpoint = Checkpoint(path, belongs_to, every, engine, optimizer)
-    run = Run(engine, optimizer, recipe, data, record, checkpoint, Progress())
+    wanted = compute.settings.tensorboard and optimizer and engine.world.is_leader
+    events = EventFiles(path.with_name("tensorboard")) if wanted else None
+    run = Run(engine, optimizer, recipe, data, record, checkpoint, Progress(), events)
     if not checkpoint.restore(run.progress):
         run.write_sample(0)
         torch.manual_seed(recipe.training.seed)
@@ -117,6 +132,7 @@ def start_or_resume(
         run.progress.initial_losses = losses
         log.info("Initial losses: train %.3f, val %.3f", *losses)
         torch.manual_seed(recipe.training.seed)
+    run.add_events(run.progress.losses)  # those up to the checkpoint
     return run
 
 
@@ -169,6 +185,8 @@ def write_outputs(files: FinetuneFiles, compute: Compute, run: Run) -> None:
         "resumed_at": progress.resumed_at,
     }
     write_json(outputs.training, run.record | result, recorded=True)
+    if run.events:
+        run.events.close()
     run.checkpoint.remove()
 
 

@@ -15,7 +15,7 @@ from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.no_reply import NoReplyError, refusal
 from workflow.lib.judge.prompt import JudgePrompt
-from workflow.lib.runtime.connection import client_options, read_key
+from workflow.lib.runtime.connection import client_options, read_key, tls_problem
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.names import suggest
@@ -121,12 +121,8 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         wanted = self.settings.model
         if listed and wanted not in listed and not any("*" in name for name in listed):
             same = [name for name in listed if name.lower() == wanted.lower()]
-            log.warning(
-                "%s does not list the model %r%s",
-                self.address,
-                wanted,
-                suggest(wanted, same or listed),
-            )
+            hint = f"; did you mean {same[0]}?" if same else suggest(wanted, listed)
+            log.warning("%s does not list the model %r%s", self.address, wanted, hint)
         return {"digest": None, "listed": wanted in listed}
 
     def _list(self) -> list[str]:
@@ -234,6 +230,8 @@ class OpenAIBackend(ServerBackend[OpenAI]):
         except openai.APIConnectionError as error:
             if isinstance(error.__cause__, NoReplyError):  # from limit_size
                 raise error.__cause__ from None
+            if problem := tls_problem(self.address, error):
+                raise NoReplyError(problem, hopeless=True) from None
             raise NoReplyError(
                 self._hide(f"connection failed: {error.__cause__ or error}"),
                 again=True,
