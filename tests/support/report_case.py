@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,36 @@ def write_run(
             _write_variant(variant, answers)
             for judge in ("overlap", "strict"):
                 tables.append(_write_scores(variant, judge, answers, rank))
-    quality = folder / "data" / "words" / "quality.json"
-    quality.parent.mkdir(parents=True)
+    quality = write_quality(folder / "data" / "words" / "quality.json", entries, [[2]])
+    settings = _settings(models)
+    recipes = _recipes(settings)
+    summarize(tables, recipes, {"words": quality}, folder / "summary.csv")
+    return {
+        "folders": folders,
+        "recipes": recipes,
+        "judges": JUDGES,
+        "settings": settings,
+        "qualities": {"words": quality},
+        "summary": folder / "summary.csv",
+    }
+
+
+def write_quality(path: Path, entries: int, seen: Sequence[Sequence[int]] = ()) -> Path:
+    """Write a quality.json.
+
+    Args:
+        entries: of the test split.
+        seen: groups of test entries that also stand in training.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     _write_json(
-        quality,
+        path,
         {
             "entries": {"train": 100, "val": 10, "test": entries},
             "duplicates": [],
             "near_duplicates": [[41, 40, 97.3]],
             "conflicting_answers": [[3, 40]],
-            "test_also_in_train": [[7, 102]],
+            "test_also_in_train": [[7, *(100 + n for n in group)] for group in seen],
             "test_also_in_val": [],
             "val_also_in_train": [],
             "test_near_train": [],
@@ -57,7 +78,7 @@ def write_run(
                 "duplicates": 0,
                 "near_duplicates": 1,
                 "conflicting_answers": 1,
-                "test_also_in_train": 1,
+                "test_also_in_train": sum(map(len, seen)),
                 "test_also_in_val": 0,
                 "val_also_in_train": 0,
                 "test_near_train": 0,
@@ -73,21 +94,11 @@ def write_run(
             },
             "where": {
                 **{str(n): {"split": "train", "index": n} for n in (3, 7, 9, 11, 40, 41)},
-                "102": {"split": "test", "index": 2},
+                **{str(100 + n): {"split": "test", "index": n} for group in seen for n in group},
             },
         },
     )
-    settings = _settings(models)
-    recipes = _recipes(settings)
-    summarize(tables, recipes, folder / "summary.csv")
-    return {
-        "folders": folders,
-        "recipes": recipes,
-        "judges": JUDGES,
-        "settings": settings,
-        "qualities": {"words": quality},
-        "summary": folder / "summary.csv",
-    }
+    return path
 
 
 def write_scores(path: Path, rows: list[dict[str, Any]]) -> Path:

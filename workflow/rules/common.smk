@@ -1,13 +1,15 @@
 # Shared by all rules: the checked settings, and what names in wildcards refer to.
 
+import gc
 import re
 import sys
 import time
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
+from workflow.lib.cli.inputs import missing_inputs, used_by
 from workflow.lib.export.chapter_file import check_chapter_file_name
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
@@ -18,28 +20,63 @@ from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.event_files import check_library
 from workflow.lib.runtime.files import check_folder
+from workflow.lib.runtime.folders import check_results
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.load import load_settings, refuse
 from workflow.lib.settings.root import compared
 from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
 BEGAN = time.time()
+# Thousands of jobs are millions of objects that stay; looking through them for garbage takes a tenth
+# of the time of a dry run.
+gc.set_threshold(200_000, 50, 100)
 prepare_environment()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
-code_digest = partial(or_exit, provenance.code_digest)
+# Cached, as all that is read from a file here, because thousands of jobs may ask for the same.
+code_digest = cache(partial(or_exit, provenance.code_digest))
 
-SETTINGS = or_exit(load_settings, config)
+SETTINGS = or_exit(load_settings, config, LAYERS)
 COMPARED = compared(SETTINGS)
 RUNS = [run for runs in SETTINGS.variants.values() for run in runs]
 or_exit(check_folder, Path("results"))
 or_exit(check_folder, Path("resources"))
+or_exit(
+    check_results,
+    Path("results"),
+    {
+        name
+        for kind in ("dataset", "tokenizer", "model", "recipe", "judge")
+        for name in getattr(SETTINGS, f"{kind}s")
+    },
+)
 if SETTINGS.tensorboard and not workflow.deployment_settings.deployment_method:
     or_exit(check_library)
 
 
+@cache
+def refuse_what_is_missing():
+    """Refuse all that the targets need and that is not there, at once and before the first job.
+
+    The targets are known from the moment when Snakemake looks for the first job. Those of another
+    workflow that has this one as a module are not ours.
+    """
+    if workflow.is_main_process and not IS_MODULE:
+        used = used_by(map(str, workflow.dag_settings.targets), SETTINGS)
+        or_exit(refuse, missing_inputs(SETTINGS, used, config["recipes"], located), LAYERS)
+
+
+def located(url):
+    """Return an address, or a local path, found in the working folder or in HOME."""
+    if "://" not in url and not Path(url).expanduser().exists() and (HOME / url).exists():
+        return str(HOME / url)
+    return url
+
+
 def defined(kind, name):
     """Return the definition that a wildcard names, for example of kind `model` or `recipe`."""
+    if workflow.dag_settings is not None:
+        refuse_what_is_missing()
     return or_exit(choose, kind, name, getattr(SETTINGS, f"{kind}s"))
 
 
@@ -72,11 +109,13 @@ def style_in(folder):
     return style_of(styles.get(folder, folder))
 
 
+@cache
 def style_of(name):
     """Return a prompt style's templates, so that a changed file counts as a changed param."""
     return asdict(or_exit(load_style, name))
 
 
+@cache
 def identity_of(name):
     """Return what a judge's scores depend on, as params."""
     return or_exit(judge_identity, defined("judge", name))
@@ -115,13 +154,6 @@ def shape_of_model(model):
     """Return the shape of a base model, None if it is not known before the download."""
     url = located(defined("model", model).url)
     return shape_of_source(url, Path("resources/gpt2", model))
-
-
-def located(url):
-    """Return an address, or a local path, found in the working folder or in HOME."""
-    if "://" not in url and not Path(url).expanduser().exists() and (HOME / url).exists():
-        return str(HOME / url)
-    return url
 
 
 def source_params(source):

@@ -5,11 +5,14 @@
 # one with another `--quiet`, shows what Snakemake shows.
 
 import logging
+import re
+import sys
 
-from snakemake.logging import DefaultFilter, DefaultFormatter, logger
+from snakemake.logging import DefaultFormatter, logger
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from workflow.lib.runtime.errors import one_line
 from workflow.lib.runtime.pace import Pace
 
 CHATTER = (
@@ -25,7 +28,23 @@ CHATTER = (
 )
 
 
-class Console(DefaultFormatter):
+class Plain(DefaultFormatter):
+    """What Snakemake writes, with one line instead of a traceback where the machine lacks something."""
+
+    said = ""  # the last such line
+
+    def format(self, record):
+        if getattr(record, "event", None) == LogEvent.ERROR:
+            error = sys.exc_info()[1]  # Snakemake reports an exception while it handles it
+            if quoted := re.search(r"\[Errno (\d+)\] ([^:]+): '(.+?)'", str(record.msg)):
+                error = OSError(int(quoted[1]), quoted[2], quoted[3])
+            if isinstance(error, (OSError, MemoryError)) and (line := one_line(error)):
+                repeated, self.said = line == self.said, line
+                return "" if repeated else f"error: {line}"
+        return super().format(record)
+
+
+class Console(Plain):
     """Jobs, how many are done, and those that failed; other messages as Snakemake writes them."""
 
     def __init__(self):
@@ -38,7 +57,8 @@ class Console(DefaultFormatter):
         if event == LogEvent.PROGRESS:
             return self.pace.due(record.done, record.total)
         if event == LogEvent.ERROR:  # of a script, which has said it itself: see `failure`
-            return "CalledProcessError in file" not in str(record.msg)
+            said = "CalledProcessError in file" in str(record.msg)
+            return not said and not str(record.msg).startswith(CHATTER)
         if event is None:
             return not str(record.msg).startswith(CHATTER)
         return event in (LogEvent.RUN_INFO, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
@@ -58,37 +78,35 @@ def failure(rule, logs):
     own = [log for log in logs if log.startswith("results/logs/")]
     job = " ".join([rule, *Path(own[0]).with_suffix("").parts[3:]]) if own else rule
     lines = [f"failed: {job}; see {', '.join(logs)}"]
-    said = [line for log in own for line in errors_in(log)]
-    if not said:
+    said = [errors_in(log) for log in own if Path(log).is_file()]
+    if said == [[]]:
         lines.append(
             f"error: {job} ended before it could say why; if the system stopped it for want of memory, "
             "lower batch_size or max_length, or run fewer jobs at once with --cores"
         )
-    elif workflow.non_local_exec:
-        lines += said
+    elif said and workflow.non_local_exec:
+        lines += said[0]
     return "\n".join(lines)
 
 
 def errors_in(log):
     """Return the lines of a job's log that say why it failed."""
-    try:
-        lines = Path(log).read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+    lines = Path(log).read_text("utf-8", errors="replace").splitlines()
     return [line for line in lines if line.startswith("error: ")]
 
 
 def show_what_matters():
     """Show Console's lines on the console, and everything in Snakemake's log file."""
     settings = workflow.output_settings
-    if settings.dryrun or set(settings.quiet or ()) != {Quietness.HOST, Quietness.RULES}:
-        return
+    quiet = set(settings.quiet or ())
+    short = quiet == {Quietness.HOST, Quietness.RULES} and not settings.dryrun
     for handler in logger.handlers:
         if handler.name == "DefaultStreamHandler":
-            console = Console()
+            console = Console() if short else Plain(quiet, settings.show_failed_logs)
             handler.setFormatter(console)
-            handler.filters = [console]
-        elif isinstance(handler, logging.FileHandler):
+            if short:
+                handler.filters = [console]
+        elif short and isinstance(handler, logging.FileHandler):
             for known in handler.filters:
                 known.quiet = set()
 

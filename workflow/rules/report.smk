@@ -7,6 +7,7 @@ rule summary:
         usages=of_judged("usage.json"),
         trainings=of_variants("training.json"),
         losses=of_variants("losses.csv"),
+        qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
     output:
         report(
             "results/summary.csv",

@@ -10,6 +10,7 @@ with rule_log(snakemake.log[0]):
     summarize(
         [Path(table) for table in snakemake.input.tables],
         snakemake.params.recipes,
+        {Path(path).parent.name: Path(path) for path in snakemake.input.qualities},
         Path(snakemake.output[0]),
     )
     write_parquet(Path(snakemake.output[0]), Path(snakemake.output.parquet))

@@ -4,6 +4,8 @@ import errno
 import json
 import logging
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.paths import ROOT
 from workflow.lib.judge.cache import Reply, ReplyCache, request_key
 
 REPLY = Reply("85\n“점수”", 50, 2, 0.25, "digest", "0.6.5")
@@ -66,6 +69,42 @@ def test_a_damaged_line_costs_no_other_reply(tmp_path: Path, caplog) -> None:
         assert caplog.messages[-1] == f"{path}: line 2 is damaged and left out"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"reply": None},
+        {"reply": 85},
+        {"reply": ["85"]},
+        {"reply": "\ud800"},
+        {"key": 1},
+        {"key": None},
+        {"question_tokens": "50"},
+        {"question_tokens": -1},
+        {"question_tokens": 1.5},
+        {"answer_tokens": [2]},
+        {"answer_tokens": True},
+        {"seconds": "fast"},
+        {"seconds": None},
+        {"seconds": float("nan")},
+        {"seconds": -1},
+        {"digest": 365},
+        {"server": {"version": "0.6.5"}},
+        {"cut": "no"},
+        {"cut": None},
+    ],
+    ids=str,
+)
+def test_a_value_of_another_kind_is_a_damaged_line(tmp_path: Path, caplog, odd) -> None:
+    path = tmp_path / "answers.jsonl"
+    record = json.loads(filled(path, "one"))
+    path.write_text(json.dumps({**record, **odd}) + "\n")
+    cache = ReplyCache(path)
+    assert cache.last() is None
+    assert caplog.messages == [f"{path}: line 1 is damaged and left out"]
+    cache.add("one", REPLY)
+    assert ReplyCache(path).get("one") == REPLY
+
+
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     before = filled(path, "one")
@@ -80,6 +119,37 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert full.value.errno == errno.ENOSPC
     assert path.read_bytes() == before
     assert cache.get("two") is None
+
+
+def test_replies_under_way_find_room_when_the_disk_fills_up(tmp_path: Path) -> None:
+    """On a real file system of 200 kB, filled while three replies are under way."""
+    child = (
+        "import sys; from pathlib import Path\n"
+        "from tests.unit.judge.test_cache import REPLY\n"
+        "from workflow.lib.judge.cache import ReplyCache\n"
+        "folder = Path(sys.argv[1]); cache = ReplyCache(folder / 'answers.jsonl')\n"
+        "with cache.room(3):\n"
+        "    try: (folder / 'other').write_bytes(bytes(300_000))\n"
+        "    except OSError: pass\n"
+        "    for key in ('one', 'two', 'three'):\n"
+        "        try: cache.add(key, REPLY)\n"
+        "        except OSError as error: print(error.strerror)\n"
+        "again = ReplyCache(folder / 'answers.jsonl')\n"
+        "print(*(again.get(key) == REPLY for key in ('one', 'two', 'three')))\n"
+        "print(sorted(path.name for path in folder.iterdir()))"
+    )
+    script = 'mount -t tmpfs -o size=200k none "$3" || exit 77; "$1" -c "$2" "$3"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    done = subprocess.run(
+        [*command, sys.executable, child, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("this system lets nobody mount a small file system")
+    assert done.stdout.splitlines() == [
+        "No space left on device",  # said once, which ends the job
+        "True True True",
+        "['answers.jsonl', 'other']",
+    ]
 
 
 def test_replies_from_many_threads_do_not_mix(tmp_path: Path) -> None:

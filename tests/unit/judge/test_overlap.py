@@ -36,6 +36,29 @@ def test_words_are_compared_with_the_reference(output: str, response: str, expec
     assert score(output, response) == expected
 
 
+@pytest.mark.parametrize(
+    ("instruction", "output", "response", "wrong"),
+    [
+        ("法国的首都是哪里？", "法国的首都是巴黎。", "巴黎是法国的首都。", "我不知道。"),
+        ("フランスの首都はどこですか。", "首都はパリです。", "パリが首都です。", "分かりません。"),
+        ("เมืองหลวงของฝรั่งเศสคืออะไร", "เมืองหลวงคือปารีส", "ปารีสคือเมืองหลวง", "ไม่ทราบ"),
+        ("រដ្ឋធានីបារាំងគឺជាអ្វី", "រដ្ឋធានីគឺប៉ារីស", "ប៉ារីសគឺរដ្ឋធានី", "មិនដឹង"),
+        ("ပြင်သစ်မြို့တော်", "မြို့တော်က ပါရီ", "ပါရီက မြို့တော်", "မသိဘူး"),
+        ("ນະຄອນຫຼວງຂອງຝຣັ່ງ", "ນະຄອນຫຼວງແມ່ນປາຣີ", "ປາຣີແມ່ນນະຄອນຫຼວງ", "ບໍ່ຮູ້"),
+    ],
+)
+def test_without_spaces_between_words_every_character_is_one(
+    instruction: str, output: str, response: str, wrong: str
+) -> None:
+    assert score(output, response, instruction) >= 50
+    assert score(output, wrong, instruction) <= 20
+
+
+def test_korean_has_words() -> None:
+    assert score("수도는 파리입니다", "파리입니다 수도는") == 70
+    assert score("적란운입니다", "적운입니다") == 0
+
+
 def test_words_of_the_question_give_no_points() -> None:
     instruction = "What type of cloud is associated with thunderstorms?"
     output = "The type of cloud associated with thunderstorms is cumulonimbus."

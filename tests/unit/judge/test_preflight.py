@@ -69,7 +69,11 @@ def test_a_good_judge_is_asked_twice_in_its_own_words(served, tmp_path: Path, pr
         (Reply("85"), Reply("80"), "cannot tell a right answer (85) from a plainly wrong one (80)"),
         (Reply("Good!"), Reply("0"), "no score can be read from its reply about a right answer"),
         (Reply("100"), Reply("Bad."), "its reply about a wrong answer, 'Bad.'"),
-        (Reply("10", done_reason="length"), Reply("0"), "'10' (cut off)"),
+        (
+            Reply("10", done_reason="length"),
+            Reply("0"),
+            "its reply about a right answer was cut off; raise options.",
+        ),
         (Reply(""), Reply("0"), "it cannot be asked: an empty reply"),
         (Reply(status=500, error="no memory"), Reply(), "it cannot be asked: HTTP 500"),
         (Reply(status=400, error="no such template"), Reply(), "it cannot be asked: HTTP 400"),

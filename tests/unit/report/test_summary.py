@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.report_case import write_run, write_scores, write_usage
+from tests.support.report_case import write_quality, write_run, write_scores, write_usage
 from workflow.lib.judge.scores import read_scores
 from workflow.lib.report.console import outcome_lines
 from workflow.lib.report.summary import collect_scores, summarize
 from workflow.lib.runtime.errors import UserError
 
 
-def summary_of(folder: Path, rows: list[dict], **usage) -> dict[str, str]:
-    """The one row of summary.csv of one scores.csv."""
+def summary_of(folder: Path, rows: list[dict], seen=(), **usage) -> dict[str, str]:
+    """The one row of summary.csv of one scores.csv, with test entries seen in training."""
     table = write_scores(folder / "strict" / "scores.csv", rows)
     write_usage(table.parent / "usage.json", **usage)
     training = {"seconds": 61.25, "training": {"epochs": 1, "seed": 3}, "device": "cpu"}
@@ -30,9 +30,34 @@ def summary_of(folder: Path, rows: list[dict], **usage) -> dict[str, str]:
     )
     output = folder / "summary.csv"
     settings = {"prompt": "alpaca", "training": {"epochs": 1, "lora": None}}
-    summarize([table], {"plain": {"runs": ["plain"], "settings": settings}}, output)
+    recipe = {"runs": ["plain"], "dataset": "words", "settings": settings}
+    quality = write_quality(folder / "quality.json", len(rows), seen)
+    summarize([table], {"plain": recipe}, {"words": quality}, output)
     [row] = csv.DictReader(output.open())
     return row
+
+
+def test_what_was_seen_in_training_is_counted_and_left_out(tmp_path):
+    """Two entries of one group and one of another; a score that is missing is left out anyway."""
+    rows = [{"entry": n, "score": score} for n, score in enumerate((100, 90, 80, 10, 20))]
+    rows.append({"entry": 5, "score": "", "status": "failed"})
+    row = summary_of(tmp_path, rows, seen=[[0, 2], [1]])
+    assert (row["mean"], row["seen_in_training"], row["mean_without_seen"]) == (
+        "60.0000", "3", "15.0000",
+    )  # fmt: skip
+    lines = outcome_lines(tmp_path / "summary.csv", Path("report.html"), {"strict": ""})
+    assert lines[2:4] == [
+        "Average score: 60.00",
+        "3 of 6 test entries (50%) also stand in training; without them 15.00",
+    ]
+    row = summary_of(tmp_path, rows, seen=[[*range(6)]])
+    assert (row["seen_in_training"], row["mean_without_seen"]) == ("6", "")
+    lines = outcome_lines(tmp_path / "summary.csv", Path("report.html"), {"strict": ""})
+    assert "6 of 6 test entries (100%) also stand in training; no score is left without" in lines[3]
+    row = summary_of(tmp_path, rows)
+    assert (row["seen_in_training"], row["mean_without_seen"]) == ("0", "")
+    lines = outcome_lines(tmp_path / "summary.csv", Path("report.html"), {"strict": ""})
+    assert lines[2:4] == ["Average score: 60.00", ""]
 
 
 def test_collecting_keeps_every_row_in_the_given_order(tmp_path):
@@ -96,6 +121,8 @@ def test_the_summary_by_hand(tmp_path):
         "low": "",
         "high": "",
         "seed_spread": "",
+        "seen_in_training": "0",
+        "mean_without_seen": "",
         "median": "40.0000",
         "exact_rate": "0.3333",
         "share_50": "0.5000",
@@ -164,12 +191,13 @@ def test_a_summary_has_the_same_bytes_again(tmp_path):
 def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
     summary = tmp_path / "summary.csv"
     summary.write_text(
-        "model,recipe,judge,run_of,seeds,backend,entries,scored,empty,mean,seed_spread,differs_in\n"
-        "nano-1M,small-world,overlap,,3,overlap,110,108,2,61.2345,,\n"
-        "nano-1M,small-world,llama3,,3,ollama,110,107,2,50.3200,,\n"
-        "nano-1M,long,llama3,,1 2,ollama,220,220,0,45.0000,7.0711,\n"
-        '"nano-1M","long,seed=1",llama3,long,1,ollama,110,110,0,40.0000,,\n'
-        '"nano-1M","long,seed=2",llama3,long,2,ollama,110,110,0,50.0000,,\n'
+        "model,recipe,judge,run_of,seeds,backend,entries,scored,empty,mean,seed_spread,"
+        "seen_in_training,mean_without_seen,differs_in\n"
+        "nano-1M,small-world,overlap,,3,overlap,110,108,2,61.2345,,0,,\n"
+        "nano-1M,small-world,llama3,,3,ollama,110,107,2,50.3200,,0,,\n"
+        "nano-1M,long,llama3,,1 2,ollama,220,220,0,45.0000,7.0711,80,12.5,\n"
+        '"nano-1M","long,seed=1",llama3,long,1,ollama,110,110,0,40.0000,,40,20,\n'
+        '"nano-1M","long,seed=2",llama3,long,2,ollama,110,110,0,50.0000,,40,5,\n'
     )
     notes = {"overlap": "reference overlap, not an LLM", "llama3": ""}
     assert outcome_lines(summary, Path("results/report.html"), notes) == [
@@ -184,6 +212,7 @@ def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
         "nano-1M / long, judged by llama3",
         "Number of scores: 220 of 220",
         "Average score: 45.00 (seed 1: 40.00, seed 2: 50.00; standard deviation 7.07)",
+        "40 of 110 test entries (36%) also stand in training; without them 12.50",
         "",
         "Report: results/report.html",
     ]
@@ -191,10 +220,13 @@ def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
 
 def test_more_than_four_variants_are_a_table_with_the_best_first(tmp_path):
     summary = tmp_path / "summary.csv"
-    lines = ["model,recipe,judge,run_of,seeds,entries,scored,empty,mean,seed_spread,differs_in"]
+    lines = [
+        "model,recipe,judge,run_of,seeds,entries,scored,empty,mean,seed_spread,seen_in_training,"
+        "mean_without_seen,differs_in"
+    ]
     for number, mean in enumerate(["10", "", "100", "7.5", "55.125"]):
-        lines.append(f'nano,r{number},overlap,,1,110,100,9,{mean},,"epochs {number}, lora none"')
-    summary.write_text("\n".join(lines))
+        lines.append(f'nano,r{number},overlap,,1,110,100,9,{mean},,0,,"epochs {number}, lora none"')
+    summary.write_text("\n".join([*lines, ""]))
     assert outcome_lines(summary, Path("report.html"), {"overlap": "not an LLM"}) == [
         "Scores by overlap (not an LLM), best first:",
         "score   scored   variant    differs in",

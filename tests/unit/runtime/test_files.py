@@ -1,5 +1,6 @@
 """Readers of JSON and YAML lose nothing in silence; files are replaced whole."""
 
+import csv
 import os
 import platform
 import subprocess
@@ -7,8 +8,10 @@ import subprocess
 import pytest
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, read_yaml, replacing
-from workflow.lib.settings.load import check_config_file
+from workflow.lib.runtime.files import read_json, replacing, write_csv
+from workflow.lib.runtime.tables import read_csv
+from workflow.lib.runtime.yaml_files import read_yaml
+from workflow.lib.settings.load import read_config_layer
 
 TWICE = [
     ("a: 1\nb: 2\na: 3\n", "line 3: 'a' appears twice, first in line 1"),
@@ -54,12 +57,12 @@ def test_a_key_of_json_stands_once(tmp_path, text):
 def test_a_config_file_has_every_key_once(tmp_path, name, text):
     (tmp_path / name).write_text(text, "utf-8")
     with pytest.raises(UserError, match=f"{name}: .*'(device|x)' (appears twice|more than once)"):
-        check_config_file(tmp_path / name)
+        read_config_layer(tmp_path / name)
 
 
 def test_a_config_file_may_be_json_that_is_indented_by_tabs(tmp_path):
     (tmp_path / "a.json").write_text('{\n\t"device": "cpu"\n}\n', "utf-8")
-    check_config_file(tmp_path / "a.json")
+    read_config_layer(tmp_path / "a.json")
 
 
 def test_what_a_killed_process_left_unfinished_is_deleted(tmp_path):
@@ -93,3 +96,37 @@ def test_two_processes_may_make_the_same_file_at_once(tmp_path):
         os.waitpid(child, 0)
         assert path.read_text() == "other"
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1",
+        '=HYPERLINK("http://example.org","85")',
+        "+1 point",
+        "-1 point for style",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "＝1",
+        "'=1",
+        "''=1",
+        "-",
+    ],
+)
+def test_a_text_is_no_formula_in_a_spreadsheet_and_comes_back_as_it_was(tmp_path, text):
+    write_csv(tmp_path / "table.csv", ("reply",), [{"reply": text}])
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        assert [*csv.reader(file)] == [["reply"], [f"'{text}"]]
+    assert read_csv(tmp_path / "table.csv", ("reply",)) == [{"reply": text}]
+
+
+@pytest.mark.parametrize(
+    "text", ["85", "-5", "+5", "-1.5e-05", "'85'", "'", "a=b", "85 - good", ""]
+)
+def test_numbers_and_other_texts_stand_in_a_table_as_they_are(tmp_path, text):
+    write_csv(tmp_path / "table.csv", ("reply", "next"), [{"reply": text, "next": -5}])
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        assert [*csv.reader(file)][1] == [text, "-5"]
+    assert read_csv(tmp_path / "table.csv", ("reply",))[0]["reply"] == text

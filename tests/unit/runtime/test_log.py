@@ -35,7 +35,10 @@ def test_lines_go_to_the_file_and_to_stderr(tmp_path, capfd):
             OSError(errno.ENOSPC, "No space left on device", "/x/y"),
             "error: no space left on the disk: /x/y; free some and run again",
         ),
-        (PermissionError(errno.EACCES, "denied", "/x"), "error: Permission denied: /x"),
+        (
+            PermissionError(errno.EACCES, "denied", "/x"),
+            "error: Permission denied: /x; change its permissions or its owner",
+        ),
         (
             RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
             "error: CUDA out of memory. Tried to allocate 2 GiB; lower batch_size or max_length, "
@@ -60,7 +63,9 @@ def test_what_a_user_can_put_right_is_one_line(tmp_path, capfd, error, line):
         "from workflow.lib.model.gpt import GPTConfig, GPTModel\n"
         "save_model(GPTModel(GPTConfig(300, 200, 64, 4, 2)), folder / 'model.pth')",
         "import numpy; from safetensors.numpy import save_file\n"
-        "save_file({'a': numpy.zeros(100_000)}, folder / 'model.safetensors')",
+        "from workflow.lib.runtime.files import replacing\n"
+        "with replacing(folder / 'model.safetensors') as unfinished:\n"
+        "    save_file({'a': numpy.zeros(100_000)}, unfinished)",
         "from workflow.lib.runtime.files import write_json\n"
         "write_json(folder / 'x.json', ['x' * 300_000])",
     ],
@@ -85,7 +90,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, write):
     )  # fmt: skip
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip("this system lets nobody mount a small file system")
-    assert "error: no space left on the disk" in done.stderr
+    assert f"error: no space left on the disk: {full}/" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -94,7 +99,7 @@ def test_a_defect_shows_where_it_is(tmp_path, capfd):
     with pytest.raises(SystemExit):
         run(tmp_path / "x.log", ZeroDivisionError("oh"))
     printed = capfd.readouterr().err
-    assert "error: this is a defect of the pipeline, please report it" in printed
+    assert f"error: this is a defect of the pipeline, please report it with {tmp_path}" in printed
     assert "Traceback" in printed
     assert "ZeroDivisionError: oh" in printed
 

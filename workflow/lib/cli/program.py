@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from workflow.lib.runtime.log import one_line
+from workflow.lib.runtime.errors import one_line
 from workflow.lib.runtime.printable import PrintableStream
 
 

@@ -6,12 +6,18 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, NonNegativeInt
+
+from workflow.lib.data.stored import Stored
 from workflow.lib.runtime.log import log
+
+ROOM = 16_384  # bytes that are kept for a reply under way
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,19 @@ class Reply:
     cut: bool = False
 
 
+class _Line(Stored):
+    """A line of the file, checked when it is read."""
+
+    key: str
+    reply: str
+    question_tokens: NonNegativeInt | None
+    answer_tokens: NonNegativeInt | None
+    seconds: float = Field(ge=0)
+    digest: str | None
+    server: str | None
+    cut: bool = False
+
+
 class ReplyCache:
     """An append-only file of replies, each under the key of its request.
 
@@ -50,6 +69,7 @@ class ReplyCache:
             path: JSON lines; its folder is made if missing.
         """
         self.path = path
+        self._room = path.with_name(f".{path.name}.room")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()  # replies come from several threads
         self._replies: dict[str, Reply] = {}
@@ -98,19 +118,41 @@ class ReplyCache:
         self._append({"key": key, "timed_out": True})
         self._timeouts[key] += 1
 
+    @contextmanager
+    def room(self, replies: int) -> Iterator[None]:
+        """Keep room on the disk for replies under way, should it be full when they come.
+
+        Raises:
+            OSError: the disk is full already.
+        """
+        try:
+            self._room.write_bytes(os.urandom(replies * ROOM))
+            yield
+        finally:
+            self._room.unlink(missing_ok=True)
+
     def _append(self, record: Mapping[str, Any]) -> None:
-        """Write a line in one step."""
+        """Write a line in one step; if the disk is full, into the room that was kept."""
         data = f"{json.dumps(record, ensure_ascii=False)}\n".encode()
         with self._lock:
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
-                size = os.fstat(file).st_size
-                if os.write(file, data) < len(data):  # the next line would join this part
-                    os.ftruncate(file, size)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-                os.fsync(file)
-            finally:
-                os.close(file)
+                self._write(data)
+            except OSError:
+                if self._room.exists():
+                    self._room.unlink()
+                    self._write(data)
+                raise  # no more requests: there is no room for their replies
+
+    def _write(self, data: bytes) -> None:
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            size = os.fstat(file).st_size
+            if os.write(file, data) < len(data):  # the next line would join this part
+                os.ftruncate(file, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(file)
+        finally:
+            os.close(file)
 
     def _read(self) -> None:
         """Read the file and remove an unfinished line at its end."""
@@ -121,12 +163,14 @@ class ReplyCache:
         for number, line in enumerate(whole.split(b"\n")[:-1], 1):
             try:
                 record = json.loads(line)
-                key = record.pop("key")
-                if record == {"timed_out": True}:
-                    self._timeouts[key] += 1
+                if record == {"key": str(record["key"]), "timed_out": True}:
+                    self._timeouts[record["key"]] += 1
                     continue
-                self._replies[key] = Reply(text=record.pop("reply"), **record)
-            except (ValueError, KeyError, TypeError, AttributeError):
+                kept = _Line.model_validate(record)
+                kept.reply.encode()  # half a surrogate pair could not be written to scores.csv
+                fields = kept.model_dump(exclude={"key", "reply"})
+                self._replies[kept.key] = Reply(text=kept.reply, **fields)
+            except (ValueError, KeyError, TypeError, RecursionError):
                 log.info("%s: line %d is damaged and left out", self.path, number)
         if len(whole) < len(content):
             os.truncate(self.path, len(whole))

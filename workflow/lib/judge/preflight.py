@@ -12,7 +12,8 @@ from workflow.lib.judge.retry import with_retries
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log
-from workflow.lib.settings.judges import JudgeSettings, ServerJudge
+from workflow.lib.runtime.printable import redacted
+from workflow.lib.settings.judges import JudgeSettings
 
 KNOWN_ENTRY = {
     "instruction": "What is the capital of France?",
@@ -52,7 +53,7 @@ def check_judge(judge: JudgeSettings, name: str, output: Path) -> None:
             record |= preflight(backend, name)
             record["known"] = ask_known_questions(backend, name)
             log.info("%s: %s at %s is ready", name, record["model"], record["url"])
-    write_json(output, record)
+    write_json(output, redacted(record))
 
 
 def preflight(backend: ServerBackend[Any], name: str) -> dict[str, Any]:
@@ -83,24 +84,34 @@ def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dic
         for kind, response in KNOWN_RESPONSES.items():
             question = backend.prompt.question({**KNOWN_ENTRY, "model_response": response})
             known[kind] = _ask(backend, question)
-        right, wrong = known["right"]["score"], known["wrong"]["score"]
-        for kind, answer in known.items():
-            if answer["score"] is None:
-                raise UserError(
-                    f"no score can be read from its reply about a {kind} answer, "
-                    f"{answer['reply'][:80]!r}{' (cut off)' if answer['cut'] else ''}; change its "
-                    "prompt or its model"
-                )
-        if right - wrong < LEAST_DIFFERENCE:
-            raise UserError(
-                f"it cannot tell a right answer ({right:g}) from a plainly wrong one ({wrong:g}); "
-                f"take another model than {judge.model}"
-            )
+        problem = _problem(known, backend)
     except NoReplyError as failure:
-        _refuse_or_warn(f"it cannot be asked: {failure}", judge, name)
-    except UserError as error:
-        _refuse_or_warn(str(error), judge, name)
+        problem = f"it cannot be asked: {failure}"
+    if problem and judge.check == "refuse":
+        raise UserError(f"judge {name}: {problem}, or set `check: warn` to judge all the same")
+    if problem:
+        log.warning("judge %s: %s", name, problem)
     return known
+
+
+def _problem(known: dict[str, dict[str, Any]], backend: ServerBackend[Any]) -> str | None:
+    """Return what is wrong with a judge's replies to the known questions, and what to do."""
+    for kind, answer in known.items():
+        if answer["cut"]:
+            limit = "".join(f" options.{name}," for name in backend.token_limits[:1])
+            return f"its reply about a {kind} answer was cut off; raise{limit} its limit of tokens"
+        if answer["score"] is None:
+            return (
+                f"no score can be read from its reply about a {kind} answer, "
+                f"{answer['reply'][:80]!r}; change its prompt or its model"
+            )
+    right, wrong = known["right"]["score"], known["wrong"]["score"]
+    if right - wrong >= LEAST_DIFFERENCE:
+        return None
+    return (
+        f"it cannot tell a right answer ({right:g}) from a plainly wrong one ({wrong:g}); take "
+        f"another model than {backend.settings.model}"
+    )
 
 
 def _ask(backend: ServerBackend[Any], question: str) -> dict[str, Any]:
@@ -111,13 +122,6 @@ def _ask(backend: ServerBackend[Any], question: str) -> dict[str, Any]:
     reply = with_retries(lambda: backend.send(body, transport.first_timeout), transport, Event())
     score = None if reply.cut else read_score(reply.text, scale.worst, scale.best)
     return {"reply": reply.text, "score": score, "cut": reply.cut}
-
-
-def _refuse_or_warn(problem: str, judge: ServerJudge, name: str) -> None:
-    """Raise what is wrong with a judge, or log it if the settings say so."""
-    if judge.check == "refuse":
-        raise UserError(f"judge {name}: {problem}, or set `check: warn` to judge all the same")
-    log.warning("judge %s: %s", name, problem)
 
 
 class UnreachableError(UserError):

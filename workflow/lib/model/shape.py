@@ -91,9 +91,13 @@ def shape_of_weights(path: Path) -> Shape:
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
-            head = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), size)))
-        return _shape(json.loads(head["__metadata__"]["config"]))
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+            length = min(int.from_bytes(file.read(8), "little"), size)
+            head = json.loads(file.read(length))
+        shape = _shape(json.loads(head.pop("__metadata__")["config"]))
+        if size != 8 + length + max(tensor["data_offsets"][1] for tensor in head.values()):
+            raise ValueError("its tensors do not end where the file ends")
+        return shape
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: lacks the model's shape; delete it and run again") from error
 
 

@@ -8,7 +8,7 @@ from workflow.lib.report.summary_rows import read_summary
 MOST_SENTENCES = 4  # variants
 SAID = (
     "model", "recipe", "judge", "run_of", "seeds", "entries", "scored", "empty", "mean",
-    "seed_spread", "differs_in",
+    "seed_spread", "seen_in_training", "mean_without_seen", "differs_in",
 )  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
     variants = [row for row in rows if not row["run_of"]]
     if len({(row["model"], row["recipe"]) for row in variants}) > MOST_SENTENCES:
         for judge in dict.fromkeys(row["judge"] for row in variants):
-            lines += [f"Scores by {judge}{_note(notes[judge])}, best first:"]
+            lines += [f"Scores by {judge}{_note(notes.get(judge))}, best first:"]
             lines += [*_table([row for row in variants if row["judge"] == judge]), ""]
         return [*lines, f"Report: {report}"]
     for row in variants:
@@ -43,32 +43,40 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
                 else ""
             )
             average += f" ({each}{spread})"
-        note = _note(notes[row["judge"]])
+        note = _note(notes.get(row["judge"]))
         lines += [
             f"{row['model']} / {row['recipe']}, judged by {row['judge']}{note}",
             f"Number of scores: {scored} of {row['entries']}",
             f"Average score: {average}",
+            *_contamination(row, max(len(runs), 1)),
             "",
         ]
     return [*lines, f"Report: {report}"]
 
 
-def _note(words: str) -> str:
+def _note(words: str | None) -> str:
     return f" ({words})" if words else ""
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return lines with the score, its spread between seeds, and what sets each variant apart."""
+    """Return lines with the score, its spread between seeds, and what sets each variant apart.
+
+    Where test entries also stand in training, the score without them stands beside the score.
+    """
     ranked = sorted(rows, key=lambda row: -float(row["mean"] or 0))
-    cells: list[tuple[str, ...]] = [("score", "seeds ±", "scored", "variant", "differs in")]
-    for row in ranked:
-        scored = int(row["scored"]) + int(row["empty"])
-        spread = f"{float(row['seed_spread']):.2f}" if row["seed_spread"] else ""
-        counts = f"{scored}/{row['entries']}"
-        name = f"{row['model']} / {row['recipe']}"
-        cells.append((_mean(row), spread, counts, name, row["differs_in"]))
-    if not any(spread for _, spread, *_ in cells[1:]):
-        cells = [(score, *rest) for score, _, *rest in cells]
+    columns = {
+        "score": [_mean(row) for row in ranked],
+        "without seen": [
+            _number(row["mean_without_seen"]) if int(row["seen_in_training"]) else ""
+            for row in ranked
+        ],
+        "seeds ±": [_number(row["seed_spread"]) for row in ranked],
+        "scored": [f"{int(row['scored']) + int(row['empty'])}/{row['entries']}" for row in ranked],
+        "variant": [f"{row['model']} / {row['recipe']}" for row in ranked],
+        "differs in": [row["differs_in"] for row in ranked],
+    }
+    filled = {name: values for name, values in columns.items() if any(values)}
+    cells = [[*filled], *zip(*filled.values(), strict=True)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
@@ -77,4 +85,19 @@ def _table(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _mean(row: Mapping[str, str]) -> str:
-    return f"{float(row['mean']):.2f}" if row["mean"] else "none"
+    return _number(row["mean"]) or "none"
+
+
+def _number(text: str) -> str:
+    return f"{float(text):.2f}" if text else ""
+
+
+def _contamination(row: Mapping[str, str], runs: int) -> list[str]:
+    """Return a line about the test entries that also stand in training, if there are any."""
+    seen, entries = (int(row[column]) // runs for column in ("seen_in_training", "entries"))
+    if not seen:
+        return []
+    mean = row["mean_without_seen"]
+    without = f"without them {float(mean):.2f}" if mean else "no score is left without them"
+    share = f"{seen / entries:.0%}"
+    return [f"{seen} of {entries} test entries ({share}) also stand in training; {without}"]

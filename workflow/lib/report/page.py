@@ -23,7 +23,7 @@ from workflow.lib.report.plots.scores import (
     draw_scatter,
 )
 from workflow.lib.report.published import published_beside_own
-from workflow.lib.report.quality import read_quality
+from workflow.lib.report.quality import doubts, read_quality
 from workflow.lib.report.replicates import MARGIN
 from workflow.lib.report.responses import Response, disputes, galleries, judged_response
 from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL
@@ -68,6 +68,10 @@ def write_report(
     variants = read_variants(folders, recipes, [*judges], summary)
     runs = [run for variant in variants for run in variant.runs or [variant]]
     first_judge = next(iter(judges))
+    measured = [
+        read_quality(name, path, [v for v in variants if v.dataset == name], tokens)
+        for name, path in qualities.items()
+    ]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # markup in a response or a reply is shown, not run
@@ -109,10 +113,8 @@ def write_report(
         disputes=disputes(variants, [*judges]),
         test_sets=by_test_set(variants),
         judged_response=judged_response,
-        qualities=[
-            read_quality(name, path, [v for v in variants if v.dataset == name], tokens)
-            for name, path in qualities.items()
-        ],
+        qualities=measured,
+        doubts=doubts(measured),
         config=_CREDENTIALS.sub(
             "", yaml.safe_dump(dict(settings), sort_keys=False, width=100, allow_unicode=True)
         ),

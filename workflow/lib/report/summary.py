@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
+from workflow.lib.data.quality.record import read_quality, seen_in_training
 from workflow.lib.judge.scores import (
     COLUMNS,
     STATUSES,
@@ -26,7 +27,7 @@ from workflow.lib.report.statistics import mean_interval
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv
 
-_NEEDED = ("seconds", "training", "initial_losses", "device", "versions")  # of training.json
+_NEEDED = ("seconds", "training.epochs", "initial_losses", "device", "versions")  # of training.json
 GOOD_SCORE = 50  # of 100: at least half right
 
 
@@ -44,7 +45,10 @@ def collect_scores(tables: Sequence[Path], output: Path) -> None:
 
 
 def summarize(
-    tables: Sequence[Path], recipes: Mapping[str, Mapping[str, Any]], output: Path
+    tables: Sequence[Path],
+    recipes: Mapping[str, Mapping[str, Any]],
+    qualities: Mapping[str, Path],
+    output: Path,
 ) -> None:
     """Write summary.csv: a row for each variant and judge, so judges are never mixed.
 
@@ -54,7 +58,9 @@ def summarize(
     Args:
         tables: files results/{model}/{run}/{judge}/scores.csv, in the order of the rows, with
             usage.json beside them, and training.json and losses.csv in the folder above.
-        recipes: for each variant of a recipe `runs`, the names of its runs, and `settings`.
+        recipes: for each variant of a recipe `runs`, the names of its runs, `dataset` and
+            `settings`.
+        qualities: quality.json by data set.
         output: CSV file to write; the same bytes from the same files.
 
     Raises:
@@ -69,12 +75,18 @@ def summarize(
         verdicts = read_scores(table)
         if not verdicts:
             raise UserError(f"{table}: has no rows; delete it and run again")
+        if verdicts[0].recipe not in variant_of:
+            raise UserError(
+                f"{table}: is of recipe {verdicts[0].recipe!r}, which is none of those compared; "
+                "delete it and run again"
+            )
         folder = table.parent.parent
         training = read_training(folder / "training.json", *_NEEDED)
         losses = read_losses(folder / "losses.csv", training)
         run = _Run(verdicts, training, read_usage(table.parent / "usage.json"), losses)
         name = verdicts[0]
         judged.setdefault((name.model, variant_of[name.recipe], name.judge), []).append(run)
+    seen = {name: seen_in_training(read_quality(path)) for name, path in qualities.items()}
     rows = []
     for (model, variant, judge), runs in judged.items():
         alone = recipes[variant]["runs"] == [variant]
@@ -92,7 +104,7 @@ def summarize(
                         str(run.training["training"].get("seed", "")) for run in parts
                     ),
                     "backend": parts[0].usage["backend"],
-                    **_sums(parts),
+                    **_sums(parts, seen[recipes[variant]["dataset"]]),
                     "training_seconds": _text(sum(run.training["seconds"] for run in parts), 1),
                     **_effort([run.usage for run in parts]),
                     **_losses(parts),
@@ -115,16 +127,21 @@ class _Run:
     losses: Sequence[Mapping[str, float]]
 
 
-def _sums(runs: Sequence[_Run]) -> dict[str, Any]:
+def _sums(runs: Sequence[_Run], seen: set[int]) -> dict[str, Any]:
     """Return counts and statistics of one judge's verdicts on the runs of one variant.
 
     Counts are sums over the runs, shares and scores are means.
+
+    Args:
+        seen: numbers of the test entries that also stand in training.
     """
     by_run = [by_entry(run.verdicts) for run in runs]
     judged = [repeats for entries in by_run for repeats in entries.values()]
     counts = Counter(map(entry_status, judged))
     of_runs = [entry_scores(entries) for entries in by_run]
     scores = [score for own in of_runs for score in own.values()]
+    unseen = [[score for n, score in own.items() if n not in seen] for own in of_runs]
+    without_seen = fmean(map(fmean, unseen)) if seen and all(unseen) else None
     if len(runs) == 1:
         interval, mean = mean_interval(scores), fmean(scores) if scores else None
     else:
@@ -137,6 +154,8 @@ def _sums(runs: Sequence[_Run]) -> dict[str, Any]:
         "low": _text(interval.low if interval else None, 4),
         "high": _text(interval.high if interval else None, 4),
         "seed_spread": _text(spread_of_runs(of_runs), 4),
+        "seen_in_training": sum(len(seen & entries.keys()) for entries in by_run),
+        "mean_without_seen": _text(without_seen, 4),
         "median": _text(median(scores) if scores else None, 4),
         "exact_rate": _text(fmean(repeats[0].exact_match for repeats in judged), 4),
         "share_50": _text(fmean(s >= GOOD_SCORE for s in scores) if scores else None, 4),

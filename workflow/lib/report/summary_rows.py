@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_csv
+from workflow.lib.runtime.tables import read_csv
 
 NAMES = ("model", "recipe", "judge", "run_of", "seeds", "backend", "differs_in")
-COUNTS = ("entries", "scored", "unparsed", "failed", "empty", "response_tokens")
+COUNTS = ("entries", "scored", "unparsed", "failed", "empty", "seen_in_training", "response_tokens")
 NUMBERS = (  # blank where unknown
-    "mean", "low", "high", "seed_spread", "median", "exact_rate", "share_50", "judge_spread",
-    "training_seconds", "judge_tokens", "judge_seconds", "cost",
+    "mean", "low", "high", "seed_spread", "mean_without_seen", "median", "exact_rate", "share_50",
+    "judge_spread", "training_seconds", "judge_tokens", "judge_seconds", "cost",
 )  # fmt: skip
 
 

@@ -19,7 +19,8 @@ from workflow.lib.runtime.errors import UserError
 
 # Keys of training.json that the page shows.
 SHOWN = (
-    "parameters", "model", "training", "initial_losses", "seconds", "device", "versions", "inputs",
+    "parameters", "model.context_length", "training.epochs", "training.max_length",
+    "training.too_long", "initial_losses", "seconds", "device", "versions", "inputs",
 )  # fmt: skip
 
 

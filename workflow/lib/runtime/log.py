@@ -1,8 +1,6 @@
 """Logging of jobs: to their log file and to stderr, with progress bars on a terminal only."""
 
-import errno
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -12,7 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.runtime.errors import one_line
 from workflow.lib.runtime.pace import Pace
 from workflow.lib.runtime.printable import printable
 
@@ -44,7 +42,7 @@ def rule_log(path: str | Path) -> Iterator[None]:
         sys.exit(130)
     except Exception as error:
         if (message := one_line(error)) is None:
-            log.error("error: this is a defect of the pipeline, please report it")
+            log.error("error: this is a defect of the pipeline, please report it with %s", path)
             log.error(traceback.format_exc().rstrip())
         else:
             log.error("error: %s", message)
@@ -133,23 +131,3 @@ def _job_of(path: Path) -> str:
     """Return a log file's job: `generate small book` for results/logs/generate/small/book.log."""
     parts = path.with_suffix("").parts
     return " ".join(parts[parts.index("logs") + 1 :] if "logs" in parts else parts[-1:])
-
-
-def one_line(error: Exception) -> str | None:
-    """Return an error that a user can put right as one line, None for a defect of the pipeline."""
-    if isinstance(error, UserError):
-        return str(error)
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
-        "No space left on device" in str(error)  # safetensors
-    ):
-        return f"no space left on the disk{_where(error)}; free some and run again"
-    if isinstance(error, OSError) and error.filename and error.errno:
-        return f"{os.strerror(error.errno or 0)}{_where(error)}"
-    if "out of memory" in str(error):  # torch's own classes differ by device
-        return f"{first_line(error)}; lower batch_size or max_length, or use a smaller model"
-    return None
-
-
-def _where(error: Exception) -> str:
-    filename = getattr(error, "filename", None)
-    return f": {filename}" if filename else ""

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from workflow.lib.runtime.files import local_path
 from workflow.lib.settings.base import Count, Number, Section, Seed, Sha256
 
 Format = Literal["json", "jsonl", "csv", "parquet"]
@@ -22,10 +23,21 @@ Action = Literal["report", "drop", "raise"]
 
 
 def _path_or_http(place: str) -> str:
-    if "://" in place and not place.lower().startswith(("https://", "http://")):
+    if place.lower().startswith(("https://", "http://")):
+        return place
+    if "://" in place:
         raise ValueError(
             f"should be a local path, or begin with https:// or http://, not {place!r}"
         )
+    if "{" in place or "}" in place:
+        raise ValueError(
+            f"{place!r} contains a brace, which Snakemake reads as the beginning or end of a "
+            "wildcard; rename the file or folder"
+        )
+    # The limits of common file systems.
+    if len(place.encode()) > 4000 or any(len(p.encode()) > 255 for p in place.split("/")):
+        raise ValueError("is longer than the path of a file can be")
+    local_path(place)
     return place
 
 

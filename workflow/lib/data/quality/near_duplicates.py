@@ -19,12 +19,12 @@ from itertools import combinations
 from rapidfuzz import fuzz, process
 
 from workflow.lib.data.entries import Entry
+from workflow.lib.data.words import word_pattern
 
 RARE = 5
 RECENT = 1000
 NearPair = tuple[int, int, float]  # number, number of the most similar entry, percent
-# In scripts without spaces every character counts as a word.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+_WORD = re.compile(word_pattern())
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """origins.json and quality.json of a data set, as the jobs after them read them."""
 
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -108,3 +109,15 @@ def read_quality(path: Path, *needs: str) -> dict[str, Any]:
         UserError: it is damaged or of an earlier version.
     """
     return read_stored(path, _Quality, needs)
+
+
+def seen_in_training(quality: Mapping[str, Any]) -> set[int]:
+    """Return the places in the test split of the entries that also stand in training.
+
+    Args:
+        quality: content of quality.json.
+    """
+    places = (
+        quality["where"][str(number)] for group in quality["test_also_in_train"] for number in group
+    )
+    return {place["index"] for place in places if place["split"] == "test"}

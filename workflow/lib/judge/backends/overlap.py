@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal
 
+from workflow.lib.data.words import word_pattern
 from workflow.lib.judge.backend import LocalBackend
 from workflow.lib.settings.judges import JudgeSettings
 
 # In ASCII this is [a-z0-9']+ of the lower-cased text; elsewhere the letters and digits of any
-# script, so that a word such as "café" stays whole.
-_WORD = re.compile(r"(?:[^\W_]|')+")
+# script, so that a word such as "café" stays whole; single characters in scripts without spaces.
+_WORD = re.compile(word_pattern(inside="'"))
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 

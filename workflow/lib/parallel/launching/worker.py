@@ -19,8 +19,8 @@ from pathlib import Path
 import torch.distributed as dist
 
 from workflow.lib.parallel.launching.notes import AGAIN, Note
-from workflow.lib.runtime.errors import first_line
-from workflow.lib.runtime.log import log_to, one_line
+from workflow.lib.runtime.errors import first_line, one_line
+from workflow.lib.runtime.log import log_to
 from workflow.lib.runtime.processes import NoAnswerError, Store, Worker
 
 SECONDS_TO_REPORT = 5.0  # in which all ranks that wait for the same one should have failed
