@@ -34,6 +34,7 @@ from workflow.lib.runtime.printable import visible
 from workflow.lib.runtime.version import VERSION
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
+MOST_CARDS = 4  # variants; above it the table alone gives the scores
 EXAMPLES = 3  # the chapter prints the first three test entries
 # A password before the host, or a query such as an access token.
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[^\s?])(?<=\S)\?\S+(?=\s)")
@@ -86,6 +87,8 @@ def write_report(
         title=_title(variants),
         lead=_lead(variants),
         variants=variants,
+        ranked=sorted(variants, key=lambda v: -(v.judged[first_judge].number("mean") or 0)),
+        most_cards=MOST_CARDS,
         runs=runs,
         judges=judges,
         models=_models(variants),

@@ -94,6 +94,11 @@ class Variant:
         return self.runs[0] if self.runs else self
 
     @property
+    def differs_in(self) -> str:
+        """The settings of its recipe that are not those of all variants, as text."""
+        return next(iter(self.judged.values())).summary["differs_in"]
+
+    @property
     def seed(self) -> int | None:
         """The seed of the training, None in a record that lacks it."""
         return self.training["training"].get("seed")

@@ -76,7 +76,7 @@ class Settings(Computing):
 
         Returns:
             By name of the variant: `runs`, the names of its runs, `dataset`, `published`, and
-            `settings`, what can change a result; of several runs without the seed.
+            `settings`, what can change its result; without seeds that differ or have no effect.
         """
         found = {}
         for variant, runs in self.variants.items():
@@ -84,8 +84,10 @@ class Settings(Computing):
                 mode="json", exclude={"seeds", "sweep", *EXECUTION_KEYS}
             )
             published = values.pop("published")
-            if len(runs) > 1:
-                del values["training"]["seed"], values["generation"]["seed"]
+            if len(runs) > 1 or not values["training"]["epochs"]:
+                del values["training"]["seed"]
+            if len(runs) > 1 or not values["generation"]["temperature"]:
+                del values["generation"]["seed"]
             found[variant] = {
                 "runs": [*runs],
                 "dataset": values["dataset"],
