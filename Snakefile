@@ -6,14 +6,19 @@ include: "workflow/rules/home.smk"
 include: "workflow/rules/console.smk"
 
 
+from copy import deepcopy
+
 from snakemake.utils import update_config
 
 from workflow.lib.runtime.errors import or_exit
-from workflow.lib.runtime.files import read_yaml
-from workflow.lib.settings.load import check_config_file
+from workflow.lib.settings.load import read_config_layer
+from workflow.lib.settings.places import COMMAND_LINE, Layer
 
-for file in (CONFIG_FILE, *workflow.config_settings.configfiles):
-    or_exit(check_config_file, file)
+# In the order in which they are laid over each other.
+LAYERS = [
+    or_exit(read_config_layer, file)
+    for file in (CONFIG_FILE, *workflow.config_settings.configfiles)
+]
 
 
 configfile: str(CONFIG_FILE)
@@ -21,8 +26,11 @@ configfile: str(CONFIG_FILE)
 
 # The settings that a `module` statement gives are laid over config.yaml, as a --configfile is.
 if IS_MODULE:
-    given, config = config, read_yaml(CONFIG_FILE)
+    given, config = config, deepcopy(LAYERS[0].content)
     update_config(config, given)
+    LAYERS = [LAYERS[0], Layer("config of the module", given)]
+else:
+    LAYERS.append(Layer(COMMAND_LINE, workflow.config_settings.config))
 
 
 report: "workflow/report/workflow.rst"

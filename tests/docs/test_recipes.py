@@ -85,8 +85,8 @@ def test_there_are_five_recipes(followed):
         ".venv/bin/python -m pytest -n 0 {tests}",
         ".venv/bin/python -m pytest -n 0 -m 'not slow' tests/house tests/unit/settings "
         "tests/unit/judge/test_backends.py tests/unit/report/test_page.py",
-        ".venv/bin/snakemake -n results/scores.csv results/nano-1M/small-world/words.csv "
-        "--configfile rouge.yaml",
+        ".venv/bin/snakemake --configfile rouge.yaml -n results/scores.csv "
+        "results/nano-1M/small-world/words.csv",
     ],
 )
 def test_the_project_stays_sound(followed, check):

@@ -49,7 +49,7 @@ def test_a_dry_run_imports_nothing_slow():
 
 def test_only_rules_that_compute_import_torch():
     """And only the one that reads the checkpoint imports tensorflow, and not before it does."""
-    computing = {"finetune.py", "generate_responses.py", "export_model.py"}
+    computing = {"import_weights.py", "finetune.py", "generate_responses.py", "export_model.py"}
     imports = [
         line
         for path in (ROOT / "workflow/scripts").glob("*.py")

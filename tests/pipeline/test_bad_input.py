@@ -65,4 +65,4 @@ def test_bad_input_is_one_line(project, files, change, target, said):
 
 def test_a_value_on_the_command_line(project):
     line = one_error(project.run("results/scores.csv", "--config", "device=gpu"))
-    assert line == "error: config: device: should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'"
+    assert line == "error: --config: device: should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'"

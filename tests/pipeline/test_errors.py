@@ -18,7 +18,7 @@ def test_a_mistake_in_the_config_stops_before_anything(project):
     outcome = project.run()
     assert outcome.code != 0
     assert outcome.text.splitlines()[-1] == (
-        "error: config: recipes.quick.trainin: unknown key; did you mean training?"
+        "error: overlay.yaml: recipes.quick.trainin: unknown key; did you mean training?"
     )
 
 

@@ -1,15 +1,19 @@
 """Finetunings in processes of their own, killed or left to finish."""
 
 import json
+import logging
 import multiprocessing
+import os
 import signal
 from pathlib import Path
 
 import torch
 
 from tests.support.training_case import CPU, recipe_of
+from workflow.lib.runtime.log import log
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation
+from workflow.lib.training import train as loop
 from workflow.lib.training.arguments import Compute, FinetuneFiles
 from workflow.lib.training.checkpoint import Checkpoint
 from workflow.lib.training.finetune import finetune
@@ -70,3 +74,38 @@ def kill_after(files, training, checkpoints, delay, **options):
 def checkpoint_of(files) -> Path:
     """Return where the checkpoint of a run is."""
     return files[1].model.with_name("checkpoint.pt")
+
+
+def interrupt_after(files, training, signals, steps=2):
+    """Start a run that sends itself signals after so many steps; return how it ended.
+
+    Returns:
+        the exit code of the process, and what it logged.
+    """
+    lines = files[1].model.parent.with_name("log.txt")
+
+    def body():
+        torch.set_num_threads(1)
+        handler = logging.FileHandler(lines, "w", "utf-8")
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        set_learning_rate, done = loop.set_learning_rate, []
+
+        def counted(*arguments):  # in the midst of a step
+            set_learning_rate(*arguments)
+            done.append(1)
+            if len(done) == steps:
+                for number in signals:
+                    os.kill(os.getpid(), number)
+
+        loop.set_learning_rate = counted
+        recipe = recipe_of(training, Evaluation(every=2, batches=2))
+        try:
+            finetune(FinetuneFiles(*files), recipe, Compute(CPU, code="1"))
+        except KeyboardInterrupt:
+            os._exit(130)
+
+    process = FORK.Process(target=body)
+    process.start()
+    process.join()
+    return process.exitcode, lines.read_text("utf-8")

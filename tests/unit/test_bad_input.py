@@ -295,7 +295,7 @@ STYLES = [
     (b"", ["should have the keys instruction, input, response, and only those"]),
     (b"just text", ["should have the keys instruction, input, response, and only those"]),
     ({**GOOD_STYLE, "input": None}, ["input: should be text with {input} in it, once"]),
-    ({"instruction": "{instruction}"}, ["has no input and has no response; should have the keys"]),
+    ({"instruction": "{instruction}"}, ["has no response; should have the keys"]),
     ({**GOOD_STYLE, "footer": "x"}, ["unknown key footer; should have the keys"]),
     ({**GOOD_STYLE, "input": "{context}"}, ["input: should be text with {input}", "not {context}"]),
     ({**GOOD_STYLE, "input": "{input} {input}"}, ["with {input} in it, once, not {input}, {input}"]),

@@ -64,9 +64,9 @@ def generate_asks_for(name):
 
 
 def convert_memory(wildcards, input, attempt):
-    """Return MB for TensorFlow and three times the checkpoint, half as much more on each attempt."""
-    [weights] = [path for path in input if ".data-" in path]
-    return int((2000 + 3 * os.stat(weights).st_size / 1e6) * (1 + attempt) / 2)
+    """Return MB for TensorFlow and three times the weights, half as much more on each attempt."""
+    weights = max(os.stat(path).st_size for path in input)
+    return int((2000 + 3 * weights / 1e6) * (1 + attempt) / 2)
 
 
 def gpus_of(wildcards):

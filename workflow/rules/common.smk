@@ -1,36 +1,43 @@
 # Shared by all rules: the checked settings, and what names in wildcards refer to.
 
+import gc
 import re
 import sys
 import time
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
+from workflow.lib.cli.inputs import missing_inputs, used_by
 from workflow.lib.export.chapter_file import check_chapter_file_name
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
+from workflow.lib.model.source import model_source, split_url, vocabulary_names
 from workflow.lib.report.console import outcome_lines
 from workflow.lib.runtime import provenance
 from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.event_files import check_library
-from workflow.lib.runtime.files import check_folder
+from workflow.lib.runtime.files import check_folder, local_path
 from workflow.lib.runtime.folders import check_results
 from workflow.lib.runtime.names import choose
-from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.load import load_settings, refuse
 from workflow.lib.settings.root import compared
 from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
 BEGAN = time.time()
+# Thousands of jobs are millions of objects that stay; looking through them for garbage takes a tenth
+# of the time of a dry run.
+gc.set_threshold(200_000, 50, 100)
 prepare_environment()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
-code_digest = partial(or_exit, provenance.code_digest)
+# Cached, as all that is read from a file here, because thousands of jobs may ask for the same.
+code_digest = cache(partial(or_exit, provenance.code_digest))
 
-SETTINGS = or_exit(load_settings, config)
+SETTINGS = or_exit(load_settings, config, LAYERS)
 COMPARED = compared(SETTINGS)
 RUNS = [run for runs in SETTINGS.variants.values() for run in runs]
 or_exit(check_folder, Path("results"))
@@ -48,8 +55,29 @@ if SETTINGS.tensorboard and not workflow.deployment_settings.deployment_method:
     or_exit(check_library)
 
 
+@cache
+def refuse_what_is_missing():
+    """Refuse all that the targets need and that is not there, at once and before the first job.
+
+    The targets are known from the moment when Snakemake looks for the first job. Those of another
+    workflow that has this one as a module are not ours.
+    """
+    if workflow.is_main_process and not IS_MODULE:
+        used = used_by(map(str, workflow.dag_settings.targets), SETTINGS)
+        or_exit(refuse, missing_inputs(SETTINGS, used, config["recipes"], located), LAYERS)
+
+
+def located(url):
+    """Return an address, or a local path, found in the working folder or in HOME."""
+    if "://" not in url and not Path(url).expanduser().exists() and (HOME / url).exists():
+        return str(HOME / url)
+    return url
+
+
 def defined(kind, name):
     """Return the definition that a wildcard names, for example of kind `model` or `recipe`."""
+    if workflow.dag_settings is not None:
+        refuse_what_is_missing()
     return or_exit(choose, kind, name, getattr(SETTINGS, f"{kind}s"))
 
 
@@ -82,11 +110,13 @@ def style_in(folder):
     return style_of(styles.get(folder, folder))
 
 
+@cache
 def style_of(name):
     """Return a prompt style's templates, so that a changed file counts as a changed param."""
     return asdict(or_exit(load_style, name))
 
 
+@cache
 def identity_of(name):
     """Return what a judge's scores depend on, as params."""
     return or_exit(judge_identity, defined("judge", name))
@@ -123,21 +153,62 @@ def cores_of(wildcards):
 
 def shape_of_model(model):
     """Return the shape of a base model, None if it is not known before the download."""
+    if earlier := SETTINGS.trained_first(model):
+        return shape_of_model(earlier[0])
     url = located(defined("model", model).url)
     return shape_of_source(url, Path("resources/gpt2", model))
-
-
-def located(url):
-    """Return an address, or a local path, found in the working folder or in HOME."""
-    if "://" not in url and not Path(url).expanduser().exists() and (HOME / url).exists():
-        return str(HOME / url)
-    return url
 
 
 def source_params(source):
     """Return where files come from, as params of a download."""
     values = source.model_dump(include={"url", "mirrors", "sha256"})
     return values | {"url": located(source.url), "mirrors": list(map(located, source.mirrors))}
+
+
+@cache
+def source_of_model(name):
+    """Return which files make a base model."""
+    model = SETTINGS.models[name]
+    in_run = SETTINGS.trained_first(name) is not None
+    url = model.url if in_run else located(model.url)
+    return or_exit(model_source, f"models.{name}", model, url, in_run)
+
+
+def weights_to_import(name):
+    """Return the files of a base model: in place if this run makes them, else as downloaded."""
+    source = source_of_model(name)
+    in_run = SETTINGS.trained_first(name) is not None
+    folder = Path(source.folder if in_run else f"resources/gpt2/{name}/source")
+    return [str(folder / file) for file in source.files]
+
+
+def local_model_file(name, file):
+    """Return a base model's file on this machine, so that editing it counts; none of an address.
+
+    The path is absolute: a relative one into results/ would stand for a job of this run.
+    """
+    folder = source_of_model(name).folder
+    path = local_path(folder).absolute() / file
+    return [str(path)] if "://" not in folder and path.is_file() else []
+
+
+def model_source_params(name):
+    """Return where the files of a base model come from, as params of a download."""
+    params = source_params(defined("model", name))
+    mirrors = [split_url(mirror)[0] for mirror in params["mirrors"]]
+    return params | {"url": source_of_model(name).folder, "mirrors": mirrors}
+
+
+def vocabulary_of(tokenizer):
+    """Return what encoder.json and vocab.bpe are called where a tokenizer comes from."""
+    return vocabulary_names(located(defined("tokenizer", tokenizer).url))
+
+
+def tokenizer_source_params(name):
+    """Return where a tokenizer's files come from, with digests by the names they have there."""
+    params = source_params(defined("tokenizer", name))
+    names = vocabulary_of(name)
+    return params | {"sha256": {names[ours]: digest for ours, digest in params["sha256"].items()}}
 
 
 def raw_files_of(dataset):

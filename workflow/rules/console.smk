@@ -5,6 +5,7 @@
 # one with another `--quiet`, shows what Snakemake shows.
 
 import logging
+import re
 import sys
 
 from snakemake.logging import DefaultFormatter, logger
@@ -30,11 +31,16 @@ CHATTER = (
 class Plain(DefaultFormatter):
     """What Snakemake writes, with one line instead of a traceback where the machine lacks something."""
 
+    said = ""  # the last such line
+
     def format(self, record):
         if getattr(record, "event", None) == LogEvent.ERROR:
             error = sys.exc_info()[1]  # Snakemake reports an exception while it handles it
+            if quoted := re.search(r"\[Errno (\d+)\] ([^:]+): '(.+?)'", str(record.msg)):
+                error = OSError(int(quoted[1]), quoted[2], quoted[3])
             if isinstance(error, (OSError, MemoryError)) and (line := one_line(error)):
-                return f"error: {line}"
+                repeated, self.said = line == self.said, line
+                return "" if repeated else f"error: {line}"
         return super().format(record)
 
 
@@ -51,7 +57,8 @@ class Console(Plain):
         if event == LogEvent.PROGRESS:
             return self.pace.due(record.done, record.total)
         if event == LogEvent.ERROR:  # of a script, which has said it itself: see `failure`
-            return "CalledProcessError in file" not in str(record.msg)
+            said = "CalledProcessError in file" in str(record.msg)
+            return not said and not str(record.msg).startswith(CHATTER)
         if event is None:
             return not str(record.msg).startswith(CHATTER)
         return event in (LogEvent.RUN_INFO, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
@@ -71,23 +78,20 @@ def failure(rule, logs):
     own = [log for log in logs if log.startswith("results/logs/")]
     job = " ".join([rule, *Path(own[0]).with_suffix("").parts[3:]]) if own else rule
     lines = [f"failed: {job}; see {', '.join(logs)}"]
-    said = [line for log in own for line in errors_in(log)]
-    if not said:
+    said = [errors_in(log) for log in own if Path(log).is_file()]
+    if said == [[]]:
         lines.append(
             f"error: {job} ended before it could say why; if the system stopped it for want of memory, "
             "lower batch_size or max_length, or run fewer jobs at once with --cores"
         )
-    elif workflow.non_local_exec:
-        lines += said
+    elif said and workflow.non_local_exec:
+        lines += said[0]
     return "\n".join(lines)
 
 
 def errors_in(log):
     """Return the lines of a job's log that say why it failed."""
-    try:
-        lines = Path(log).read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+    lines = Path(log).read_text("utf-8", errors="replace").splitlines()
     return [line for line in lines if line.startswith("error: ")]
 
 

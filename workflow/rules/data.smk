@@ -95,7 +95,7 @@ rule quality:
 rule download_tokenizer:
     input:
         lambda wildcards: local_files(
-            defined("tokenizer", wildcards.tokenizer), ("encoder.json", "vocab.bpe")
+            defined("tokenizer", wildcards.tokenizer), vocabulary_of(wildcards.tokenizer).values()
         ),
     output:
         "resources/tokenizers/{tokenizer}/encoder.json",
@@ -108,7 +108,8 @@ rule download_tokenizer:
         PIPELINE_ENV
     params:
         key="tokenizers.{tokenizer}",
-        source=lambda wildcards: source_params(defined("tokenizer", wildcards.tokenizer)),
+        source=lambda wildcards: tokenizer_source_params(wildcards.tokenizer),
+        names=lambda wildcards: list(vocabulary_of(wildcards.tokenizer).values()),
         code=code_digest("workflow/scripts/download_files.py"),
     script:
         "../scripts/download_files.py"

@@ -1,4 +1,4 @@
-"""Download several files of one folder: those of a tokenizer or of a checkpoint."""
+"""Download files of one folder: those of a tokenizer or of a base model."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ with rule_log(snakemake.log[0]):
     fetch(
         source["url"],
         source["mirrors"],
-        {Path(path).name: Path(path) for path in snakemake.output},
+        dict(zip(snakemake.params.names, map(Path, snakemake.output), strict=True)),
         sha256=source["sha256"],
         store=Path("resources/downloads"),
         key=snakemake.params.key,

@@ -426,7 +426,7 @@ def test_without_network_one_line_says_what_from_where_why_and_the_ways_on(targe
     message = failure(url, target, store, mirrors=[mirror])
     assert message.startswith(f"models.nano: could not get {NAME} ({url}: Connection refused; ")
     assert f"; {mirror}: Connection refused)" in message
-    assert "set models.nano.url in config.yaml to a local copy" in message
+    assert "set models.nano.url to a local copy" in message
     assert "add another address to models.nano.mirrors" in message
     assert "snakemake --cores 1 results/scores.csv" in message
 
@@ -573,7 +573,7 @@ def test_a_local_file_that_is_not_there_or_not_right_is_said(tmp_path, target, s
     missing = failure(str(tmp_path / NAME), target, store)
     assert missing == (
         f"models.nano: could not copy {NAME} ({tmp_path / NAME}: there is no such file);"
-        " correct models.nano.url in config.yaml"
+        " correct models.nano.url"
     )
     assert "it is a folder" in failure(str(tmp_path), target, store)
     (tmp_path / NAME).write_bytes(OTHER)

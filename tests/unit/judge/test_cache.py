@@ -4,6 +4,8 @@ import errno
 import json
 import logging
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.paths import ROOT
 from workflow.lib.judge.cache import Reply, ReplyCache, request_key
 
 REPLY = Reply("85\n“점수”", 50, 2, 0.25, "digest", "0.6.5")
@@ -116,6 +119,37 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert full.value.errno == errno.ENOSPC
     assert path.read_bytes() == before
     assert cache.get("two") is None
+
+
+def test_replies_under_way_find_room_when_the_disk_fills_up(tmp_path: Path) -> None:
+    """On a real file system of 200 kB, filled while three replies are under way."""
+    child = (
+        "import sys; from pathlib import Path\n"
+        "from tests.unit.judge.test_cache import REPLY\n"
+        "from workflow.lib.judge.cache import ReplyCache\n"
+        "folder = Path(sys.argv[1]); cache = ReplyCache(folder / 'answers.jsonl')\n"
+        "with cache.room(3):\n"
+        "    try: (folder / 'other').write_bytes(bytes(300_000))\n"
+        "    except OSError: pass\n"
+        "    for key in ('one', 'two', 'three'):\n"
+        "        try: cache.add(key, REPLY)\n"
+        "        except OSError as error: print(error.strerror)\n"
+        "again = ReplyCache(folder / 'answers.jsonl')\n"
+        "print(*(again.get(key) == REPLY for key in ('one', 'two', 'three')))\n"
+        "print(sorted(path.name for path in folder.iterdir()))"
+    )
+    script = 'mount -t tmpfs -o size=200k none "$3" || exit 77; "$1" -c "$2" "$3"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    done = subprocess.run(
+        [*command, sys.executable, child, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("this system lets nobody mount a small file system")
+    assert done.stdout.splitlines() == [
+        "No space left on device",  # said once, which ends the job
+        "True True True",
+        "['answers.jsonl', 'other']",
+    ]
 
 
 def test_replies_from_many_threads_do_not_mix(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """No server can make a judge wait or read for ever."""
 
 import gzip
+import importlib
 import threading
 import time
 from itertools import chain, repeat
@@ -29,6 +30,7 @@ TRANSPORT = Transport(first_timeout=0.5, retries=0)
 @pytest.fixture(params=["ollama", "openai"])
 def served(request):
     """Yield a server and a judge that asks it."""
+    importlib.import_module(request.param)  # it can take longer than the tests allow for a reply
     with running(ollama_server() if request.param == "ollama" else openai_server()) as server:
         if request.param == "ollama":
             judge: ServerJudge = Ollama(

@@ -89,6 +89,26 @@ def test_the_key_is_written_nowhere(server, tmp_path: Path, log_lines) -> None:
     assert KEY not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [KEY, KEY.upper(), f"Bearer {KEY}", KEY.replace("-", "%2D"), KEY.replace("-", "\\u002d")],
+)
+def test_a_key_that_a_server_repeats_is_written_nowhere(server, tmp_path, log_lines, form) -> None:
+    """In a reply, in the name of a model, or at the place where an error is cut short."""
+    server.models += [f"gpt-4 {form}"]
+    check_judge(openai(server, model="gpt-5"), "gpt-5", tmp_path / "check.json")
+    server.behave = lambda number, body: Reply(f"85, says {form}")
+    judge_entries(tmp_path, openai(server, max_unparsed=1.0), ENTRIES[:1])
+    server.behave = lambda number, body: Reply(status=400, error="x" * 270 + form)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UserError) as refusal:
+        judge_entries(tmp_path / "other", openai(server), ENTRIES[:1])
+    written = [path.read_text("utf-8") for path in tmp_path.rglob("*") if path.is_file()]
+    for text in (*written, log_lines.text, str(refusal.value)):
+        assert "abcdefghij" not in text.lower()
+    assert any("85, says " in text and "[key]" in text for text in written)
+
+
 def test_without_a_key_the_variable_to_set_is_named(server, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("JUDGE_KEY")
     with pytest.raises(UserError, match=r"environment variable JUDGE_KEY .* not set; export it"):

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 from functools import partial
 from types import SimpleNamespace
 
@@ -37,6 +38,7 @@ from workflow.lib.training.arguments import Compute, FinetuneFiles, Outputs
 from workflow.lib.training.checkpoint import Checkpoint
 from workflow.lib.training.finetune import finetune
 from workflow.lib.training.optimizer import make_optimizer
+from workflow.lib.training.progress import Progress
 from workflow.lib.training.train import Loaders, evaluate
 
 pytestmark = pytest.mark.slow
@@ -344,3 +346,26 @@ def test_gpt2_xl_is_too_large_for_some_gpus(monkeypatch, gigabytes, sharded):
     assert is_too_large(model, torch.device("cuda", 0)) == sharded
     assert not is_too_large(model, CPU)
     assert not is_too_large(model.requires_grad_(False), torch.device("cuda", 0))
+
+
+@pytest.mark.parametrize("case", ["plain", "sharded"])
+def test_a_signal_to_one_process_ends_all_after_the_same_step(inputs, tmp_path, case):
+    """The checkpoint is whole, and one process goes on from it."""
+
+    def signaled(world):
+        count_step = Progress.count_step
+
+        def count(self):
+            count_step(self)
+            if self.step == 3 and world.rank == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        Progress.count_step = count
+        with pytest.raises(KeyboardInterrupt):
+            train(inputs, case, tmp_path / "one", world)
+        return True
+
+    assert together(2, signaled) == [True, True]
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["checkpoint.pt"]
+    together(1, lambda world: train(inputs, case, tmp_path / "one", world))
+    assert read(tmp_path / "one")[2]["resumed_at"] == [3]

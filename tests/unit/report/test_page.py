@@ -158,15 +158,18 @@ def test_without_published_figures_there_is_no_such_section(tmp_path):
 def test_data_quality_is_shown_with_its_effect(page):
     data = page.said("data")
     assert "100 to train on, 10 to validate, 30 to test" in data
-    assert "Duplicates: none" in data
-    assert "Test entries that are also in the training split: 1" in data
+    assert "Duplicates none Groups" in data
+    assert "Test entries that are also in the training split 1 " in data
     assert "7 = 102" in data
-    assert "Near duplicates: 1" in data
+    worst = ("also in the training split 1", "Conflicting answers 1", "Empty answers 2",
+             "Near duplicates 1", "Truncated in", "Left out for", "Duplicates none")  # fmt: skip
+    assert sorted(worst, key=data.index) == [*worst]
+    assert "Near duplicates 1 Entries" in data
     assert "41 ≈ 40 (97%)" in data
-    assert "Empty answers: 2" in data
-    assert "Left out for broken: 2" in data
+    assert "Empty answers 2 " in data
+    assert "Left out for broken 2 Not used" in data
     assert "140, 141" in data
-    assert "Truncated in tiny / plain: 2 Entries longer than the 64 tokens that it keeps." in data
+    assert "Truncated in tiny / plain 2 Entries longer than the 64 tokens that it keeps." in data
     assert "train: 5, 8" in data
     assert "instruction, words median 3, longest 3" in data
     assert "tiny / plain overlap 36.67 34.48" in data  # 11 of 30 exact, one of them seen
@@ -179,7 +182,7 @@ def test_the_settings_shown_can_be_run_again(page, case):
     assert load_settings(config).compare.models == ["tiny", "small"]
     assert config["recipes"] == case["settings"]["recipes"]
     repeat = page.said("repeat")
-    assert "results/tiny/plain/strict/scores.csv --configfile again.yaml" in repeat
+    assert "--configfile again.yaml --cores 1 results/tiny/plain/strict/scores.csv" in repeat
     for fact in ("ab" * 32, "cd" * 32, "torch 2.13.0", "cpu, 2 threads", "1 min 5 s"):
         assert fact in repeat
 
@@ -355,3 +358,8 @@ def test_contamination_stands_where_the_score_stands(page, seeds_page):
         cards, table = result.split("Training loss", 1)
         assert re.search(line, cards)
         assert re.search(line, table)
+
+
+def test_the_first_entries_come_with_the_judges_words(page):
+    first = page.said("result").split("The first 3 test entries", 1)[1]
+    assert first.count("strict: It is") >= 3

@@ -192,12 +192,12 @@ def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
     summary = tmp_path / "summary.csv"
     summary.write_text(
         "model,recipe,judge,run_of,seeds,backend,entries,scored,empty,mean,seed_spread,"
-        "seen_in_training,mean_without_seen\n"
-        "nano-1M,small-world,overlap,,3,overlap,110,108,2,61.2345,,0,\n"
-        "nano-1M,small-world,llama3,,3,ollama,110,107,2,50.3200,,0,\n"
-        "nano-1M,long,llama3,,1 2,ollama,220,220,0,45.0000,7.0711,80,12.5\n"
-        '"nano-1M","long,seed=1",llama3,long,1,ollama,110,110,0,40.0000,,40,20\n'
-        '"nano-1M","long,seed=2",llama3,long,2,ollama,110,110,0,50.0000,,40,5\n'
+        "seen_in_training,mean_without_seen,differs_in\n"
+        "nano-1M,small-world,overlap,,3,overlap,110,108,2,61.2345,,0,,\n"
+        "nano-1M,small-world,llama3,,3,ollama,110,107,2,50.3200,,0,,\n"
+        "nano-1M,long,llama3,,1 2,ollama,220,220,0,45.0000,7.0711,80,12.5,\n"
+        '"nano-1M","long,seed=1",llama3,long,1,ollama,110,110,0,40.0000,,40,20,\n'
+        '"nano-1M","long,seed=2",llama3,long,2,ollama,110,110,0,50.0000,,40,5,\n'
     )
     notes = {"overlap": "reference overlap, not an LLM", "llama3": ""}
     assert outcome_lines(summary, Path("results/report.html"), notes) == [
@@ -215,6 +215,28 @@ def test_a_run_ends_with_the_chapters_two_lines_for_every_variant(tmp_path):
         "40 of 110 test entries (36%) also stand in training; without them 12.50",
         "",
         "Report: results/report.html",
+    ]
+
+
+def test_more_than_four_variants_are_a_table_with_the_best_first(tmp_path):
+    summary = tmp_path / "summary.csv"
+    lines = [
+        "model,recipe,judge,run_of,seeds,entries,scored,empty,mean,seed_spread,seen_in_training,"
+        "mean_without_seen,differs_in"
+    ]
+    for number, mean in enumerate(["10", "", "100", "7.5", "55.125"]):
+        lines.append(f'nano,r{number},overlap,,1,110,100,9,{mean},,0,,"epochs {number}, lora none"')
+    summary.write_text("\n".join([*lines, ""]))
+    assert outcome_lines(summary, Path("report.html"), {"overlap": "not an LLM"}) == [
+        "Scores by overlap (not an LLM), best first:",
+        "score   scored   variant    differs in",
+        "100.00  109/110  nano / r2  epochs 2, lora none",
+        "55.12   109/110  nano / r4  epochs 4, lora none",
+        "10.00   109/110  nano / r0  epochs 0, lora none",
+        "7.50    109/110  nano / r3  epochs 3, lora none",
+        "none    109/110  nano / r1  epochs 1, lora none",
+        "",
+        "Report: report.html",
     ]
 
 

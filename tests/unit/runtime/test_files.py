@@ -8,8 +8,10 @@ import subprocess
 import pytest
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_csv, read_json, read_yaml, replacing, write_csv
-from workflow.lib.settings.load import check_config_file
+from workflow.lib.runtime.files import read_json, replacing, write_csv
+from workflow.lib.runtime.tables import read_csv
+from workflow.lib.runtime.yaml_files import read_yaml
+from workflow.lib.settings.load import read_config_layer
 
 TWICE = [
     ("a: 1\nb: 2\na: 3\n", "line 3: 'a' appears twice, first in line 1"),
@@ -55,12 +57,12 @@ def test_a_key_of_json_stands_once(tmp_path, text):
 def test_a_config_file_has_every_key_once(tmp_path, name, text):
     (tmp_path / name).write_text(text, "utf-8")
     with pytest.raises(UserError, match=f"{name}: .*'(device|x)' (appears twice|more than once)"):
-        check_config_file(tmp_path / name)
+        read_config_layer(tmp_path / name)
 
 
 def test_a_config_file_may_be_json_that_is_indented_by_tabs(tmp_path):
     (tmp_path / "a.json").write_text('{\n\t"device": "cpu"\n}\n', "utf-8")
-    check_config_file(tmp_path / "a.json")
+    read_config_layer(tmp_path / "a.json")
 
 
 def test_what_a_killed_process_left_unfinished_is_deleted(tmp_path):

@@ -17,6 +17,7 @@ from workflow.lib.tokens.truncation import Truncation, token_lengths, truncation
 
 WIDTH = 100  # characters of a line
 BAR = 40  # characters of the longest bar
+NEEDED = ("inputs", "training.max_length", "training.too_long", "model.context_length")
 EXAMPLES = """\
 examples:
   python -m workflow quality small-world
@@ -146,7 +147,7 @@ def _cuts(results: Path, files: list[Path]) -> Iterator[Truncation]:
     """Yield what each variant that was trained on these token files cut."""
     digests = {sha256_of(file) for file in files if file.stem == "train"}
     for path in sorted(results.glob("*/*/training.json")):
-        training = read_training(path, "inputs", "training", "model")
+        training = read_training(path, *NEEDED)
         if training["inputs"].get("train") in digests and (
             cut := truncation_of(f"{path.parent.parent.name} / {path.parent.name}", training)
         ):

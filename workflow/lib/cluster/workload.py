@@ -44,7 +44,7 @@ def workload_of_entries(path: Path) -> Workload:
     try:
         lengths = [
             TEMPLATE_TOKENS + len(f"{entry['instruction']}{entry.get('input', '')}".encode()) // 2
-            for entry in read_json(path)
+            for entry in read_json(path, made=True)
         ]
         return Workload(len(lengths), max(lengths), sum(lengths))
     except (LookupError, TypeError, AttributeError, ValueError) as error:

@@ -28,7 +28,13 @@ def read_entries(path: Path) -> list[Entry]:
         UserError: not a list, no entries, or entries with a missing key or a value that is not
             text; names the first of them.
     """
-    entries = list_of(path, read_json(path))
+    content = read_json(path, made=True)
+    if not isinstance(content, list):
+        raise UserError(
+            f"{path}: should be a JSON list of entries, not {json_type(content)}; delete it and "
+            "run again"
+        )
+    entries: list[Entry] = content
     if not entries:
         raise UserError(f"{path}: holds no entries; delete it and run again")
     faults = [f"entry {n} {fault}" for n, e in enumerate(entries) if (fault := fault_of(e))]

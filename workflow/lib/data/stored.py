@@ -1,6 +1,6 @@
 """Checking the JSON files that jobs hand on to each other."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ def read_stored(path: Path, form: type[Stored], needs: Iterable[str] = ()) -> di
     Args:
         form: of its content.
         needs: keys that the reader needs of those that the form leaves open, because earlier
-            versions did not write them.
+            versions did not write them; `a.b` for a key in a section.
 
     Raises:
         UserError: it is damaged, or a key is missing or has another type.
     """
-    content = read_json(path)
+    content = read_json(path, made=True)
     try:
         form.model_validate(content)
     except ValidationError as error:
@@ -38,9 +38,18 @@ def read_stored(path: Path, form: type[Stored], needs: Iterable[str] = ()) -> di
         where = ".".join(map(str, first["loc"])) or "its content"
         message = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{path}: {where}: {message}; delete it and run again") from error
-    if missing := [key for key in needs if key not in content]:
+    if missing := [key for key in needs if not _has(content, key.split("."))]:
         raise UserError(
             f"{path}: not a {path.name} of this version, it lacks {', '.join(missing)}; delete it "
             "and run again"
         )
     return content
+
+
+def _has(content: Any, keys: Sequence[str]) -> bool:
+    """Return whether an object has a key, or a section with a key."""
+    for key in keys:
+        if key not in content:
+            return False
+        content = content[key]
+    return True

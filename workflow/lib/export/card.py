@@ -13,7 +13,8 @@ from workflow.lib.report.losses import read_losses
 from workflow.lib.tokens.prompt_style import PromptStyle
 
 NEEDED = (
-    "model", "training", "parameters", "device", "precision", "versions", "initial_losses", "steps",
+    "model", "training.epochs", "parameters", "device", "precision", "versions", "initial_losses",
+    "steps",
 )  # fmt: skip
 _EXAMPLE: Entry = {"instruction": "{instruction}", "input": "{input}", "output": "{output}"}
 

@@ -21,17 +21,20 @@ def chat_template(style: PromptStyle) -> str:
         [_literal(part) for part in template.format(**{name: _MARK}).split(_MARK)]
         for template, name in (
             (style.instruction, "instruction"),
-            (style.input, "input"),
+            (style.input or "{input}", "input"),
             (style.response, "output"),
         )
     )
+    rendered = f"{{{{- {given[0]} + message['input'] + {given[1]} -}}}}"
+    if style.input is None:
+        rendered = "{{- raise_exception('this model was taught no input') -}}"
     return "\n".join(
         [
             "{%- for message in messages -%}",
             "{%- if message['role'] == 'user' -%}",
             f"{{{{- {instruction[0]} + message['content'] + {instruction[1]} -}}}}",
             "{%- if message['input'] -%}",
-            f"{{{{- {given[0]} + message['input'] + {given[1]} -}}}}",
+            rendered,
             "{%- endif -%}",
             "{%- elif message['role'] == 'assistant' -%}",
             f"{{{{- {response[0]} + message['content'] + {response[1]} + eos_token -}}}}",

@@ -18,6 +18,7 @@ from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.prompt import JudgePrompt, load_judge_prompt
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
+from workflow.lib.runtime.printable import keep_secrets_of, redacted
 from workflow.lib.settings.judges import JudgeSettings, ServerJudge, class_in_backend
 
 _GATEWAY_TIMEOUTS = {504, 524}  # if they come late; at once they say that a gateway is not ready
@@ -126,7 +127,8 @@ class ServerBackend(Backend[ServerT]):
             body["options"] = {self.token_limits[0]: TOKEN_LIMIT, **request["options"]}
         started = time.monotonic()
         try:
-            return within(timeout, lambda: self.ask(body, timeout))
+            reply = within(timeout, lambda: self.ask(body, timeout))
+            return Reply(**redacted(vars(reply)))  # a server may repeat the key
         except NoReplyError as failure:
             if failure.status in _GATEWAY_TIMEOUTS and time.monotonic() - started > _LONG:
                 failure.timed_out = True
@@ -181,6 +183,7 @@ def open_backend(judge: JudgeSettings, name: str) -> LocalBackend[Any] | ServerB
     prompt = load_judge_prompt(judge.prompt)
     try:
         address = current_address(judge)
+        keep_secrets_of(address)
         return class_in_backend(module, ServerBackend)(judge, prompt, address)
     except UserError as error:
         raise UserError(f"judge {name}: {error}") from error

@@ -6,7 +6,8 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from pydantic import Field, NonNegativeInt
 
 from workflow.lib.data.stored import Stored
 from workflow.lib.runtime.log import log
+
+ROOM = 16_384  # bytes that are kept for a reply under way
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class ReplyCache:
             path: JSON lines; its folder is made if missing.
         """
         self.path = path
+        self._room = path.with_name(f".{path.name}.room")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()  # replies come from several threads
         self._replies: dict[str, Reply] = {}
@@ -114,19 +118,41 @@ class ReplyCache:
         self._append({"key": key, "timed_out": True})
         self._timeouts[key] += 1
 
+    @contextmanager
+    def room(self, replies: int) -> Iterator[None]:
+        """Keep room on the disk for replies under way, should it be full when they come.
+
+        Raises:
+            OSError: the disk is full already.
+        """
+        try:
+            self._room.write_bytes(os.urandom(replies * ROOM))
+            yield
+        finally:
+            self._room.unlink(missing_ok=True)
+
     def _append(self, record: Mapping[str, Any]) -> None:
-        """Write a line in one step."""
+        """Write a line in one step; if the disk is full, into the room that was kept."""
         data = f"{json.dumps(record, ensure_ascii=False)}\n".encode()
         with self._lock:
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
-                size = os.fstat(file).st_size
-                if os.write(file, data) < len(data):  # the next line would join this part
-                    os.ftruncate(file, size)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-                os.fsync(file)
-            finally:
-                os.close(file)
+                self._write(data)
+            except OSError:
+                if self._room.exists():
+                    self._room.unlink()
+                    self._write(data)
+                raise  # no more requests: there is no room for their replies
+
+    def _write(self, data: bytes) -> None:
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            size = os.fstat(file).st_size
+            if os.write(file, data) < len(data):  # the next line would join this part
+                os.ftruncate(file, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(file)
+        finally:
+            os.close(file)
 
     def _read(self) -> None:
         """Read the file and remove an unfinished line at its end."""

@@ -1,5 +1,6 @@
 """Why a request to a judge's server got no reply, and whether another one would."""
 
+from workflow.lib.runtime.printable import redacted
 from workflow.lib.runtime.retry_after import seconds_of
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is given up
@@ -31,6 +32,7 @@ class NoReplyError(Exception):
         timed_out: bool = False,
         other_protocol: bool = False,
     ) -> None:
+        reason = redacted(reason)
         super().__init__(reason)
         self.reason = reason
         self.again = again
@@ -51,7 +53,8 @@ def refusal(status: int, text: str, retry_after: str | None, asked: str = "") ->
         asked: what was asked, where the address may be the reason.
     """
     wait = seconds_of(retry_after)
-    reason = f"HTTP {status}: {' '.join(text.split())[:300] or 'no reason given'}{asked}"
+    # Half a key would not be recognized as one.
+    reason = f"HTTP {status}: {' '.join(redacted(text).split())[:300] or 'no reason given'}{asked}"
     if wait > LONGEST_WAIT:
         return NoReplyError(f"{reason}; asks to retry in {wait:.0f} s", hopeless=True, wait=wait)
     return NoReplyError(

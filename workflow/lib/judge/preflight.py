@@ -12,6 +12,7 @@ from workflow.lib.judge.retry import with_retries
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log
+from workflow.lib.runtime.printable import redacted
 from workflow.lib.settings.judges import JudgeSettings
 
 KNOWN_ENTRY = {
@@ -52,7 +53,7 @@ def check_judge(judge: JudgeSettings, name: str, output: Path) -> None:
             record |= preflight(backend, name)
             record["known"] = ask_known_questions(backend, name)
             log.info("%s: %s at %s is ready", name, record["model"], record["url"])
-    write_json(output, record)
+    write_json(output, redacted(record))
 
 
 def preflight(backend: ServerBackend[Any], name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from workflow.lib.data.entries import Entry
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_yaml
+from workflow.lib.runtime.yaml_files import read_yaml
 from workflow.lib.settings.base import Section
 from workflow.lib.settings.mistakes import in_words
 from workflow.lib.tokens.prompt_style import PROMPTS, PromptStyle, load_style, prompt_file

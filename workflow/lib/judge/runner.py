@@ -85,7 +85,11 @@ def send_all(
             return request, failure
         in_a_row = timeouts = 0
         # Written here, in the thread, so that a reply is on the disk before anything else.
-        cache.add(request.key, reply)
+        try:
+            cache.add(request.key, reply)
+        except OSError:
+            stop.set()
+            raise
         return request, None
 
     def results() -> Iterator[tuple[Request, NoReplyError | None]]:
@@ -96,7 +100,8 @@ def send_all(
 
     if not missing:
         return failures
-    with ThreadPoolExecutor(settings.transport.concurrency) as pool:
+    at_once = settings.transport.concurrency
+    with cache.room(at_once), ThreadPoolExecutor(at_once) as pool:
         try:
             for request, failure in progress_bar(results(), name, total=len(missing)):
                 if failure is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from workflow.lib.runtime.errors import UserError, first_line
-from workflow.lib.runtime.files import read_csv
+from workflow.lib.runtime.tables import read_csv
 
 _EXACT = {"0": 0, "1": 1, "false": 0, "true": 1}  # earlier versions wrote words
 STATUSES = ("scored", "unparsed", "failed", "empty")

@@ -33,7 +33,7 @@ def prepare_device(
     if name == "auto":
         name = "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
     if not available.get(name, True):
-        raise UserError(f"device: {name} is not available here; set `device: auto` in config.yaml")
+        raise UserError(f"device: {name} is not available here; set `device: auto`")
     if name == "cuda":  # on a CPU the setting would allow bfloat16
         exact = computing.precision == "fp32"
         torch.set_float32_matmul_precision("highest" if exact else "high")

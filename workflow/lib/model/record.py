@@ -6,7 +6,10 @@ from typing import Any, Self
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from workflow.lib.data.stored import OPEN, Stored, read_stored
-from workflow.lib.runtime.errors import UserError
+
+SIZES = tuple(
+    f"model.{size}" for size in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers")
+)
 
 
 class _Losses(Stored):
@@ -69,7 +72,7 @@ def read_training(path: Path, *needs: str) -> dict[str, Any]:
     """Read training.json.
 
     Args:
-        needs: the keys that the reader uses.
+        needs: the keys that the reader uses; `a.b` for a key in a section.
 
     Raises:
         UserError: it is damaged or lacks a key.
@@ -83,8 +86,5 @@ def read_model(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged or lacks a key.
     """
-    model: dict[str, Any] = read_training(path, "model")["model"]
-    sizes = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers")
-    if missing := [f"model.{size}" for size in sizes if size not in model]:
-        raise UserError(f"{path}: lacks {', '.join(missing)}; delete it and run again")
+    model: dict[str, Any] = read_training(path, *SIZES)["model"]
     return model

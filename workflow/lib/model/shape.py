@@ -19,6 +19,11 @@ CHECKPOINT_FILES = (
     "vocab.bpe",
 )
 
+# The fields of Shape in OpenAI's file and in Hugging Face's.
+_DESCRIBED = {
+    "hparams.json": ("n_vocab", "n_ctx", "n_embd", "n_layer"),
+    "config.json": ("vocab_size", "n_positions", "n_embd", "n_layer"),
+}
 # Limits of generation; a cluster job's memory is estimated from them.
 CACHE_BYTES = 3 * 2**30  # the most bytes of the key-value cache on a CPU
 PROMPT_TOKENS = 4096  # the most tokens of prompts in one forward pass
@@ -61,23 +66,19 @@ GPT2 = {
 
 
 def shape_of_source(url: str, downloaded: Path) -> Shape | None:
-    """Return the shape of a checkpoint that is not converted yet, or None if it is unknown.
+    """Return the shape of a base model that is not converted yet, or None if it is unknown.
 
     Args:
         url: its address or local folder.
         downloaded: folder that its files are downloaded to.
     """
-    for folder in (downloaded, Path(url).expanduser()):
-        try:
-            found = json.loads((folder / "hparams.json").read_text("utf-8"))
-            return Shape(found["n_vocab"], found["n_ctx"], found["n_embd"], found["n_layer"])
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # the job that converts it reports the error
-            continue
+    for folder in (downloaded, downloaded / "source", Path(url).expanduser()):
+        for name, names in _DESCRIBED.items():
+            try:
+                found = json.loads((folder / name).read_text("utf-8"))
+                return Shape(*(found[key] for key in names))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # the job that converts it reports the error
     return GPT2.get(url.rstrip("/").rpartition("/")[2])
 
 
@@ -91,9 +92,13 @@ def shape_of_weights(path: Path) -> Shape:
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
-            head = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), size)))
-        return _shape(json.loads(head["__metadata__"]["config"]))
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+            length = min(int.from_bytes(file.read(8), "little"), size)
+            head = json.loads(file.read(length))
+        shape = _shape(json.loads(head.pop("__metadata__")["config"]))
+        if size != 8 + length + max(tensor["data_offsets"][1] for tensor in head.values()):
+            raise ValueError("its tensors do not end where the file ends")
+        return shape
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: lacks the model's shape; delete it and run again") from error
 
 

@@ -18,10 +18,11 @@ from workflow.lib.runtime.files import replacing
 
 
 def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
-    """Load the model before finetuning, on the CPU; its head is a copy of the token embedding.
+    """Load the model before finetuning, on the CPU.
 
     Args:
-        path: the safetensors file of `convert_checkpoint`.
+        path: the file of `save_base_model`; without an output head in it, the head is a copy of
+            the token embedding.
         drop_rate: dropout rate of the model.
 
     Raises:
@@ -37,7 +38,8 @@ def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: lacks the model's shape; delete it and run again") from error
     try:
-        state["out_head.weight"] = state["tok_emb.weight"].clone()
+        if "out_head.weight" not in state:
+            state["out_head.weight"] = state["tok_emb.weight"].clone()
         return _with_weights(config, state)
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
@@ -124,10 +126,14 @@ def load_trained_model(path: Path, training: Path) -> GPTModel:
         ) from error
 
 
+def shapes_of(config: GPTConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every weight of a model, by name."""
+    return {name: tuple(weight.shape) for name, weight in _empty(config).state_dict().items()}
+
+
 def _with_weights(config: GPTConfig, state: dict[str, torch.Tensor]) -> GPTModel:
     """Return a model with these tensors as its weights, without allocating others first."""
-    with torch.device("meta"), _NoInitialization():
-        model = GPTModel(config)
+    model = _empty(config)
     kinds = {name: weight.dtype for name, weight in model.named_parameters()}
     model.load_state_dict(state, assign=True)
     for name, weight in model.named_parameters():
@@ -136,6 +142,12 @@ def _with_weights(config: GPTConfig, state: dict[str, torch.Tensor]) -> GPTModel
     if odd := not_finite(state):
         raise ValueError(f"{odd} holds NaN or infinity")
     return model.requires_grad_(True)
+
+
+def _empty(config: GPTConfig) -> GPTModel:
+    """Return a model whose weights have shapes and no memory."""
+    with torch.device("meta"), _NoInitialization():
+        return GPTModel(config)
 
 
 def not_finite(weights: dict[str, torch.Tensor]) -> str | None:

@@ -1,18 +1,21 @@
 """The last lines of a finished run. The Snakefile imports this module: nothing slow in here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workflow.lib.report.summary_rows import read_summary
 
+MOST_SENTENCES = 4  # variants
 SAID = (
     "model", "recipe", "judge", "run_of", "seeds", "entries", "scored", "empty", "mean",
-    "seed_spread", "seen_in_training", "mean_without_seen",
+    "seed_spread", "seen_in_training", "mean_without_seen", "differs_in",
 )  # fmt: skip
 
 
 def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list[str]:
     """Return the chapter's two lines for every variant and judge (section 7.8), then a path.
+
+    More than four variants are a table instead, best first.
 
     Args:
         summary: summary.csv of the run.
@@ -21,10 +24,13 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
     """
     lines = []
     rows = read_summary(summary, SAID)
-    for row in rows:
-        if row["run_of"]:
-            continue
-        note = f" ({notes[row['judge']]})" if notes[row["judge"]] else ""
+    variants = [row for row in rows if not row["run_of"]]
+    if len({(row["model"], row["recipe"]) for row in variants}) > MOST_SENTENCES:
+        for judge in dict.fromkeys(row["judge"] for row in variants):
+            lines += [f"Scores by {judge}{_note(notes.get(judge))}, best first:"]
+            lines += [*_table([row for row in variants if row["judge"] == judge]), ""]
+        return [*lines, f"Report: {report}"]
+    for row in variants:
         scored = int(row["scored"]) + int(row["empty"])
         average = _mean(row)
         name = (row["model"], row["recipe"], row["judge"])
@@ -37,6 +43,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
                 else ""
             )
             average += f" ({each}{spread})"
+        note = _note(notes.get(row["judge"]))
         lines += [
             f"{row['model']} / {row['recipe']}, judged by {row['judge']}{note}",
             f"Number of scores: {scored} of {row['entries']}",
@@ -47,8 +54,42 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
     return [*lines, f"Report: {report}"]
 
 
+def _note(words: str | None) -> str:
+    return f" ({words})" if words else ""
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return lines with the score, its spread between seeds, and what sets each variant apart.
+
+    Where test entries also stand in training, the score without them stands beside the score.
+    """
+    ranked = sorted(rows, key=lambda row: -float(row["mean"] or 0))
+    columns = {
+        "score": [_mean(row) for row in ranked],
+        "without seen": [
+            _number(row["mean_without_seen"]) if int(row["seen_in_training"]) else ""
+            for row in ranked
+        ],
+        "seeds ±": [_number(row["seed_spread"]) for row in ranked],
+        "scored": [f"{int(row['scored']) + int(row['empty'])}/{row['entries']}" for row in ranked],
+        "variant": [f"{row['model']} / {row['recipe']}" for row in ranked],
+        "differs in": [row["differs_in"] for row in ranked],
+    }
+    filled = {name: values for name, values in columns.items() if any(values)}
+    cells = [[*filled], *zip(*filled.values(), strict=True)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
 def _mean(row: Mapping[str, str]) -> str:
-    return f"{float(row['mean']):.2f}" if row["mean"] else "none"
+    return _number(row["mean"]) or "none"
+
+
+def _number(text: str) -> str:
+    return f"{float(text):.2f}" if text else ""
 
 
 def _contamination(row: Mapping[str, str], runs: int) -> list[str]:

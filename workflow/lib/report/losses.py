@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from workflow.lib.runtime.errors import UserError, first_line
-from workflow.lib.runtime.files import read_csv
+from workflow.lib.runtime.tables import read_csv
 
 COLUMNS = ("step", "epoch", "tokens_seen", "train_loss", "val_loss")
 

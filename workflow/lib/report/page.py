@@ -23,7 +23,7 @@ from workflow.lib.report.plots.scores import (
     draw_scatter,
 )
 from workflow.lib.report.published import published_beside_own
-from workflow.lib.report.quality import read_quality
+from workflow.lib.report.quality import doubts, read_quality
 from workflow.lib.report.replicates import MARGIN
 from workflow.lib.report.responses import Response, disputes, galleries, judged_response
 from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL
@@ -34,6 +34,7 @@ from workflow.lib.runtime.printable import visible
 from workflow.lib.runtime.version import VERSION
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
+MOST_CARDS = 4  # variants; above it the table alone gives the scores
 EXAMPLES = 3  # the chapter prints the first three test entries
 # A password before the host, or a query such as an access token.
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[^\s?])(?<=\S)\?\S+(?=\s)")
@@ -67,6 +68,10 @@ def write_report(
     variants = read_variants(folders, recipes, [*judges], summary)
     runs = [run for variant in variants for run in variant.runs or [variant]]
     first_judge = next(iter(judges))
+    measured = [
+        read_quality(name, path, [v for v in variants if v.dataset == name], tokens)
+        for name, path in qualities.items()
+    ]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # markup in a response or a reply is shown, not run
@@ -82,6 +87,8 @@ def write_report(
         title=_title(variants),
         lead=_lead(variants),
         variants=variants,
+        ranked=sorted(variants, key=lambda v: -(v.judged[first_judge].number("mean") or 0)),
+        most_cards=MOST_CARDS,
         runs=runs,
         judges=judges,
         models=_models(variants),
@@ -106,10 +113,8 @@ def write_report(
         disputes=disputes(variants, [*judges]),
         test_sets=by_test_set(variants),
         judged_response=judged_response,
-        qualities=[
-            read_quality(name, path, [v for v in variants if v.dataset == name], tokens)
-            for name, path in qualities.items()
-        ],
+        qualities=measured,
+        doubts=doubts(measured),
         config=_CREDENTIALS.sub(
             "", yaml.safe_dump(dict(settings), sort_keys=False, width=100, allow_unicode=True)
         ),

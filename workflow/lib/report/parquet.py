@@ -6,7 +6,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from workflow.lib.report.summary_rows import COUNTS, NUMBERS
-from workflow.lib.runtime.files import read_csv, replacing
+from workflow.lib.runtime.files import replacing
+from workflow.lib.runtime.tables import read_csv
 
 WHOLE = {*COUNTS, "entry", "repeat", "exact_match", "judge_tokens"}
 FLOATING = {*NUMBERS, "score", "train_loss", "val_loss"} - WHOLE

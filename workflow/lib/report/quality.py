@@ -38,6 +38,61 @@ class Quality:
     without_seen: Sequence[tuple[str, str, str, str]]
 
 
+# Findings of quality.json, what most distorts a score first.
+_WORST_FIRST = (
+    "test_also_in_train", "test_near_train", "test_also_in_val", "conflicting_answers",
+    "val_also_in_train", "empty_outputs", "end_of_text", "duplicates", "near_duplicates",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A row of the table of doubtful entries.
+
+    Args:
+        count: of groups or entries, as name and meaning say.
+        entries: their numbers, as text.
+        places: what the numbers count.
+    """
+
+    dataset: str
+    name: str
+    count: int
+    meaning: str
+    entries: str
+    places: str = "Entry numbers in the data set, from 0"
+
+
+def doubts(qualities: Sequence[Quality]) -> list[Doubt]:
+    """Return the rows of the table of all data sets: the worst first, what was not found last."""
+    found: list[tuple[bool, int, Doubt]] = []
+    for quality in qualities:
+        for finding in quality.findings:
+            numbers = "; ".join(finding.named)
+            row = Doubt(quality.dataset, finding.name, finding.count, finding.meaning, numbers)
+            found.append((not finding.count, _WORST_FIRST.index(finding.key), row))
+        for cut in quality.cut:
+            done = "Left out of" if cut.too_long == "drop" else "Truncated in"
+            row = Doubt(
+                quality.dataset,
+                f"{done} {cut.variant}",
+                sum(map(len, cut.numbers.values())),
+                f"Entries longer than the {cut.max_length} tokens that it keeps.",
+                "; ".join(f"{split}: {_listed(n)}" for split, n in cut.numbers.items()),
+                "Places in the splits, from 0",
+            )
+            found.append((False, len(_WORST_FIRST), row))
+        for why, left in quality.left_out:
+            meaning = "Not used, by the setting checks of the data set."
+            row = Doubt(quality.dataset, f"Left out for {why}", len(left), meaning, _listed(left))
+            found.append((False, len(_WORST_FIRST) + 1, row))
+    return [row for *_, row in sorted(found, key=lambda one: one[:2])]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
 def read_quality(
     dataset: str, path: Path, variants: Sequence[Variant], tokens: Sequence[Path] = ()
 ) -> Quality:

@@ -27,7 +27,7 @@ from workflow.lib.report.statistics import mean_interval
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv
 
-_NEEDED = ("seconds", "training", "initial_losses", "device", "versions")  # of training.json
+_NEEDED = ("seconds", "training.epochs", "initial_losses", "device", "versions")  # of training.json
 GOOD_SCORE = 50  # of 100: at least half right
 
 
@@ -75,6 +75,11 @@ def summarize(
         verdicts = read_scores(table)
         if not verdicts:
             raise UserError(f"{table}: has no rows; delete it and run again")
+        if verdicts[0].recipe not in variant_of:
+            raise UserError(
+                f"{table}: is of recipe {verdicts[0].recipe!r}, which is none of those compared; "
+                "delete it and run again"
+            )
         folder = table.parent.parent
         training = read_training(folder / "training.json", *_NEEDED)
         losses = read_losses(folder / "losses.csv", training)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_csv
+from workflow.lib.runtime.tables import read_csv
 
-NAMES = ("model", "recipe", "judge", "run_of", "seeds", "backend")
+NAMES = ("model", "recipe", "judge", "run_of", "seeds", "backend", "differs_in")
 COUNTS = ("entries", "scored", "unparsed", "failed", "empty", "seen_in_training", "response_tokens")
 NUMBERS = (  # blank where unknown
     "mean", "low", "high", "seed_spread", "mean_without_seen", "median", "exact_rate", "share_50",

@@ -19,7 +19,8 @@ from workflow.lib.runtime.errors import UserError
 
 # Keys of training.json that the page shows.
 SHOWN = (
-    "parameters", "model", "training", "initial_losses", "seconds", "device", "versions", "inputs",
+    "parameters", "model.context_length", "training.epochs", "training.max_length",
+    "training.too_long", "initial_losses", "seconds", "device", "versions", "inputs",
 )  # fmt: skip
 
 
@@ -91,6 +92,11 @@ class Variant:
     def shown(self) -> "Variant":
         """The run whose responses stand for all: the first."""
         return self.runs[0] if self.runs else self
+
+    @property
+    def differs_in(self) -> str:
+        """The settings of its recipe that are not those of all variants, as text."""
+        return next(iter(self.judged.values())).summary["differs_in"]
 
     @property
     def seed(self) -> int | None:

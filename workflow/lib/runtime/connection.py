@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.printable import keep_secret
 
 _SOCKS = ("socks5", "socks5h")
 
@@ -63,7 +64,7 @@ def tls_problem(address: str, error: BaseException) -> str | None:
 
 
 def read_key(variable: str) -> str | None:
-    """Return the key that an environment variable holds, if it holds one.
+    """Return the key that an environment variable holds, if it holds one; it is never shown.
 
     Raises:
         UserError: it holds characters that no request can carry; the key itself is not shown.
@@ -77,6 +78,7 @@ def read_key(variable: str) -> str | None:
                 f"{len(key)} is a {shown}; copy the key again, without quotes, spaces and line "
                 "breaks"
             )
+    keep_secret(key)
     return key or None
 
 

@@ -1,5 +1,6 @@
 """Reading and writing files; each is replaced atomically, so no reader sees half of one."""
 
+import codecs
 import csv
 import errno
 import glob
@@ -9,7 +10,7 @@ import json
 import os
 import platform
 import shutil
-import sys
+import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,11 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
 from workflow.lib.runtime.errors import UserError, first_line, is_full
-from workflow.lib.runtime.formulas import as_written, no_formula
+from workflow.lib.runtime.formulas import no_formula
+
+AGAIN = "delete it and run again"
+NO_FILE = "it is no ordinary file"  # but a device or a pipe
 
 
 @contextmanager
@@ -105,6 +107,38 @@ def check_folder(path: Path) -> None:
         raise UserError(f"{path} cannot be written to; change its permissions or its owner")
 
 
+def local_path(place: str) -> Path:
+    """Return the path that a place in the config names, with `~` as the user's own folder.
+
+    Raises:
+        ValueError: it begins with `~` and the name of a user that there is not.
+    """
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{place.partition('/')[0]} is the folder of no user here") from None
+
+
+def why_unreadable(path: Path) -> str | None:
+    """Return why a path is no file that can be read; None if it is one. It is not opened.
+
+    Reading a device or a pipe might never end.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "there is no such file"
+    except OSError as error:
+        return str(error.strerror)
+    except ValueError:  # a character that no file name can hold
+        return "there can be no such file"
+    if stat.S_ISDIR(mode):
+        return "it is a folder"
+    if not stat.S_ISREG(mode):
+        return NO_FILE
+    return None if os.access(path, os.R_OK) else "no permission to read it"
+
+
 def write_json(path: str | Path, content: Any, recorded: bool = False) -> None:
     """Write readable JSON: indented, text as it is, a newline at the end.
 
@@ -121,31 +155,48 @@ def write_json(path: str | Path, content: Any, recorded: bool = False) -> None:
         unfinished.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, advice: str = "save the file as UTF-8") -> str:
     """Read a UTF-8 text file, without its byte order mark if it has one.
 
+    Args:
+        advice: what to do if it is not UTF-8.
+
     Raises:
-        UserError: not UTF-8; says where. Or it has changed since its digest was recorded.
+        UserError: a device or a pipe, or not UTF-8; says where. Or it has changed since its digest
+            was recorded.
     """
+    if (problem := why_unreadable(Path(path))) == NO_FILE:
+        raise UserError(f"{path}: {problem}")
     content = Path(path).read_bytes()
     check_digest(path, hashlib.sha256(content).hexdigest())
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{path}: is UTF-16, not UTF-8; save the file as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         bom = len(content) - len(error.object)  # which the decoder does not count
         line = content.count(b"\n", 0, error.start + bom) + 1
         raise UserError(
-            f"{path}: not UTF-8 (line {line}, byte {error.start + bom}); save the file as UTF-8"
+            f"{path}: not UTF-8 (line {line}, byte {error.start + bom}); {advice}"
         ) from error
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, made: bool = False) -> Any:
     """Read a JSON file.
+
+    Args:
+        made: whether a job made it, so that it can be deleted and made again.
 
     Raises:
         UserError: not UTF-8 or not JSON, or a key is repeated in an object; says where.
     """
-    return parse_json(read_text(path), path)
+    if not made:
+        return parse_json(read_text(path), path)
+    text = read_text(path, AGAIN)
+    try:
+        return parse_json(text, path)
+    except UserError as error:
+        raise UserError(f"{error}; {AGAIN}") from error
 
 
 def parse_json(
@@ -189,87 +240,6 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = ", ".join(map(repr, repeated(pairs)))
         raise ValueError(f"an object has {keys} more than once; remove one")
     return found
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """A YAML loader that refuses repeated keys, of which SafeLoader silently keeps the last.
-
-    A key that overrides one of a merged section (`<<`) is not repeated.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        lines: dict[Any, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            merged = key.tag == "tag:yaml.org,2002:merge"
-            name = key.value if merged else self.construct_object(key)
-            line = key.start_mark.line + 1
-            if name in lines:
-                raise UserError(
-                    f"line {line}: {name!r} appears twice, first in line {lines[name]}; remove one"
-                )
-            lines[name] = line
-        return node
-
-
-def read_yaml(path: str | Path, called: str = "") -> Any:
-    """Read a YAML file.
-
-    Args:
-        called: what kind of file it is; put before its path in messages.
-
-    Raises:
-        UserError: it cannot be read, is not UTF-8, is not YAML or repeats a key; says where.
-    """
-    name = f"{called} {path}".strip()
-    try:
-        text = read_text(path)
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read: {error.strerror}") from error
-    except UserError as error:
-        raise UserError(f"{called} {error}".strip()) from error
-    try:
-        return yaml.load(text, _StrictLoader)
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        at = f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(error)
-        raise UserError(f"{name}: not YAML ({' '.join(at.split())})") from error
-
-
-def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read the rows of a table as text.
-
-    Args:
-        columns: those that its header must have; it may have more.
-
-    Raises:
-        UserError: it has changed since it was written, is not UTF-8, lacks a column, or a row has
-            too few or too many cells; says which.
-    """
-    csv.field_size_limit(sys.maxsize)  # a reply can be longer than csv's own limit
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        if missing := sorted(set(columns) - set(reader.fieldnames or ())):
-            raise UserError(
-                f"{path}: lacks the columns {', '.join(missing)}; delete it and run again"
-            )
-        rows = []
-        for row in reader:
-            if None in row or None in row.values():
-                raise UserError(
-                    f"{path}: the row that ends in line {reader.line_num} has not as many cells as "
-                    "the header; delete it and run again"
-                )
-            rows.append({column: as_written(cell) for column, cell in row.items()})
-    except csv.Error as error:
-        raise UserError(
-            f"{path}: not CSV (line {reader.line_num}: {error}); delete it and run again"
-        ) from error
-    return rows
 
 
 def write_csv(

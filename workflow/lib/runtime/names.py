@@ -2,11 +2,38 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from reprlib import Repr
+from typing import Any, TypeVar
 
 from workflow.lib.runtime.errors import UserError
 
 Definition = TypeVar("Definition")
+
+MOST = 400  # characters of a line about a mistake
+_LONGEST = 100  # of a name that is compared or suggested
+
+
+class _Short(Repr):
+    """Values in the notation of Python, shortened; the time does not depend on their size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 2, 80, 80
+
+    def repr_int(self, value: int, _level: int) -> str:
+        """Return a number; Python itself refuses to write one of thousands of digits."""
+        return repr(value) if value.bit_length() <= 128 else "a number of too many digits"
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message: of a bounded length, control characters escaped."""
+    return _Short().repr(value)
+
+
+def in_one_line(text: str) -> str:
+    """Return a message as one line of at most `MOST` characters, control characters escaped."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: 2 * MOST])
+    return line if len(line) <= MOST else f"{line[: MOST - 1]}…"
 
 
 def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Definition:
@@ -16,13 +43,14 @@ def choose(kind: str, name: str, definitions: Mapping[str, Definition]) -> Defin
         UserError: the name is unknown; suggests the nearest.
     """
     if name not in definitions:
-        raise UserError(f"unknown {kind} {name!r}{suggest(name, definitions)}")
+        raise UserError(f"unknown {kind} {shown(name)}{suggest(name, definitions)}")
     return definitions[name]
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[Any]) -> str:
     """Return the end of a message about an unknown name: the nearest one, or all of a few."""
-    known = sorted(map(str, known))
-    if near := get_close_matches(name, known, n=1, cutoff=0.5):
+    names = sorted(map(str, known))
+    short = [each for each in names if len(each) <= _LONGEST]
+    if near := get_close_matches(name[:_LONGEST], short, n=1, cutoff=0.5):
         return f"; did you mean {near[0]}?"
-    return f"; there are: {', '.join(known)}" if 0 < len(known) <= 12 else ""
+    return f"; there are: {', '.join(names)}" if 0 < len(names) <= 12 else ""

@@ -17,9 +17,8 @@ Value = TypeVar("Value")
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\r(?!\n)"
 )
-# Shorter texts are no secrets, and could be part of any word; nor are the usual stand-ins.
-_SHORTEST = 6
-_STAND_INS = {"not-needed", "no-key-required", "sk-no-key-required", "lm-studio", "ollama"}
+# Shorter texts are no secrets and could be part of any word, as stand-ins for a key often are.
+_SHORTEST, _SHORTEST_OF_LETTERS = 6, 7
 _NAMES_OF_SECRETS = re.compile("key|token|secret|passw|sig|auth|credential", re.IGNORECASE)
 
 _secrets: dict[str, re.Pattern[str]] = {}
@@ -39,9 +38,9 @@ def keep_secret(secret: str | None) -> None:
     """Have `redacted` leave out a key, however it is escaped."""
     if secret and secret.lower().startswith("bearer "):
         secret = secret[7:].strip()
-    if not secret or len(secret) < _SHORTEST or secret.lower() in _STAND_INS:
-        return
-    _secrets[secret] = re.compile("".join(map(_in_any_form, secret)), re.IGNORECASE)
+    shortest = _SHORTEST_OF_LETTERS if secret and secret.isalpha() else _SHORTEST
+    if secret and len(secret) >= shortest:
+        _secrets[secret] = re.compile("".join(map(_in_any_form, secret)), re.IGNORECASE)
 
 
 def keep_secrets_of(address: str) -> None:

@@ -56,8 +56,8 @@ def unique(names: list[Any]) -> list[Any]:
     return names
 
 
-# Names become folders under results/ and resources/.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# Names become folders under results/ and resources/, and parts of file names.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 NameList = Annotated[
     list[str],
     AfterValidator(unique),
@@ -66,5 +66,6 @@ NameList = Annotated[
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # YAML reads 5e-5 as text; a number field accepts it. Integer fields stay strict.
 Number = Annotated[float, BeforeValidator(_not_a_bool), Field(strict=False, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+WholeNumber = Annotated[int, Field(ge=0, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workflow.lib.runtime.names import suggest
+from workflow.lib.runtime.names import shown, suggest
+from workflow.lib.settings.places import Mistake
 
 DEFAULTS = "defaults"  # the key in `recipes` of values for all of them
 
 
-def complete_recipes(written: Any) -> tuple[Any, list[str]]:
+def complete_recipes(written: Any) -> tuple[Any, list[Mistake]]:
     """Lay each recipe over the one it extends, and that one over `defaults`.
 
     Args:
@@ -22,10 +23,12 @@ def complete_recipes(written: Any) -> tuple[Any, list[str]]:
         return written, []
     defaults = written.get(DEFAULTS) or {}
     if not isinstance(defaults, dict):
-        mistake = f"recipes.{DEFAULTS}: should be a section of keys, not {defaults!r}"
-        return complete_recipes({**written, DEFAULTS: {}})[0], [mistake]
+        problem = f"should be a section of keys, not {shown(defaults)}"
+        return complete_recipes({**written, DEFAULTS: {}})[0], [
+            Mistake(("recipes", DEFAULTS), problem)
+        ]
     mistakes = [
-        f"recipes.{DEFAULTS}.{key}: is for single recipes; the defaults cannot have it"
+        Mistake(("recipes", DEFAULTS, key), "is for single recipes; the defaults cannot have it")
         for key in ("extends", "published", "sweep")
         if key in defaults
     ]
@@ -73,23 +76,23 @@ def origin(name: Any, keys: Iterable[Any], written: Any) -> Any:
     return name
 
 
-def _ancestors(name: Any, written: Mapping[Any, Any], mistakes: list[str]) -> list[Any]:
+def _ancestors(name: Any, written: Mapping[Any, Any], mistakes: list[Mistake]) -> list[Any]:
     """Return a recipe, the one it extends, and so on; add mistakes to a list."""
     names: list[Any] = []
     parent = name
     while parent is not None:
         if names and not isinstance(parent, str):
-            problem = f"should be a recipe's name, not {parent!r}"
+            problem = f"should be a recipe's name, not {shown(parent)}"
         elif parent in names:
             problem = "goes round in a circle"
         elif parent not in written:
-            problem = f"unknown recipe {parent!r}{suggest(parent, written)}"
+            problem = f"unknown recipe {shown(parent)}{suggest(parent, written)}"
         else:
             names.append(parent)
             recipe = written[parent]
             parent = recipe.get("extends") if isinstance(recipe, dict) else None
             continue
-        mistakes.append(f"recipes.{names[-1]}.extends: {problem}")
+        mistakes.append(Mistake(("recipes", names[-1], "extends"), problem))
         break
     return names
 

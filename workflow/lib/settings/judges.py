@@ -25,7 +25,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from workflow.lib.runtime.names import suggest
-from workflow.lib.settings.base import Count, Number, Section
+from workflow.lib.settings.base import Count, Number, Section, WholeNumber
 
 BACKENDS = "workflow.lib.judge.backends"
 FILE = "file:"  # before the path of a file that holds an address
@@ -59,7 +59,7 @@ class Transport(Section):
     first_timeout: Number = Field(
         600.0, gt=0, description="seconds the first reply may take, while the model is loaded"
     )
-    retries: Annotated[int, Field(ge=0)] = Field(4, description="retries of a failed request")
+    retries: WholeNumber = Field(4, description="retries of a failed request")
     backoff: Number = Field(1.0, ge=0, description="seconds before the first retry; doubles")
 
 
@@ -85,7 +85,7 @@ class ServerJudge(JudgeSettings):
         description="a file of workflow/prompts/judge, without .yaml, or the path of your own",
     )
     repeats: Count = Field(1, description="times each entry is judged, each with the next seed")
-    max_failed: Annotated[int, Field(ge=0)] = Field(
+    max_failed: WholeNumber = Field(
         0, description="entries that may stay without a reply before the job fails"
     )
     ask_again: Annotated[int, Field(ge=0, le=1)] = Field(

@@ -3,23 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
-from workflow.lib.runtime.names import suggest
+from workflow.lib.runtime.names import shown, suggest
 from workflow.lib.settings.inheritance import origin
+from workflow.lib.settings.places import Mistake
+from workflow.lib.settings.structure import not_text
 
 
-def undefined_names(config: Mapping[str, Any], written_recipes: Any) -> list[str]:
-    """Return a line for each name in the config that its section does not define.
+def undefined_names(config: Mapping[str, Any], written_recipes: Any) -> list[Mistake]:
+    """Return each name in the config that its section does not define.
 
     Args:
         config: the config with complete recipes, unchecked.
         written_recipes: the recipes as written, to name the one that sets an inherited name.
     """
     sections = {name: value for name, value in config.items() if isinstance(value, dict)}
-    references: list[tuple[str, str, Any]] = []  # path, section that should define it, name
+    references: list[tuple[tuple[Any, ...], str, Any]] = []  # path, defining section, name
     for section in ("models", "recipes", "judges"):
         chosen = sections.get("compare", {}).get(section)
         for number, name in enumerate(chosen if isinstance(chosen, list) else []):
-            references.append((f"compare.{section}.{number}", section, name))
+            references.append((("compare", section, number), section, name))
     for section, key, target in (
         ("models", "tokenizer", "tokenizers"),
         ("recipes", "dataset", "datasets"),
@@ -27,41 +29,46 @@ def undefined_names(config: Mapping[str, Any], written_recipes: Any) -> list[str
         for name, definition in sections.get(section, {}).items():
             if isinstance(definition, dict) and key in definition:
                 owner = origin(name, [key], written_recipes) if section == "recipes" else name
-                references.append((f"{section}.{owner}.{key}", target, definition[key]))
+                references.append(((section, owner, key), target, definition[key]))
     return [
-        f"{path}: {target} has no {name!r}{suggest(name, sections[target])}"
-        for path, target, name in references
+        Mistake(keys, f"{target} has no {shown(name)}{suggest(name, sections[target])}")
+        for keys, target, name in references
         if isinstance(name, str) and target in sections and name not in sections[target]
     ]
 
 
-def explain(detail: Mapping[str, Any], written_recipes: Any) -> str:
-    """Return the line for a mistake that pydantic found in the config.
+def explain(detail: Mapping[str, Any], written_recipes: Any) -> Mistake:
+    """Return a mistake that pydantic found in the config.
 
     Args:
         detail: one of the error's `errors()`.
         written_recipes: the recipes as written, to name the one that sets an inherited key.
     """
-    location = tuple(detail["loc"]) or ("config",)
-    if location[0] == "recipes" and len(location) > 1:
-        name, *keys = location[1:]
-        location = ("recipes", origin(name, keys, written_recipes), *keys)
-    return in_words({**detail, "loc": location})
+    keys = tuple(detail["loc"]) or ("config",)
+    if keys[0] == "recipes" and len(keys) > 1:
+        name, *inner = keys[1:]
+        keys = ("recipes", origin(name, inner, written_recipes), *inner)
+    return Mistake(tuple(key for key in keys if key != "[key]"), _problem(detail))
 
 
 def in_words(detail: Mapping[str, Any]) -> str:
     """Return the line for a mistake that pydantic found in any section."""
+    return str(Mistake(tuple(key for key in detail["loc"] if key != "[key]"), _problem(detail)))
+
+
+def _problem(detail: Mapping[str, Any]) -> str:
     kind, found, location = detail["type"], detail["input"], detail["loc"]
-    path = ".".join(str(part) for part in location if part != "[key]")
-    start = f"{path}: " if path else ""
     if kind == "missing":
-        return f"{start}required, but missing"
+        return "required, but missing"
     if kind == "string_pattern_mismatch" and "[key]" in location:
-        return f"{start}names start with a letter or digit and hold only those and . _ -"
+        return (
+            "names start with a letter or digit and hold only those and . _ -, at most 100 in all"
+        )
     if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{start}should be a section of keys, not {found!r}"
-    message = detail["msg"].removeprefix("Value error, ")
+        return f"should be a section of keys, not {shown(found)}"
+    message = str(detail["msg"]).removeprefix("Value error, ")
     if kind == "value_error" or " should " not in message:
-        return f"{start}{message}"
+        return message
     expected = message.partition(" should ")[2].partition(" after validation")[0]
-    return f"{start}should {expected}, not {found!r}"
+    quote = f"; {not_text(found)}" if kind == "string_type" and not_text(found)[0] == "Y" else ""
+    return f"should {expected}, not {shown(found)}{quote}"

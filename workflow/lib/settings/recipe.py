@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from workflow.lib.settings.base import Count, Number, Section, Seed, unique
+from workflow.lib.settings.base import Count, Number, Section, Seed, WholeNumber, unique
 from workflow.lib.settings.cluster import RecipeResources
 
 
@@ -26,7 +26,7 @@ class Lora(Section):
 class Training(Section):
     """How the weights are trained (listings 7.6 and 7.8)."""
 
-    epochs: Annotated[int, Field(ge=0)] = Field(
+    epochs: WholeNumber = Field(
         2, description="passes over the training set; 0: the model before finetuning"
     )
     batch_size: Count = Field(8, description="entries per step")
@@ -48,7 +48,7 @@ class Training(Section):
     clip_norm: Number | None = Field(
         None, gt=0, description="maximum gradient norm; null: no clipping"
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+    warmup_steps: WholeNumber = Field(
         0, description="steps in which the learning rate rises linearly to its value"
     )
     decay: Literal["none", "linear", "cosine"] = Field(

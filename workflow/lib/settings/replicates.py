@@ -14,8 +14,10 @@ from pydantic import ValidationError
 
 from workflow.lib.runtime.names import suggest
 from workflow.lib.settings.mistakes import in_words
+from workflow.lib.settings.places import Mistake
 from workflow.lib.settings.recipe import Recipe, Scalar
 
+LONGEST = 200  # characters of a name, which becomes a folder and part of file names
 Variants = Mapping[str, Mapping[str, Recipe]]  # by name of the variant, its runs by their names
 
 
@@ -27,7 +29,7 @@ def count_runs(recipe: Recipe) -> int:
     return count
 
 
-def expand(name: str, recipe: Recipe, datasets: Collection[str]) -> tuple[Variants, list[str]]:
+def expand(name: str, recipe: Recipe, datasets: Collection[str]) -> tuple[Variants, list[Mistake]]:
     """Return the variants of a recipe, each with its runs, and the mistakes in its sweep.
 
     A variant is one combination of the sweep's values; its runs differ in the seed alone. Nothing
@@ -40,23 +42,24 @@ def expand(name: str, recipe: Recipe, datasets: Collection[str]) -> tuple[Varian
         datasets: names that a sweep of `dataset` may hold.
     """
     variants: dict[str, dict[str, Recipe]] = {}
-    mistakes = []
+    mistakes: list[Mistake] = []
+    keys = ("recipes", name, "sweep")
     try:
         for suffix, changes in _combinations(recipe.sweep):
             variant = f"{name}{suffix}"
             one = _changed(recipe, changes) if changes else recipe
             if one.dataset not in datasets:
                 raise ValueError(f"datasets has no {one.dataset!r}{suggest(one.dataset, datasets)}")
+            if len(variant) > LONGEST:
+                raise ValueError(f"the name {variant} is longer than {LONGEST} characters")
             if variant in variants:
                 raise ValueError(f"two values make the same name, {variant}")
             variants[variant] = dict(_runs(variant, one))
     except ValidationError as error:
         told = ", ".join(f"{key}: {value}" for key, value in changes.items())
-        mistakes = [
-            f"recipes.{name}.sweep: {in_words(each)} (with {told})" for each in error.errors()
-        ]
+        mistakes = [Mistake(keys, f"{in_words(each)} (with {told})") for each in error.errors()]
     except ValueError as error:
-        mistakes = [f"recipes.{name}.sweep: {error}"]
+        mistakes = [Mistake(keys, str(error))]
     return variants, mistakes
 
 

@@ -1,20 +1,38 @@
 """The whole of config.yaml."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from workflow.lib.settings.base import Count, Name, NameList, Section
 from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.judges import Judge
+from workflow.lib.settings.places import Mistake
 from workflow.lib.settings.recipe import EXECUTION_KEYS, Recipe
 from workflow.lib.settings.replicates import Variants, count_runs, expand
 from workflow.lib.settings.sources import Dataset, Model, Tokenizer
 
-# Folders of results/ that belong to no model.
-RESERVED_NAMES = {"data", "tokens", "logs", "small-world"}
+# What results/ and results/{model}/{recipe}/ hold beside the folders of models, recipes and judges:
+# folders of these names, and files that end so. One list for all three kinds of names.
+FOLDERS = {"data", "tokens", "logs", "comparisons", "hf"}
+ENDINGS = (
+    ".csv",
+    ".json",
+    ".jsonl",
+    ".html",
+    ".png",
+    ".pt",
+    ".pth",
+    ".safetensors",
+    ".npz",
+    ".log",
+    ".txt",
+    ".md",
+    ".parquet",
+)
 
 
 class Compare(Section):
@@ -58,7 +76,7 @@ class Settings(Computing):
 
         Returns:
             By name of the variant: `runs`, the names of its runs, `dataset`, `published`, and
-            `settings`, what can change a result; of several runs without the seed.
+            `settings`, what can change its result; without seeds that differ or have no effect.
         """
         found = {}
         for variant, runs in self.variants.items():
@@ -66,8 +84,10 @@ class Settings(Computing):
                 mode="json", exclude={"seeds", "sweep", *EXECUTION_KEYS}
             )
             published = values.pop("published")
-            if len(runs) > 1:
-                del values["training"]["seed"], values["generation"]["seed"]
+            if len(runs) > 1 or not values["training"]["epochs"]:
+                del values["training"]["seed"]
+            if len(runs) > 1 or not values["generation"]["temperature"]:
+                del values["generation"]["seed"]
             found[variant] = {
                 "runs": [*runs],
                 "dataset": values["dataset"],
@@ -76,12 +96,15 @@ class Settings(Computing):
             }
         return found
 
-    def expanded(self) -> tuple["Settings", list[str]]:
+    def expanded(self) -> tuple["Settings", list[Mistake]]:
         """Return settings whose `recipes` also hold the runs of sweeps and seeds, and mistakes."""
         counts = {name: count_runs(recipe) for name, recipe in self.recipes.items()}
         most = self.compare.max_runs
         mistakes = [
-            f"recipes.{name}: sweep and seeds make {count} runs; compare.max_runs allows {most}"
+            Mistake(
+                ("recipes", name),
+                f"sweep and seeds make {count} runs; compare.max_runs allows {most}",
+            )
             for name, count in counts.items()
             if count > most
         ]
@@ -89,8 +112,11 @@ class Settings(Computing):
         total = sum(several.values()) * len(self.compare.models)
         if total > most and not mistakes:
             mistakes = [
-                f"compare: sweeps and seeds of {', '.join(several)} make {total} runs with these "
-                f"models; compare.max_runs allows {most}"
+                Mistake(
+                    ("compare",),
+                    f"sweeps and seeds of {', '.join(several)} make {total} runs with these "
+                    f"models; compare.max_runs allows {most}",
+                )
             ]
         if mistakes:
             return self, mistakes
@@ -107,15 +133,50 @@ class Settings(Computing):
         }
         return complete, mistakes
 
-    @field_validator("models")
+    @field_validator("datasets", "tokenizers", "models", "recipes", "judges")
     @classmethod
-    def names_make_separate_folders(cls, models: dict[str, Model]) -> dict[str, Model]:
-        if taken := RESERVED_NAMES & models.keys():
-            names = ", ".join(sorted(taken))
+    def names_are_no_patterns(cls, defined: dict[str, Section]) -> dict[str, Section]:
+        """Refuse names in which Snakemake sees the sign of a rule that feeds itself without end."""
+        for name in defined:
+            if part := re.search(r"(.+?)\1{19,}$", name):
+                raise ValueError(f"{name} repeats {part[1]!r} too often; choose another name")
+        return defined
+
+    @field_validator("models", "recipes", "judges")
+    @classmethod
+    def names_make_separate_folders(
+        cls, defined: dict[str, Section], info: ValidationInfo
+    ) -> dict[str, Section]:
+        kind = str(info.field_name).removesuffix("s")
+        taken = FOLDERS | ({"small-world"} if kind == "model" else set())
+        if names := ", ".join(sorted(taken & defined.keys())):
             raise ValueError(
-                f"these names are reserved for folders of results/: {names}; rename the model"
+                f"these names are reserved for folders of results/: {names}; rename the {kind}"
             )
-        return models
+        if names := ", ".join(name for name in defined if name.lower().endswith(ENDINGS)):
+            raise ValueError(f"these names end like files of results/: {names}; rename the {kind}")
+        return defined
+
+    @model_validator(mode="after")
+    def models_come_from_somewhere(self) -> "Settings":
+        for name in self.models:
+            chain = [name]
+            while earlier := self.trained_first(chain[-1]):
+                if earlier[0] in chain:
+                    circle = " from ".join([*chain, earlier[0]])
+                    raise ValueError(f"models.{name}.url: goes round in a circle: {circle}")
+                chain.append(earlier[0])
+        return self
+
+    def trained_first(self, model: str) -> tuple[str, str] | None:
+        """Return model and recipe of the variant that a model starts from, None for other models.
+
+        A variant that these settings do not define is files like any others.
+        """
+        variant = self.models[model].variant
+        if variant and variant[0] in self.models and variant[1] in self.recipes:
+            return variant
+        return None
 
 
 def compared(settings: Settings) -> dict[str, Any]:
@@ -125,14 +186,18 @@ def compared(settings: Settings) -> dict[str, Any]:
     are reached.
     """
     names = settings.compare
+    models, recipes = list(names.models), list(names.recipes)
+    for name in models:  # grows: a model may start from another's variant
+        if earlier := settings.trained_first(name):
+            models.append(earlier[0])
+            recipes.append(earlier[1])
+    runs = [run for runs in settings.variants.values() for run in runs]
     used = {
-        "models": names.models,
-        "recipes": names.recipes,
+        "models": models,
+        "recipes": recipes,
         "judges": names.judges,
-        "datasets": [
-            settings.recipes[run].dataset for runs in settings.variants.values() for run in runs
-        ],
-        "tokenizers": [settings.models[name].tokenizer for name in names.models],
+        "datasets": [settings.recipes[run].dataset for run in (*runs, *recipes)],
+        "tokenizers": [settings.models[name].tokenizer for name in models],
     }
     everything = settings.model_dump(
         mode="json",

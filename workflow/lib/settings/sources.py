@@ -1,11 +1,13 @@
 """The sources of data sets, tokenizers and models, and which entries of a data set are used."""
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from workflow.lib.runtime.files import local_path
 from workflow.lib.settings.base import Count, Number, Section, Seed, Sha256
 
 Format = Literal["json", "jsonl", "csv", "parquet"]
@@ -22,10 +24,21 @@ Action = Literal["report", "drop", "raise"]
 
 
 def _path_or_http(place: str) -> str:
-    if "://" in place and not place.lower().startswith(("https://", "http://")):
+    if place.lower().startswith(("https://", "http://")):
+        return place
+    if "://" in place:
         raise ValueError(
             f"should be a local path, or begin with https:// or http://, not {place!r}"
         )
+    if "{" in place or "}" in place:
+        raise ValueError(
+            f"{place!r} contains a brace, which Snakemake reads as the beginning or end of a "
+            "wildcard; rename the file or folder"
+        )
+    # The limits of common file systems.
+    if len(place.encode()) > 4000 or any(len(p.encode()) > 255 for p in place.split("/")):
+        raise ValueError("is longer than the path of a file can be")
+    local_path(place)
     return place
 
 
@@ -195,18 +208,44 @@ class Dataset(Selection):
 
 
 class Tokenizer(Source):
-    """A byte-pair encoding: encoder.json and vocab.bpe, both under the url."""
+    """A byte-pair encoding: encoder.json, vocab.bpe or vocab.json, merges.txt, under the url."""
 
     sha256: dict[Literal["encoder.json", "vocab.bpe"], Sha256] = Field(
         {}, description="SHA-256 digests by file name"
     )
 
 
-class Model(Source):
-    """Pretrained weights: the seven files of OpenAI's TensorFlow checkpoint, under the url."""
+ModelFormat = Literal["tensorflow", "huggingface", "chapter", "variant"]
 
+
+class Model(Source):
+    """Pretrained weights: OpenAI's TensorFlow checkpoint, Hugging Face's GPT-2, or a .pth file."""
+
+    format: ModelFormat | None = Field(
+        None,
+        description="tensorflow (OpenAI's seven files), huggingface (config.json and weights), "
+        "chapter (a .pth file) or variant (a finished one of this pipeline); null: recognized",
+    )
+    n_heads: Count | None = Field(
+        None, description="attention heads, with format chapter: a .pth file does not tell"
+    )
     tokenizer: str = Field(description="name of a tokenizer in tokenizers")
     sha256: dict[str, Sha256] = Field({}, description="SHA-256 digests by file name")
+
+    @model_validator(mode="after")
+    def is_an_address_of_files(self) -> "Model":
+        if "://huggingface.co/" in self.url and "/resolve/" not in self.url:
+            raise ValueError(
+                f"url: should be the address of the files, such as "
+                f"https://huggingface.co/openai-community/gpt2/resolve/main, not {self.url!r}"
+            )
+        return self
+
+    @property
+    def variant(self) -> tuple[str, str] | None:
+        """Model and recipe of the variant of the working folder that the url names, if it does."""
+        named = re.match(r"(?:\./)?results/([^/]+)/([^/]+)(?:/|$)", self.url)
+        return (named[1], named[2]) if named else None
 
 
 def _format_of(url: str) -> Format | None:

@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tiktoken
 
 from workflow.lib.data.entries import read_entries
 from workflow.lib.runtime.digests import check_digest
@@ -16,6 +15,9 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import replacing
 from workflow.lib.runtime.log import log
 from workflow.lib.tokens.prompt_style import PromptStyle
+
+if TYPE_CHECKING:  # a dry run reads token files, and tiktoken is slow to import
+    import tiktoken
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class TokenizedSplit:
 
 
 def tokenize_split(
-    entries: Path, tokenizer: tiktoken.Encoding, style: PromptStyle, output: Path
+    entries: Path, tokenizer: "tiktoken.Encoding", style: PromptStyle, output: Path
 ) -> None:
     """Tokenize a split into an .npz file: `token_ids`, `offsets` (n + 1), `response_starts` (n)."""
     loaded = read_entries(entries)
@@ -116,7 +118,7 @@ def response_start(token_bytes: np.ndarray, prompt: str) -> int:
     return int(np.searchsorted(token_bytes.cumsum(), len(prompt.encode()), side="right"))
 
 
-def _bytes_of_tokens(tokenizer: tiktoken.Encoding) -> np.ndarray:
+def _bytes_of_tokens(tokenizer: "tiktoken.Encoding") -> np.ndarray:
     """Return the length in bytes of every token of the vocabulary."""
     lengths = np.zeros(tokenizer.n_vocab, dtype=np.int32)
     for token in range(tokenizer.n_vocab):

@@ -9,8 +9,9 @@ from typing import Any
 
 from workflow.lib.data.entries import Entry
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_yaml
-from workflow.lib.runtime.names import choose
+from workflow.lib.runtime.files import local_path, why_unreadable
+from workflow.lib.runtime.names import choose, in_one_line, shown
+from workflow.lib.runtime.yaml_files import read_yaml
 
 PROMPTS = Path(__file__).resolve().parents[2] / "prompts"
 
@@ -21,18 +22,31 @@ class PromptStyle:
 
     Args:
         instruction: contains {instruction}.
-        input: contains {input}; omitted if the input of an entry is empty.
+        input: contains {input}; omitted if the input of an entry is empty. None for a style of
+            entries without input.
         response: response header and {output}.
     """
 
     instruction: str
-    input: str
+    input: str | None
     response: str
 
     def prompt(self, entry: Entry) -> str:
-        """Return the prompt of an entry: the chapter's format_input."""
+        """Return the prompt of an entry: the chapter's format_input.
+
+        Raises:
+            UserError: the entry has an input, and the style has no place for it.
+        """
         text = self.instruction.format(instruction=entry["instruction"])
-        return text + (self.input.format(input=entry["input"]) if entry["input"] else "")
+        if not entry["input"]:
+            return text
+        if self.input is None:
+            raise UserError(
+                f"the prompt style has no `input`, but the entry with the instruction "
+                f"{shown(entry['instruction'])} has the input {shown(entry['input'])}; add `input` "
+                "to the style, or set `fields: {input: null}` of the data set to leave inputs out"
+            )
+        return text + self.input.format(input=entry["input"])
 
     def completion(self, entry: Entry) -> str:
         """Return the completion to learn: response header and output (listing 7.4)."""
@@ -62,16 +76,17 @@ def load_style(name: str) -> PromptStyle:
     templates = read_yaml(path, kind)
     wanted = {"instruction": "instruction", "input": "input", "response": "output"}
     keys = f"should have the keys {', '.join(wanted)}, and only those"
+    optional = {"input"}
     if not isinstance(templates, dict):
         raise UserError(f"{kind} {path}: {keys}")
-    if wrong := [f"has no {key}" for key in wanted if key not in templates]:
+    if wrong := [f"has no {key}" for key in wanted if key not in templates.keys() | optional]:
         raise UserError(f"{kind} {path}: {' and '.join(wrong)}; {keys}")
     if wrong := [str(key) for key in templates if key not in wanted]:
         raise UserError(f"{kind} {path}: unknown key {', '.join(wrong)}; {keys}")
-    for key, placeholder in wanted.items():
-        if mistake := _mistake_of(templates[key], placeholder):
-            raise UserError(f"{kind} {path}: {key}: {mistake}")
-    return PromptStyle(**templates)
+    for key, template in templates.items():
+        if mistake := _mistake_of(template, wanted[key]):
+            raise UserError(in_one_line(f"{kind} {path}: {key}: {mistake}"))
+    return PromptStyle(**{"input": None, **templates})
 
 
 def prompt_file(kind: str, name: str, folder: Path) -> Path:
@@ -86,10 +101,12 @@ def prompt_file(kind: str, name: str, folder: Path) -> Path:
         UserError: there is no such file.
     """
     if _is_path(name):
-        path = Path(name).expanduser()
-        if not path.is_file():
-            why = "it is a folder" if path.is_dir() else "there is no such file"
-            raise UserError(f"{kind} {name}: {why}")
+        try:
+            path = local_path(name)
+        except ValueError as error:
+            raise UserError(f"{kind} {name}: {error}") from error
+        if problem := why_unreadable(path):
+            raise UserError(in_one_line(f"{kind} {name}: {problem}"))
         return path
     return choose(kind, name, {path.stem: path for path in folder.glob("*.yaml")})
 

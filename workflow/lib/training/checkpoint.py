@@ -74,7 +74,7 @@ class Checkpoint:
             now = time.monotonic()
             self.due_at = now + max(PAUSE, 20 * (now - began))
             if ends and written:
-                log.info("Run the same command again: it goes on at step %d", progress.step)
+                log.info("Checkpoint written; the same command goes on at step %d", progress.step)
         if ends:
             raise KeyboardInterrupt
 

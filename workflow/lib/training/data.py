@@ -41,7 +41,7 @@ def load_data(inputs: Inputs, recipe: FinetuneRecipe, config: GPTConfig) -> Fine
     if tokenizer.n_vocab != config.vocab_size:
         raise UserError(
             f"tokenizer {tokenizer.name} has {tokenizer.n_vocab} tokens, the model "
-            f"{config.vocab_size}; correct `tokenizer` of the model in config.yaml"
+            f"{config.vocab_size}; correct `tokenizer` of the model"
         )
     max_length = min(training.max_length, config.context_length)
     splits, too_long = {}, {}

@@ -6,9 +6,7 @@ download is resumed by the next run, and a complete file is never requested twic
 """
 
 import errno
-import os
 import shutil
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import httpx
 from workflow.lib.data.download.store import SourceError, StoredFile, check_file
 from workflow.lib.data.download.transfer import download
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import replacing
+from workflow.lib.runtime.files import local_path, replacing, why_unreadable
 from workflow.lib.runtime.log import log
 
 
@@ -114,9 +112,9 @@ def fetch_file(
         ) from error
     reasons = f"{target.name} ({'; '.join(failures)})"
     if not remote:
-        raise UserError(f"{key}: could not copy {reasons}; correct {key}.url in config.yaml")
+        raise UserError(f"{key}: could not copy {reasons}; correct {key}.url")
     raise UserError(
-        f"{key}: could not get {reasons}; three ways to continue: set {key}.url in config.yaml to"
+        f"{key}: could not get {reasons}; three ways to continue: set {key}.url to"
         f" a local copy (a path), add another address to {key}.mirrors, or run the offline default"
         " (snakemake --cores 1 results/scores.csv with the config.yaml that came with it)"
     )
@@ -137,15 +135,11 @@ def _is_remote(address: str) -> bool:
 def _copy_local(address: str, target: Path, sha256: str | None) -> None:
     """Copy a user's file; through a link a later run could change the original."""
     try:
-        source = Path(address).expanduser()
-        if not stat.S_ISREG(source.stat().st_mode):
-            raise SourceError("it is a folder" if source.is_dir() else "it is no ordinary file")
-        if not os.access(source, os.R_OK):
-            raise SourceError("no permission to read it")
-    except (FileNotFoundError, ValueError) as error:  # ValueError: of a null character
-        raise SourceError("there is no such file") from error
-    except (OSError, RuntimeError) as error:  # RuntimeError: of the home of an unknown user
-        raise SourceError(getattr(error, "strerror", None) or str(error)) from error
+        source = local_path(address)
+    except ValueError as error:
+        raise SourceError(str(error)) from error
+    if problem := why_unreadable(source):
+        raise SourceError(problem)
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
         check_file(temporary, target.name, sha256)

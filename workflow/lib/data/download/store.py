@@ -17,6 +17,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.files import link_or_copy, replacing, write_json
 from workflow.lib.runtime.log import log
+from workflow.lib.runtime.printable import keep_secrets_of
 
 HTML = "an HTML page instead of the data; nothing was kept"
 
@@ -46,6 +47,7 @@ class StoredFile:
         parts = [part for part in path.split("/") if part not in ("", ".", "..")] or ["index"]
         whole = url.copy_with(userinfo=b"", fragment=None)
         digest = hashlib.sha256(str(whole).encode()).hexdigest()[:16]
+        keep_secrets_of(address)
         self.address, self.name, self.sha256 = address, name, sha256
         self.path = store / f"{parts[-1][:80]}@{host[:80]}@{digest}"
         if url.query:

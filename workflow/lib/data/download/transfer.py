@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from workflow.lib.data.download.body import TransientError, cut_off_if_slow, unpacked
 from workflow.lib.data.download.store import HTML, SourceError, StoredFile, believed, may_be_html
-from workflow.lib.runtime.connection import client_options
+from workflow.lib.runtime.connection import client_options, is_loopback
 from workflow.lib.runtime.deadline import OverdueError, result_within
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
@@ -77,16 +77,19 @@ def download(file: StoredFile) -> None:
 
     try:
         options = client_options(file.address)
-    except (UserError, ValueError) as error:
+        client = httpx.Client(
+            follow_redirects=True,
+            verify=options["verify"],
+            trust_env=not is_loopback(file.address),  # redirects may need another proxy, or none
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # no file needs them
+            event_hooks={"request": [stay_encrypted]},
+            timeout=httpx.Timeout(STALL_TIMEOUT, connect=CONNECT_TIMEOUT),
+            headers={"Accept-Encoding": "identity"},  # lengths and ranges are then the file's
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise SourceError(f"the proxy settings of the environment do not work: {error}") from error
+    except UserError as error:
         raise SourceError(str(error)) from error
-    client = httpx.Client(
-        follow_redirects=True,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # no file needs them
-        event_hooks={"request": [stay_encrypted]},
-        timeout=httpx.Timeout(STALL_TIMEOUT, connect=CONNECT_TIMEOUT),
-        headers={"Accept-Encoding": "identity"},  # lengths and ranges are then the file's
-        **options,
-    )
     with client:
         retrying(_attempt, client, file)
 

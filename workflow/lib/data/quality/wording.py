@@ -46,6 +46,7 @@ class Finding:
     """One kind of finding.
 
     Args:
+        key: of quality.json.
         name: a title.
         meaning: a sentence that says what is counted and why it matters.
         count: the number of groups or of entries, as name and meaning say.
@@ -53,6 +54,7 @@ class Finding:
         named: the groups in words, with the similarity of near duplicates.
     """
 
+    key: str
     name: str
     meaning: str
     count: int
@@ -74,7 +76,7 @@ def findings(quality: Mapping[str, Any]) -> list[Finding]:
         else:
             groups = quality[key]
             named = [" = ".join(map(str, group)) for group in groups]
-        found.append(Finding(name, meaning, quality["counts"][key], groups, named))
+        found.append(Finding(key, name, meaning, quality["counts"][key], groups, named))
     return found
 
 

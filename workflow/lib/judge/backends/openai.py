@@ -169,12 +169,12 @@ class OpenAIBackend(ServerBackend[OpenAI]):
             text, cut = self._text(completion)
             fingerprint = completion.system_fingerprint or ""
             return Reply(
-                text=self._hide(text).encode("utf-8", "replace").decode("utf-8"),
+                text=text.encode("utf-8", "replace").decode("utf-8"),
                 question_tokens=getattr(completion.usage, "prompt_tokens", None),
                 answer_tokens=getattr(completion.usage, "completion_tokens", None),
                 seconds=round(time.monotonic() - started, 3),
                 digest=None,
-                server=self._hide(f"{completion.model} {fingerprint}".rstrip()),
+                server=f"{completion.model} {fingerprint}".rstrip(),
                 cut=cut,
             )
 
@@ -231,8 +231,7 @@ class OpenAIBackend(ServerBackend[OpenAI]):
                 asked = f" (asked {error.request.url}{self._suggestion()})"
             elif error.status_code in (401, 403) and self._key:
                 asked = f" (with the key in ${self.settings.api_key_env})"
-            text = self._hide(error.message)
-            raise refusal(error.status_code, text, retry_after, asked) from None
+            raise refusal(error.status_code, error.message, retry_after, asked) from None
         except openai.APITimeoutError:
             raise NoReplyError(
                 f"no reply within {timeout:g} s", again=True, timed_out=True
@@ -243,18 +242,14 @@ class OpenAIBackend(ServerBackend[OpenAI]):
             if problem := tls_problem(self.address, error):
                 raise NoReplyError(problem, hopeless=True) from None
             raise NoReplyError(
-                self._hide(f"connection failed: {error.__cause__ or error}"),
+                f"connection failed: {error.__cause__ or error}",
                 again=True,
                 hopeless=_never_connected(error),
             ) from None
         except (openai.OpenAIError, json.JSONDecodeError, AttributeError) as error:
             raise NoReplyError(
-                self._hide(f"{self.address} does not speak OpenAI's protocol: {error}")
+                f"{self.address} does not speak OpenAI's protocol: {error}"
             ) from None
-
-    def _hide(self, text: str) -> str:
-        """Return the text without the key, should a server repeat it."""
-        return text.replace(self._key, "[key]") if self._key else text
 
 
 def _read_key(settings: OpenAI, address: str) -> str | None:

@@ -71,7 +71,7 @@ def plot_losses(losses: Path, training: Path, output: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    record = read_training(training, "training", "initial_losses")
+    record = read_training(training, "training.epochs", "initial_losses")
     rows, epochs = read_losses(losses, record), record["training"]["epochs"]
     style: dict[Any, Any] = {
         "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere

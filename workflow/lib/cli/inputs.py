@@ -1,0 +1,118 @@
+"""The files that a run takes from the user, looked for before anything runs."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow.lib.judge.prompt import load_judge_prompt
+from workflow.lib.model.source import split_url, vocabulary_names
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import local_path, why_unreadable
+from workflow.lib.settings.inheritance import origin
+from workflow.lib.settings.judges import ServerJudge
+from workflow.lib.settings.places import Mistake
+from workflow.lib.settings.root import Settings
+from workflow.lib.settings.sources import Source
+from workflow.lib.tokens.prompt_style import load_style
+
+Names = Mapping[str, set[str]]  # of definitions, by section
+# Files of results/ about the whole comparison.
+OF_ALL = {"scores.csv", "summary.csv", "report.html"}
+
+
+def used_by(targets: Iterable[str], settings: Settings) -> Names:
+    """Return the definitions that targets are made from, as far as their paths name them.
+
+    Args:
+        targets: as given to Snakemake. None, a rule, or a file about the comparison stands for
+            everything under `compare`.
+        settings: of the run.
+    """
+    sections = ("datasets", "tokenizers", "models", "recipes", "judges")
+    used: dict[str, set[str]] = {section: set() for section in sections}
+    for target in list(targets) or ["all"]:
+        match Path(target).parts:
+            case ["results", "data", dataset, *_] | ["resources", "datasets", dataset, _]:
+                used["datasets"].add(dataset)
+            case ["results", "tokens", tokenizer, dataset, *_]:
+                used["tokenizers"].add(tokenizer)
+                used["datasets"].add(dataset)
+            case ["resources", "tokenizers", tokenizer, *_]:
+                used["tokenizers"].add(tokenizer)
+            case ["resources", "gpt2", model, *_]:
+                used["models"].add(model)
+            case ["results", model, recipe, *rest] if model in settings.models:
+                used["models"].add(model)
+                used["recipes"].add(recipe)
+                used["judges"].update(rest[:1])
+            case [_] | ["results", *_]:
+                used["models"].update(settings.compare.models)
+                used["recipes"].update(*settings.variants.values())
+                used["judges"].update(settings.compare.judges)
+    for name in [*used["models"]]:
+        while name in settings.models and (earlier := settings.trained_first(name)):
+            name = earlier[0]
+            used["models"].add(name)
+            used["recipes"].add(earlier[1])
+    defined = {section: used[section] & getattr(settings, section).keys() for section in sections}
+    if defined["recipes"]:  # a model alone needs no data and no tokenizer
+        defined["datasets"] |= {settings.recipes[name].dataset for name in defined["recipes"]}
+        defined["tokenizers"] |= {settings.models[name].tokenizer for name in defined["models"]}
+    return defined
+
+
+def missing_inputs(
+    settings: Settings, used: Names, written: Any, located: Callable[[str], str]
+) -> Iterator[Mistake]:
+    """Yield each file that definitions name and that is not there, or is not what it should be.
+
+    Args:
+        settings: of the run.
+        used: names of the definitions to look at.
+        written: the section `recipes` as written, to name the one that sets an inherited prompt.
+        located: finds a relative path where the workflow looks for it.
+    """
+    for name in sorted(used["datasets"]):
+        for part, file in settings.datasets[name].parts().items():
+            keys: tuple[Any, ...] = ("files", part) if part else ("url",)
+            yield from _missing(("datasets", name, *keys), file, [""], located)
+    for name in sorted(used["tokenizers"]):
+        keys = ("tokenizers", name, "url")
+        tokenizer = settings.tokenizers[name]
+        files = vocabulary_names(located(tokenizer.url)).values()
+        yield from _missing(keys, tokenizer, files, located)
+    for name in sorted(used["models"]):
+        source = settings.models[name]
+        if settings.trained_first(name):
+            continue  # made by this run
+        if _is_local(source) and not local_path(located(source.url)).exists():
+            kind = "file" if split_url(source.url)[1] else "folder"
+            yield Mistake(("models", name, "url"), f"{source.url}: there is no such {kind}")
+    for name in sorted(used["recipes"]):
+        keys = ("recipes", origin(name.partition(",")[0], ["prompt"], written), "prompt")
+        yield from _broken(keys, load_style, settings.recipes[name].prompt)
+    for name in sorted(used["judges"]):
+        judge = settings.judges[name]
+        if isinstance(judge, ServerJudge):
+            yield from _broken(("judges", name, "prompt"), load_judge_prompt, judge.prompt)
+
+
+def _is_local(source: Source) -> bool:
+    """Return whether files come from this machine alone; mirrors are tried if they are missing."""
+    return "://" not in source.url and not source.mirrors
+
+
+def _missing(
+    keys: tuple[str, ...], source: Source, names: Iterable[str], located: Callable[[str], str]
+) -> Iterator[Mistake]:
+    if _is_local(source):
+        for name in names:
+            if problem := why_unreadable(local_path(located(source.url)) / name):
+                yield Mistake(keys, f"{Path(source.url, name)}: {problem}")
+
+
+def _broken(keys: tuple[str, ...], load: Callable[[str], object], name: str) -> Iterator[Mistake]:
+    try:
+        load(name)
+    except UserError as error:
+        yield Mistake(keys, str(error))
