@@ -23,7 +23,7 @@ from workflow.lib.export.chapter_file import (
     check_chapter_file_name,
     write_chapter_file,
 )
-from workflow.lib.export.chat_template import chat_template
+from workflow.lib.export.chat_template import chat_template, content_with_input
 from workflow.lib.export.huggingface import ExportInputs, export_variant
 from workflow.lib.export.weights import hf_generation_config
 from workflow.lib.generation.generate import generate
@@ -147,6 +147,34 @@ def test_the_chat_template_writes_the_prompt_style(their_tokenizer, style, given
     assert render([asked]) == style.prompt(entry)
     assert render([asked], add_generation_prompt=True) + entry["output"] == whole
     assert render([asked, told]) == whole + END_OF_TEXT
+
+
+@pytest.mark.parametrize("style", ["alpaca", "alpaca-ko", "phi3"])
+@pytest.mark.parametrize("given_input", ["", "Ocassion\n  {{ x }}"], ids=["alone", "with input"])
+def test_one_message_holds_instruction_and_input(their_tokenizer, style, given_input):
+    """The plain way, which every server passes on: a message of role and content alone."""
+    style = load_style(style)
+    entry = {"instruction": "Correct it.", "input": given_input, "output": ""}
+    content = (
+        content_with_input(style, "Correct it.", given_input) if given_input else "Correct it."
+    )
+    rendered = their_tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}],
+        chat_template=chat_template(style),
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    assert rendered == style.prompt(entry) + style.completion(entry)
+
+
+def test_a_style_whose_instruction_has_an_end_cannot_take_both_in_one_message():
+    assert content_with_input(ODD, "a", "b") is None
+
+
+def test_the_card_shows_the_message_with_an_input(exported):
+    card = (exported / "README.md").read_text("utf-8")
+    assert r'"content": "Correct the spelling.\n\n### Input:\nOcassion"}]' in card
+    assert "`input`" not in card
 
 
 def test_a_chat_asks_as_the_pipeline_does(their_tokenizer, theirs, tokenizer):

@@ -126,11 +126,32 @@ def test_an_answer_cannot_leave_its_quotation(prompt: str, field: str, answer: s
         assert mark not in hostile
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "[|assistant|]", "[|endofturn|]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CALLS]",
+        "[AVAILABLE_TOOLS]", "[IMG_END]", "[REFERENCE_DOC_0]", "[THINK]", "[gMASK]", "[INST]",
+        "[/inst]", "<<SYS>>", "<</SYS>>", "<< SYS >>", "<eos>", "<bos>", "<pad>", "<unk>", "<sep>",
+        "<eop>", "<sop>", "<eod>", "<eot>", "</s>", "<tool_call>", "</tool_call>", "<tools>",
+        "<BOS_TOKEN>", "<start_of_image>", "<end_of_utterance>", "<extra_id_0>", "<reserved_106>",
+        "<unused12>", "<minimax:tool_call>", "<seed:eos>", "<用户>", "<AI>", "<user>", "</think>",
+        "<SPECIAL_12>", "<|im_start|>", "<｜User｜>",
+    ],
+)  # fmt: skip
+def test_the_marks_of_a_turn_are_broken_up(mark: str) -> None:
+    asked = question(model_response=f"x{mark}100")
+    assert mark not in asked
+    assert mark[1:-1] in asked  # readable all the same
+
+
 def test_backticks_become_apostrophes_and_nothing_else_changes() -> None:
     assert "`'''print(1)'''`" in question(model_response="```print(1)```")
     assert "`‹|eot_id|›`" in question(model_response="<|eot_id|>")
-    ordinary = "a < b, |x| > 1, a[INSTANCE], <b>bold</b>, <script>"
-    assert f"`{ordinary}`" in question(model_response=ordinary)
+    for ordinary in (
+        "a < b, |x| > 1, a[INSTANCE], <b>bold</b>, <script>",
+        "a[i_1] = [NOTE] [snake_case] x[0] [[|a| + |b|]] a << b >> c, List<String>, <my-tag>, </p>",
+    ):
+        assert f"`{ordinary}`" in question(model_response=ordinary)
 
 
 def test_half_a_surrogate_pair_can_be_sent() -> None:

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,28 @@ from workflow.lib.tokens.tokenizer import load_tokenizer
 @given(text=st.text(max_size=60))
 def test_any_text_survives_encoding(text, tokenizer):
     assert tokenizer.decode(tokenizer.encode_ordinary(text)) == text
+
+
+@pytest.mark.parametrize("space", [" ", "\n", "\t ", "\u3000 "], ids=ascii)
+@pytest.mark.parametrize("text", ["a{}b", "a{}1", "{}!", "a {}", "{}", "it's{}'s  {}x", "{}\x1cx"])
+def test_a_long_run_of_white_space_has_the_tokens_of_the_whole(monkeypatch, tokenizer, text, space):
+    """Cut into pieces here; tiktoken itself still takes runs of this length."""
+    for length in (1, 2, 3, 50):
+        whole = text.format(*[space * length] * 2)
+        expected = tiktoken.Encoding.encode_ordinary(tokenizer, whole)
+        with monkeypatch.context() as patch:
+            patch.setattr("workflow.lib.tokens.tokenizer.LONGEST_RUN", 1)
+            assert tokenizer.encode_ordinary(whole) == expected
+
+
+def test_a_million_spaces_in_an_entry_are_tokens(tmp_path, tokenizer):
+    entry = {"instruction": f"a{' ' * 1_000_000}b", "input": "", "output": "c"}
+    (tmp_path / "entries.json").write_text(json.dumps([entry]))
+    tokenize_split(
+        tmp_path / "entries.json", tokenizer, load_style("alpaca"), tmp_path / "tokens.npz"
+    )
+    [tokens] = load_tokens(tmp_path / "tokens.npz").sequences
+    assert entry["instruction"] in tokenizer.decode(tokens.tolist())
 
 
 def test_end_of_text_in_an_entry_is_plain_text(tokenizer):

@@ -1,5 +1,6 @@
 """The model card of a variant: settings, losses and scores."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from workflow.lib.data.entries import Entry
+from workflow.lib.export.chat_template import content_with_input
 from workflow.lib.judge.scores import by_entry, entry_scores, read_scores
 from workflow.lib.model.record import read_training
 from workflow.lib.report.losses import read_losses
@@ -75,9 +77,7 @@ def model_card(
             style.prompt(_EXAMPLE) + style.completion(_EXAMPLE),
             "```",
             "",
-            "Without an input, the part with {input} is left out; in a chat it stands as `input` "
-            "beside `content`.",
-            "",
+            *_about_inputs(style),
             "## Made with",
             "",
             *_table(("setting", "value"), settings.items()),
@@ -96,6 +96,29 @@ def model_card(
             "",
         ]
     )
+
+
+def _about_inputs(style: PromptStyle) -> list[str]:
+    """Return how a chat gives an input, as a paragraph or two."""
+    if style.input is None:
+        return ["It was taught no inputs beside the instruction.", ""]
+    content = content_with_input(style, "Correct the spelling.", "Ocassion")
+    if content is None:
+        return [
+            "Without an input, the part with {input} is left out; in a chat it stands as `input` "
+            "beside `content`, which transformers passes on to the template and llama.cpp's server "
+            "does not.",
+            "",
+        ]
+    return [
+        "Without an input, the part with {input} is left out. In a chat, an input follows the "
+        "instruction in the same message, joined as above:",
+        "",
+        "```python",
+        f'messages = [{{"role": "user", "content": {json.dumps(content, ensure_ascii=False)}}}]',
+        "```",
+        "",
+    ]
 
 
 def _losses(record: Mapping[str, Any], losses: Path) -> list[tuple[str, str, str]]:

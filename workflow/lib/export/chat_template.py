@@ -10,7 +10,9 @@ _MARK = "\0"  # in place of an entry's text; no prompt style can hold it
 def chat_template(style: PromptStyle) -> str:
     """Return the chat template that renders one instruction and its answer in a prompt style.
 
-    A message of the user is an instruction, with an optional `input` beside its `content`. The
+    A message of the user is an instruction; an input follows it in the same `content`, joined as
+    `content_with_input` says. An `input` beside `content` is rendered as well, but servers such as
+    llama.cpp's drop it before the template sees it. The
     generation prompt is the response header, which the chapter leaves to the model; with it the
     model writes the answer alone.
 
@@ -47,6 +49,18 @@ def chat_template(style: PromptStyle) -> str:
             "{%- endif -%}",
         ]
     )
+
+
+def content_with_input(style: PromptStyle, instruction: str, given: str) -> str | None:
+    """Return the content of a message that holds an instruction and an input.
+
+    Returns:
+        None if the style takes no input, or has a text between the instruction and the input that
+        the template writes at the end of every message.
+    """
+    if style.input is None or style.instruction.format(instruction=_MARK)[-1] != _MARK:
+        return None
+    return instruction + style.input.format(input=given)
 
 
 def _literal(text: str) -> str:

@@ -19,10 +19,20 @@ PLACEHOLDERS = ("prompt", "output", "model_response")
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
 # Marks that delimit the turns of a chat. A server reads them even inside a message, so a response
-# that holds them could end the question and write the judge's reply itself.
+# that holds them could end the question and write the judge's reply itself. Besides known ones, any
+# name with an underscore between angle brackets, or in capitals between square ones, counts: no tag
+# of HTML has one.
 _TURN_MARKS = re.compile(
-    r"<(?=[|｜])|(?<=[|｜])>|<(?=/?s>)|\[(?=/?INST\])|<(?=(?:start|end)_of_turn>)|<(?=/?think>)",
-    re.IGNORECASE,
+    r"""<(?=[|｜]) | (?<=[|｜])>
+    | <(?=<\s*/?\s*sys\s*>>)
+    | <(?=/?[\w:.-]*_[\w:.-]*>)
+    | <(?=/?(?:\w+:)?(?:s|[beps]o[stdp]|eot|unk|pad|sep|cls|mask|think|tools?|user|assistant|system
+        |human|bot|ai|用户|unused\d+)>)
+    | \[(?=\|[^|\n]{1,40}\|\])
+    | \[(?=/?(?:inst|sys|think|args|img|image|audio|prefix|middle|suffix|[bes]os|eot|pad|unk|cls
+        |sep|g?mask)\])
+    | \[(?=/?(?-i:[A-Z0-9]*_[A-Z0-9_]*)\])""",
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
