@@ -2,14 +2,19 @@
 
 import json
 import random
+import time
 
 import pytest
 from rapidfuzz import fuzz
 
-from tests.support.entries import DOUBTFUL, entry
+from tests.support.entries import DOUBTFUL, entry, write
 from workflow.lib.data.quality.lengths import bins, histogram
 from workflow.lib.data.quality.measure import count, find_doubtful, measure_quality
 from workflow.lib.data.quality.near_duplicates import NearDuplicates
+from workflow.lib.data.quality.record import read_quality
+from workflow.lib.data.quality.wording import findings
+from workflow.lib.data.split import split_dataset
+from workflow.lib.settings.sources import Selection
 
 
 def numbered(*parts):
@@ -31,7 +36,7 @@ def test_doubtful_entries_are_found_by_number():
         [entry(0, output="new"), entry(7)],
         [entry(5), entry(7), entry(8, output="<|endoftext|>"), entry(9, output=" ")],
     )
-    found = find_doubtful(parts, near=100)
+    found, _ = find_doubtful(parts, near=100)
     assert found == {
         "duplicates": [[1, 2], [5, 8], [7, 9]],
         "conflicting_answers": [[0, 6], [3, 4]],
@@ -53,7 +58,7 @@ def test_entries_of_the_named_split_are_counted_not_groups():
         [entry(0), entry(0), entry(0, output="new"), entry(1), near, near],
         [entry(1), entry(1), entry(2, output="")],
     )
-    found = find_doubtful(parts, near=90)
+    found, _ = find_doubtful(parts, near=90)
     assert len(found["test_also_in_train"]) == 2
     assert count(found, parts) == {
         "duplicates": 3,  # groups
@@ -81,7 +86,7 @@ def test_alike_entries_are_found_across_case_spaces_and_small_edits():
         ],
         [asking("Write a long poem about the autumn rains in Bergen", "drip, drop.")],
     )
-    found = find_doubtful(parts, near=95)
+    found, _ = find_doubtful(parts, near=95)
     assert [(a, b) for a, b, _ in found["near_duplicates"]] == [(3, 0), (5, 2)]
     assert [(a, b) for a, b, _ in found["test_near_train"]] == [(3, 0)]
     assert all(95 <= ratio <= 100 for *_, ratio in found["near_duplicates"])
@@ -96,7 +101,7 @@ def test_a_test_entry_is_held_against_training_entries_even_if_another_is_nearer
         ],
         [asking("Something else", "x")],
     )
-    found = find_doubtful(parts, near=90)
+    found, _ = find_doubtful(parts, near=90)
     assert [(a, b) for a, b, _ in found["test_near_train"]] == [(1, 0), (2, 0)]
 
 
@@ -106,7 +111,7 @@ def test_texts_in_scripts_without_spaces_are_compared():
         [asking("次の文を受動態に書き換えて下さい。", "はい。")],
         [asking("もっと", "は")],
     )
-    assert len(find_doubtful(parts, near=80)["near_duplicates"]) == 1
+    assert len(find_doubtful(parts, near=80)[0]["near_duplicates"]) == 1
 
 
 def test_choosing_candidates_loses_none_of_the_pairs():
@@ -168,3 +173,39 @@ def test_every_number_that_is_named_can_be_looked_up(measured, tmp_path):
     assert json.loads((tmp_path / "made/train.json").read_text())[5] == DOUBTFUL[6]
     assert measured["where"]["2"]["split"] is None  # left out
     assert measured["lengths"]["instruction"]["words"]["longest"] == 2
+
+
+def alike(count, words):
+    """Entries whose long questions and answers differ in one word."""
+    long = " ".join(f"word{number}" for number in range(words))
+    return [asking(f"{long} item{n} {n}", f"{long} {n}") for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("PAIRS", 100), ("SIGNS", 5_000_000)], ids=["pairs", "characters"]
+)
+def test_what_is_left_out_of_a_search_that_would_take_too_long_is_told(
+    tmp_path, monkeypatch, limit, value
+):
+    entries = alike(20, 40)
+    assert find_doubtful(numbered(entries[:15], entries[15:], []), 95)[1] == 0
+    monkeypatch.setattr(f"workflow.lib.data.quality.near_duplicates.{limit}", value)
+    source = write(tmp_path / "mine.json", [*entries, *alike(1, 3)])
+    files = {name: tmp_path / f"{name}.json" for name in ("train", "val", "test", "origins")}
+    split_dataset({"": source}, Selection(), "datasets.mine", **files)
+    measure_quality(files, 95, tmp_path / "quality.json")
+    quality = read_quality(tmp_path / "quality.json")
+    assert quality["not_compared"] > 0
+    near = next(f for f in findings(quality) if f.name == "Near duplicates")
+    assert f"up to {quality['not_compared']:,} pairs were not compared" in near.meaning
+
+
+def test_long_alike_texts_take_seconds(monkeypatch):
+    """The time is what the limit allows, not what the texts ask for."""
+    entries = dict(enumerate(alike(300, 4000)))
+    began = time.monotonic()
+    monkeypatch.setattr("workflow.lib.data.quality.near_duplicates.SIGNS", 10**11)
+    similar = NearDuplicates(entries, 95)
+    assert len(list(similar.among(entries))) > 50
+    assert similar.not_compared
+    assert time.monotonic() - began < 20

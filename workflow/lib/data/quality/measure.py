@@ -31,7 +31,8 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
         near: similarity in percent from which two entries are near duplicates.
         output: JSON file to write: the number of entries of every split, the findings of
             `find_doubtful`, `counts` of them, the numbers left out by the checks, histograms of
-            text lengths, and under `where` the split, index, file and line of every entry named.
+            text lengths, `not_compared` if pairs were left out of the search for near duplicates,
+            and under `where` the split, index, file and line of every entry named.
     """
     origins = read_origins(files["origins"])
     parts = {}
@@ -43,7 +44,7 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
                 "both and run again"
             )
         parts[name] = dict(zip(origins[name], entries, strict=True))
-    findings = find_doubtful(parts, near)
+    findings, not_compared = find_doubtful(parts, near)
     counts = count(findings, parts)
     texts = [entry for part in parts.values() for entry in part.values()]
     lengths = {
@@ -62,6 +63,7 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
             "counts": counts,
             "left_out": origins["left_out"],
             "near": near,
+            **({"not_compared": not_compared} if not_compared else {}),
             "lengths": lengths,
             "where": _where(
                 origins, named | {n for ns in origins["left_out"].values() for n in ns}
@@ -69,6 +71,8 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
         },
         recorded=True,
     )
+    if not_compared:
+        log.info("near duplicates: up to %d pairs were not compared", not_compared)
     for finding, number in counts.items():
         if number:
             log.info("%s: %d (listed in %s)", finding.replace("_", " "), number, output)
@@ -76,7 +80,7 @@ def measure_quality(files: Mapping[str, Path], near: float, output: Path) -> Non
 
 def find_doubtful(
     parts: Mapping[str, Mapping[int, Entry]], near: float
-) -> dict[str, list[list[Any]]]:
+) -> tuple[dict[str, list[list[Any]]], int]:
     """Find entries that weaken what is learned or measured.
 
     Args:
@@ -88,7 +92,8 @@ def find_doubtful(
         (same question, different outputs), `test_also_in_train`, `test_also_in_val` and
         `val_also_in_train` (same question in both), `empty_outputs` and `end_of_text`; and
         [number, number, percent] under `near_duplicates` (an entry and the most similar one before
-        it) and `test_near_train` (a test entry and the most similar training entry).
+        it) and `test_near_train` (a test entry and the most similar training entry). Then how many
+        pairs at most were not compared with each other (near_duplicates.py).
     """
     entries = dict(sorted((n, e) for part in parts.values() for n, e in part.items()))
     split_of = {number: name for name, part in parts.items() for number in part}
@@ -101,7 +106,7 @@ def find_doubtful(
 
     similar = NearDuplicates(entries, near)
     in_order = progress_bar(entries, "near duplicates", len(entries))
-    return {
+    found = {
         "duplicates": [same for answers in questions for same in answers if len(same) > 1],
         "conflicting_answers": [
             group for group, answers in zip(groups, questions, strict=True) if len(answers) > 1
@@ -116,6 +121,7 @@ def find_doubtful(
         "empty_outputs": [[number] for number in empty_outputs(entries)],
         "end_of_text": [[number] for number in with_end_of_text(entries)],
     }
+    return found, similar.not_compared
 
 
 def count(

@@ -8,6 +8,11 @@ Comparing all pairs of Stanford Alpaca's 52,002 entries would take minutes. Two 
 only if they share two of the RARE rarest words of each question, not counting words that occur in
 one entry only: in the chapter's data this misses no pair of 90 percent or more. A question with one
 or two such words is compared by each single word. Each key yields its RECENT latest entries.
+
+Time is bounded whatever the entries are: each entry adds its share of PAIRS to the candidates that
+may be looked at, those with the rarest keys first, and its share of SIGNS to the characters of
+questions and of outputs that may be compared. What was not compared is counted. A data set the size
+of the chapter's is far from all three.
 """
 
 import re
@@ -23,6 +28,8 @@ from workflow.lib.data.words import word_pattern
 
 RARE = 5
 RECENT = 1000
+PAIRS = 50_000_000  # candidates: two minutes or so
+SIGNS = 25 * 10**10  # products of the lengths of two compared texts: five seconds or so
 NearPair = tuple[int, int, float]  # number, number of the most similar entry, percent
 _WORD = re.compile(word_pattern())
 
@@ -49,7 +56,10 @@ class NearDuplicates:
     """
 
     def __init__(self, entries: Mapping[int, Entry], limit: float) -> None:
+        self.not_compared = 0  # pairs, at most: those of several keys count for each
         self._limit = limit
+        self._share = PAIRS // len(entries), SIGNS // len(entries)
+        self._pairs, self._signs = 0, {"question": 0, "output": 0}  # what may still be spent
         questions = {n: _normalize(f"{e['instruction']} {e['input']}") for n, e in entries.items()}
         words = {number: set(_WORD.findall(text)) for number, text in questions.items()}
         in_entries = Counter(word for found in words.values() for word in found)
@@ -101,25 +111,55 @@ class NearDuplicates:
     ) -> Iterator[NearPair]:
         """Yield the (first) most similar entry of the index if it reaches the limit."""
         own, limit = self._normalized[number], self._limit
-        shortest = len(own.question) * limit / (200 - limit)  # no other length reaches the limit
-        longest = len(own.question) * (200 - limit) / limit
+        self._pairs += self._share[0]
+        for text in self._signs:
+            self._signs[text] += self._share[1]
         found = {
-            other: normalized.question
-            for key in own.keys
-            for other in index.get(key, ())[-RECENT:]
-            if shortest <= len((normalized := self._normalized[other]).question) <= longest
-            and normalized.exact != own.exact
+            other: question
+            for other in self._candidates(own, index)
+            if self._may_compare(
+                "question", own.question, question := self._normalized[other].question
+            )
         }
         questions = process.extract(
             own.question, found, scorer=fuzz.ratio, score_cutoff=limit, limit=None
         )
-        similar = [
-            (min(ratio, fuzz.ratio(own.output, self._normalized[other].output)), -other)
-            for _, ratio, other in questions
-        ]
+        similar = []
+        for _, ratio, other in questions:
+            output = self._normalized[other].output
+            if self._may_compare("output", own.output, output):
+                alike = fuzz.ratio(own.output, output, score_cutoff=limit)
+                similar.append((min(ratio, alike), -other))
         if similar and max(similar)[0] >= limit:
             ratio, other = max(similar)
             yield number, -other, round(ratio, 1)
+
+    def _candidates(
+        self, own: _Normalized, index: Mapping[tuple[str, ...], list[int]]
+    ) -> list[int]:
+        """Return the entries of the index that share a key with one and may be similar."""
+        shortest = len(own.question) * self._limit / (200 - self._limit)
+        longest = len(own.question) * (200 - self._limit) / self._limit
+        found: dict[int, None] = {}  # no other length reaches the limit
+        for others in sorted((index[key] for key in own.keys if key in index), key=len):
+            taken = others[-min(self._pairs, RECENT) :] if self._pairs else []
+            self._pairs -= len(taken)
+            self.not_compared += len(others) - len(taken)
+            found |= dict.fromkeys(taken)
+        return [
+            other
+            for other in found
+            if shortest <= len((normalized := self._normalized[other]).question) <= longest
+            and normalized.exact != own.exact
+        ]
+
+    def _may_compare(self, text: str, one: str, other: str) -> bool:
+        """Return whether two questions or outputs may still be compared, and count it."""
+        if (signs := len(one) * len(other)) > self._signs[text]:
+            self.not_compared += 1
+            return False
+        self._signs[text] -= signs
+        return True
 
 
 def _normalize(text: str) -> str:

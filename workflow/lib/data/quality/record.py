@@ -75,6 +75,7 @@ class _Quality(_Findings):
     counts: dict[str, NonNegativeInt]
     left_out: dict[str, _Numbers]
     near: float = OPEN
+    not_compared: NonNegativeInt = 0
     lengths: dict[Text, dict[str, _Lengths]] = Field(min_length=3)
     where: dict[str, _Place]
 

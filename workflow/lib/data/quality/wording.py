@@ -71,6 +71,10 @@ def findings(quality: Mapping[str, Any]) -> list[Finding]:
     found = []
     for key, (name, meaning) in _MEANINGS.items():
         if key in ("near_duplicates", "test_near_train"):
+            if left := quality.get("not_compared"):
+                meaning += (
+                    f" Of so many or such long texts, up to {left:,} pairs were not compared."
+                )
             groups = [[number, other] for number, other, _ in quality[key]]
             named = [f"{number} ≈ {other} ({ratio:.0f}%)" for number, other, ratio in quality[key]]
         else:
