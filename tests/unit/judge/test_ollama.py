@@ -78,7 +78,7 @@ def test_a_row_an_entry_with_all_its_columns(server, tmp_path: Path, log_lines) 
         {"instruction": "A?", "input": "", "output": "b", "model_response": " \n"},
         {"instruction": "A?", "input": "", "output": "b", "model_response": "e"},
     ]
-    rows = judge_entries(tmp_path, ollama(server, max_unparsed=0.5), entries)
+    rows = judge_entries(tmp_path, ollama(server, max_unparsed=0.5, ask_again=0), entries)
     assert list(rows[0]) == [
         "model",
         "recipe",
@@ -92,6 +92,7 @@ def test_a_row_an_entry_with_all_its_columns(server, tmp_path: Path, log_lines) 
         "reply",
         "prompt_sha256",
         "response_sha256",
+        "asked_again",
     ]
     chosen = ["entry", "score", "status", "exact_match", "response_tokens", "reply"]
     assert [[row[column] for column in chosen] for row in rows] == [
@@ -483,13 +484,13 @@ def test_failures_that_are_allowed_are_rows_without_a_score(server, tmp_path, lo
 def test_too_many_unreadable_replies_fail_but_are_kept(server, tmp_path: Path) -> None:
     server.behave = in_turn(Reply("I will not say."))
     with pytest.raises(UserError) as refusal:
-        judge_entries(tmp_path, ollama(server))
+        judge_entries(tmp_path, ollama(server, ask_again=0))
     assert str(refusal.value) == (
         "judge mine: 1 of 4 entries have no score: 1 replies hold no readable score "
         "(max_unparsed 0.1), the first, about entry 0: 'I will not say.'; change the prompt, or "
         f"allow more; all replies are kept in {tmp_path}/answers.jsonl"
     )
-    judge_entries(tmp_path, ollama(server, max_unparsed=0.25))
+    judge_entries(tmp_path, ollama(server, ask_again=0, max_unparsed=0.25))
     assert len(server.questions) == 4
 
 

@@ -71,7 +71,7 @@ def test_tokens_and_cost_are_counted(server, tmp_path: Path) -> None:
 
 
 def test_the_key_is_written_nowhere(server, tmp_path: Path, log_lines) -> None:
-    settings = openai(server, {"retries": 0}, max_failed=1)
+    settings = openai(server, {"retries": 0}, max_failed=1, ask_again=0)
     server.behave = in_turn(
         Reply(status=400, error=f"cannot use {KEY} for this"), Reply(f"85, says {KEY}")
     )

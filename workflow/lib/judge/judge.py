@@ -5,14 +5,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 from workflow.lib.data.entries import read_responses
+from workflow.lib.judge.again import requests_again, score_of
 from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
 from workflow.lib.judge.cache import Reply, ReplyCache, request_key
-from workflow.lib.judge.parse import read_score
 from workflow.lib.judge.preflight import UnreachableError, preflight
 from workflow.lib.judge.retry import NOT_SENT
 from workflow.lib.judge.runner import Request, send_all
@@ -106,19 +106,25 @@ def _ask(
     if unreachable and any(cache.get(request.key) is None for request in to_send):
         raise unreachable
     failures = send_all(backend, to_send, cache, name)
+    again = requests_again(backend, to_send, cache, digest)
+    if again and not unreachable:
+        log.info("%s: %d replies hold no score; asking for the number alone", name, len(again))
+        send_all(backend, list(again.values()), cache, name)
     verdicts = []
     for request in requests:
-        reply, score = cache.get(request.key), None
-        if reply is not None and not reply.cut:
-            score = read_score(reply.text, prompt.scale.worst, prompt.scale.best)
+        reply, second = cache.get(request.key), None
+        if request.key in again:
+            second = cache.get(again[request.key].key)
+        score = score_of(backend, second or reply)
+        if score is not None:
+            reply = second or reply
         entry = entries[request.entry]
-        verdicts.append(
-            _verdict(names, request.entry, entry, request=request, reply=reply, score=score)
-        )
+        verdict = _verdict(names, request.entry, entry, request=request, reply=reply, score=score)
+        verdicts.append(replace(verdict, asked_again=int(second is not None)))
     _warn_of_unread_questions(requests, cache, name)
     entry_of = {request.key: request.entry for request in reversed(to_send)}
     failed = [(entry_of[key], failure.reason) for key, failure in failures.items()]
-    by_key = {request.key: cache.get(request.key) for request in to_send}
+    by_key = {r.key: cache.get(r.key) for r in [*to_send, *again.values()]}
     replies = [reply for reply in by_key.values() if reply is not None]
     cut = sum(reply.cut for reply in replies)
     limit = "".join(f"; raise options.{name}" for name in backend.token_limits[:1])
@@ -256,6 +262,8 @@ def _log_scores(verdicts: Sequence[Verdict]) -> None:
     log.info("Number of scores: %d of %d", len(scores), len(verdicts))
     if scores:
         log.info("Average score: %.2f", sum(scores) / len(scores))
+    if again := sum(verdict.asked_again for verdict in verdicts):
+        log.info("%d replies without a readable score asked again for the number alone", again)
     counts = Counter(verdict.status for verdict in verdicts)
     for status, meaning in (
         ("empty", "empty responses, scored 0"),

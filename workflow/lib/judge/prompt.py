@@ -56,6 +56,7 @@ class JudgePrompt(Section):
     template: str = Field(description="the question, every placeholder between backticks")
     format: dict[str, Any] | None = Field(None, description="JSON schema of the reply")
     scale: Scale = Scale()
+    again: str | None = Field(None, description="what is said where a reply holds no score")
 
     @model_validator(mode="after")
     def has_its_placeholders_between_backticks(self) -> "JudgePrompt":
@@ -74,6 +75,12 @@ class JudgePrompt(Section):
                     "response from the question to the judge"
                 )
         return self
+
+    @property
+    def again_text(self) -> str:
+        """What is said to the judge where no score can be read from its reply."""
+        ends = f"from {self.scale.worst} to {self.scale.best}"
+        return self.again or f"Respond with the score alone, an integer number {ends}."
 
     @cached_property
     def style(self) -> PromptStyle:

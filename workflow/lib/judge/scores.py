@@ -30,6 +30,8 @@ class Verdict:
         reply: text that the judge wrote; empty if the judge is not a language model.
         prompt_sha256: digest of the question; empty if the judge is not a language model.
         response_sha256: digest of the response.
+        asked_again: 1 if the judge was asked once more for the number alone, else 0; `reply` is the
+            one that the score was read from.
     """
 
     model: str
@@ -44,9 +46,11 @@ class Verdict:
     reply: str
     prompt_sha256: str
     response_sha256: str
+    asked_again: int = 0
 
 
 COLUMNS = tuple(field.name for field in fields(Verdict))
+_NEEDED = COLUMNS[:-1]
 
 
 def read_scores(table: Path) -> list[Verdict]:
@@ -57,7 +61,7 @@ def read_scores(table: Path) -> list[Verdict]:
             missing or there twice.
     """
     verdicts = []
-    for number, row in enumerate(read_csv(table, COLUMNS)):
+    for number, row in enumerate(read_csv(table, _NEEDED)):
         try:
             verdicts.append(_verdict(row))
         except ValueError as error:
@@ -71,7 +75,7 @@ def read_scores(table: Path) -> list[Verdict]:
 def read_rows(table: Path) -> list[dict[str, str]]:
     """Read the rows of a scores.csv as text; raises as `read_scores`."""
     read_scores(table)
-    return [{column: row[column] for column in COLUMNS} for row in read_csv(table, COLUMNS)]
+    return [{c: row.get(c, "0") for c in COLUMNS} for row in read_csv(table, _NEEDED)]
 
 
 def check_entries(table: Path, verdicts: Iterable[Verdict], count: int) -> None:
@@ -104,6 +108,7 @@ def _verdict(row: Mapping[str, str]) -> Verdict:
         reply=row["reply"],
         prompt_sha256=row["prompt_sha256"],
         response_sha256=row["response_sha256"],
+        asked_again=int(row.get("asked_again") or 0),  # earlier versions asked once
     )
     if verdict.status not in STATUSES:
         raise ValueError(f"unknown status {verdict.status!r}")
@@ -113,6 +118,8 @@ def _verdict(row: Mapping[str, str]) -> Verdict:
         verdict.status == "empty" and score
     ):
         raise ValueError(f"the score {row['score']!r} does not fit the status {verdict.status}")
+    if verdict.asked_again not in (0, 1):
+        raise ValueError(f"asked_again is {row['asked_again']!r}, should be 0 or 1")
     if verdict.exact_match < 0:
         raise ValueError(f"exact_match is {row['exact_match']!r}, should be 0 or 1")
     if verdict.entry < 0 or verdict.repeat < 0 or (verdict.response_tokens or 0) < 0:

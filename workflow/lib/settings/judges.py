@@ -88,6 +88,9 @@ class ServerJudge(JudgeSettings):
     max_failed: WholeNumber = Field(
         0, description="entries that may stay without a reply before the job fails"
     )
+    ask_again: Annotated[int, Field(ge=0, le=1)] = Field(
+        1, description="times to ask for the number alone where a reply holds no readable score"
+    )
     max_unparsed: Number = Field(
         0.1, ge=0, le=1, description="share of the replies that may hold no readable score"
     )

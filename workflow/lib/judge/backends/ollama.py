@@ -120,7 +120,8 @@ class OllamaBackend(ServerBackend[Ollama]):
                 thoughts += last.message.thinking or ""
         if last is None or not last.done:
             raise NoReplyError("the connection ended in the middle of a reply", again=True)
-        if flaw := self._flaw(request["messages"][0]["content"], last, text, thoughts):
+        said = "\n".join(message["content"] for message in request["messages"])
+        if flaw := self._flaw(said, last, text, thoughts):
             raise NoReplyError(flaw)
         cut = last.done_reason == "length"
         if not text.strip() and not cut:
