@@ -19,7 +19,8 @@ FROM_FINETUNE = {
     for model in ("tiny-a", "tiny-b")
 } | AFTER_JUDGES
 COMPARISON = (
-    "summary.csv", "summary.parquet", "report.html", "scores.csv", "scores.parquet",
+    "summary.csv", ".sha256/summary.csv.sha256", "summary.parquet", "report.html", "scores.csv",
+    "scores.parquet",
 )  # fmt: skip
 ONE_JUDGE = {
     f"{job} {model} quick server"
@@ -270,7 +271,7 @@ def test_another_limit_of_likeness_reruns_quality_and_the_report(project):
     project.change(datasets__few__near=90)
     outcome = project.run()
     assert outcome.code == 0, outcome.tail
-    assert outcome.jobs == {"quality few", "report", "scores"}
+    assert outcome.jobs == {"quality few", "summary", "report", "scores"}
 
 
 def test_editing_a_style_of_ones_own_reruns_its_tokens(project):
