@@ -106,7 +106,7 @@ def find_doubtful(
 
     similar = NearDuplicates(entries, near)
     in_order = progress_bar(entries, "near duplicates", len(entries))
-    found = {
+    found: dict[str, list[list[Any]]] = {
         "duplicates": [same for answers in questions for same in answers if len(same) > 1],
         "conflicting_answers": [
             group for group, answers in zip(groups, questions, strict=True) if len(answers) > 1

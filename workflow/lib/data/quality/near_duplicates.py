@@ -58,7 +58,8 @@ class NearDuplicates:
     def __init__(self, entries: Mapping[int, Entry], limit: float) -> None:
         self.not_compared = 0  # pairs, at most: those of several keys count for each
         self._limit = limit
-        self._share = PAIRS // len(entries), SIGNS // len(entries)
+        count = max(len(entries), 1)
+        self._share = PAIRS // count, SIGNS // count
         self._pairs, self._signs = 0, {"question": 0, "output": 0}  # what may still be spent
         questions = {n: _normalize(f"{e['instruction']} {e['input']}") for n, e in entries.items()}
         words = {number: set(_WORD.findall(text)) for number, text in questions.items()}
