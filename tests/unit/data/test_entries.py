@@ -40,7 +40,7 @@ def test_the_same_questions_are_grouped_by_their_answers():
         (b'[{"instruction": " ", "input": "", "output": ""}]', "entry 0 has an empty 'instr"),
         (
             '[{"instruction": "ä"}]'.encode("latin-1"),
-            r"not UTF-8 \(line 1, byte 18\); delete it and run again",
+            r"not UTF-8 \(line 1, byte 18\); delete it and run",
         ),
         (rb'[{"instruction": "half \ud83d", "input": "", "output": "b"}]', "half a surrogate pair"),
         (b"<!doctype html><html></html>", "not JSON"),

@@ -19,6 +19,7 @@ from workflow.lib.data.entries import (
     with_end_of_text,
 )
 from workflow.lib.data.formats import read_records
+from workflow.lib.data.messages import are_messages, entries_of_messages
 from workflow.lib.data.records import Records
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
@@ -52,6 +53,8 @@ def split_dataset(
         UserError: a file cannot be read, a check refuses entries, or a split would be empty.
     """
     records = {name: read_records(path) for name, path in files.items()}
+    records = {name: _read_turns(files[name], read, selection, key)
+               for name, read in records.items()}  # fmt: skip
     source = ", ".join(map(str, files.values()))
     checker = Checker(source, key, selection.checks, _labels(records))
     entries = _to_entries(files, records, selection.fields, checker)
@@ -156,6 +159,19 @@ def _labels(records: Mapping[str, Records]) -> list[str]:
         for name, read in records.items()
         for number in range(len(read.rows))
     ]
+
+
+def _read_turns(path: Path, read: Records, selection: Selection, key: str) -> Records:
+    """Return the rows of a file, those of conversations as entries if the settings say so."""
+    if selection.format == "messages":
+        return entries_of_messages(read)
+    first = read.rows[0]
+    values = first.values() if isinstance(first, dict) else [first]
+    if any(map(are_messages, values)) and not (
+        isinstance(first, dict) and selection.fields.instruction in first
+    ):
+        raise UserError(f"{path}: holds conversations; set {key}.format to messages")
+    return read
 
 
 def _to_entries(

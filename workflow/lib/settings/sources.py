@@ -142,8 +142,13 @@ class Checks(Section):
 
 
 class Selection(Section):
-    """Which entries of a data set's files are used, and how they are split."""
+    """How the entries of a data set's files are read, which are used, and how they are split."""
 
+    format: Format | Literal["messages"] | None = Field(
+        None,
+        description="format of the files, null: by suffix; or messages: conversations of one turn, "
+        "in JSON, JSON lines or Parquet",
+    )
     fields: Fields = Fields()
     split: Split = Split()
     limit: Count | None = Field(
@@ -163,7 +168,6 @@ class Dataset(Selection):
     files: Files | None = Field(
         None, description="files of a data set that is already split, instead of url"
     )
-    format: Format | None = Field(None, description="format of the files; null: by suffix")
     near: Number = Field(
         95,
         ge=80,
@@ -180,8 +184,14 @@ class Dataset(Selection):
             raise ValueError("with `files`, set mirrors and sha256 for each of them")
         if self.files and self.split != Split():
             raise ValueError("files are split already; remove `split` or `files`")
+        if self.format == "messages" and self.fields.model_dump(
+            exclude={"kind"}
+        ) != Fields().model_dump(exclude={"kind"}):
+            raise ValueError("fields: only `kind` can be set with `format: messages`")
         for file in self.parts().values():
-            if not (self.format or _format_of(file.url)):
+            if self.format == "messages" and _format_of(file.url) == "csv":
+                raise ValueError(f"{file.url!r} is CSV, which holds no lists of messages")
+            if not self._stored_as(file):
                 raise ValueError(
                     f"{file.url!r} does not end in {', '.join(_FORMATS)}; "
                     "set `format` to json, jsonl, csv or parquet"
@@ -201,10 +211,15 @@ class Dataset(Selection):
             name: of the data set.
         """
         return {
-            part: f"resources/datasets/{name}{part and '/' + part}"
-            f".{self.format or _format_of(file.url)}"
+            part: f"resources/datasets/{name}{part and '/' + part}.{self._stored_as(file)}"
             for part, file in self.parts().items()
         }
+
+    def _stored_as(self, file: File) -> Format | None:
+        """Return the format of a file, None if it is not known; JSON tells JSON lines itself."""
+        if self.format == "messages":
+            return _format_of(file.url) or "json"
+        return self.format or _format_of(file.url)
 
 
 class Tokenizer(Source):
