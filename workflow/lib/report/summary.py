@@ -68,7 +68,12 @@ def summarize(
     """
     apart = differences({variant: recipe["settings"] for variant, recipe in recipes.items()})
     columns = {variant: flat(recipe["settings"]) for variant, recipe in recipes.items()}
-    keys = dict.fromkeys(key for own in columns.values() for key in own)
+    keys = dict.fromkeys(
+        key
+        for own in columns.values()
+        for key in own
+        if not key.endswith(".seed")  # see `seeds`
+    )
     variant_of = {run: variant for variant, of in recipes.items() for run in of["runs"]}
     judged: dict[tuple[str, str, str], list[_Run]] = {}
     for table in tables:
