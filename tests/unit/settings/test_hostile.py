@@ -173,7 +173,7 @@ def test_what_is_refused_is_said(path, value, said):
 @pytest.mark.parametrize(
     "name",
     ["losses.csv", "hf", "checkpoint.pt", "answers.jsonl", "logs", "comparisons", "data", "tokens",
-     "model.pth", "m-sft.pth", "report.html", "Loss.PNG"],
+     "model.pth", "m-sft.pth", "report.html", "Loss.PNG", "tensorboard"],
 )  # fmt: skip
 def test_names_of_files_and_folders_of_results_are_reserved(section, name):
     definition = {"models": WHOLE["models"]["nano-1M"], "recipes": WHOLE["recipes"]["small-world"],

@@ -17,7 +17,7 @@ from workflow.lib.settings.sources import Dataset, Model, Tokenizer
 
 # What results/ and results/{model}/{recipe}/ hold beside the folders of models, recipes and judges:
 # folders of these names, and files that end so. One list for all three kinds of names.
-FOLDERS = {"data", "tokens", "logs", "comparisons", "hf"}
+FOLDERS = {"data", "tokens", "logs", "comparisons", "hf", "tensorboard"}
 ENDINGS = (
     ".csv",
     ".json",
