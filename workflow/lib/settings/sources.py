@@ -144,7 +144,7 @@ class Checks(Section):
 class Selection(Section):
     """How the entries of a data set's files are read, which are used, and how they are split."""
 
-    format: Format | Literal["messages"] | None = Field(
+    format: Literal["json", "jsonl", "csv", "parquet", "messages"] | None = Field(
         None,
         description="format of the files, null: by suffix; or messages: conversations of one turn, "
         "in JSON, JSON lines or Parquet",
