@@ -16,9 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from workflow.lib.judge.backends.ollama import Ollama
+from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.judge import Names, judge_responses
 from workflow.lib.judge.preflight import KNOWN_ENTRY, KNOWN_RESPONSES
-from workflow.lib.settings.judges import JudgeSettings
+from workflow.lib.settings.judges import JudgeSettings, ServerJudge, Transport
 
 FAST = {"backoff": 0.01, "timeout": 5.0, "first_timeout": 5.0}  # the transport of a judge in tests
 ENTRIES = [
@@ -129,6 +131,15 @@ def _know(kind: str, body: dict[str, Any]) -> Reply:
     """Return the best score for the right answer and the worst for the wrong one."""
     best, worst = (5, 1) if "1 to 5" in body["messages"][0]["content"] else (100, 0)
     return Reply(json.dumps({"score": best if kind == "right" else worst}))
+
+
+def judge_on(server: JudgeServer, backend: str, transport: Transport, **others: Any) -> ServerJudge:
+    """Return a judge of this backend, `ollama` or `openai`, that asks this server."""
+    if backend == "ollama":
+        others = {"model": "llama3", "url": server.address, **others}
+        return Ollama(backend="ollama", transport=transport, **others)
+    others = {"model": "gpt-4", "base_url": f"{server.address}/v1", "api_key_env": None, **others}
+    return OpenAI(backend="openai", transport=transport, **others)
 
 
 def judge_entries(

@@ -1,6 +1,5 @@
 # Shared by all rules: the checked settings, and what names in wildcards refer to.
 
-import gc
 import re
 import sys
 import time
@@ -9,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
+from workflow.lib.cli.inputs import located as located_from
 from workflow.lib.cli.inputs import missing_inputs, used_by
 from workflow.lib.export.chapter_file import check_chapter_file_name
 from workflow.lib.judge.identity import judge_identity
@@ -29,11 +29,9 @@ from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
 BEGAN = time.time()
-# Thousands of jobs are millions of objects that stay; looking through them for garbage takes a tenth
-# of the time of a dry run.
-gc.set_threshold(200_000, 50, 100)
 prepare_environment()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
+located = partial(located_from, home=HOME)
 # Cached, as all that is read from a file here, because thousands of jobs may ask for the same.
 code_digest = cache(partial(or_exit, provenance.code_digest))
 
@@ -64,14 +62,7 @@ def refuse_what_is_missing():
     """
     if workflow.is_main_process and not IS_MODULE:
         used = used_by(map(str, workflow.dag_settings.targets), SETTINGS)
-        or_exit(refuse, missing_inputs(SETTINGS, used, config["recipes"], located), LAYERS)
-
-
-def located(url):
-    """Return an address, or a local path, found in the working folder or in HOME."""
-    if "://" not in url and not Path(url).expanduser().exists() and (HOME / url).exists():
-        return str(HOME / url)
-    return url
+        or_exit(refuse, missing_inputs(SETTINGS, used, config["recipes"], HOME), LAYERS)
 
 
 def defined(kind, name):

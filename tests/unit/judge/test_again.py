@@ -10,24 +10,15 @@ from tests.support.judge_servers import (
     FAST,
     Reply,
     judge_entries,
+    judge_on,
     ollama_server,
     openai_server,
     running,
 )
-from workflow.lib.judge.backends.ollama import Ollama
-from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.settings.judges import Transport
 
+TRANSPORT = Transport(**FAST)
 ONCE_MORE = "Respond with the score alone, an integer number from 0 to 100."
-
-
-def settings(kind: str, address: str, **others):
-    transport = Transport(**FAST)
-    if kind == "ollama":
-        others = {"model": "llama3", "url": address, **others}
-        return Ollama(backend="ollama", transport=transport, **others)
-    others = {"model": "gpt-4", "base_url": f"{address}/v1", "api_key_env": None, **others}
-    return OpenAI(backend="openai", transport=transport, **others)
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
@@ -36,7 +27,7 @@ def test_the_number_alone_is_asked_for_once_and_kept(kind: str, tmp_path: Path, 
         server.behave = lambda number, body: Reply(
             "70" if len(body["messages"]) == 3 else "It is good." if number == 0 else "85"
         )
-        judge = settings(kind, server.address)
+        judge = judge_on(server, kind, TRANSPORT)
         rows = judge_entries(tmp_path, judge)
         table = (tmp_path / "scores.csv").read_bytes()
         assert [(r["score"], r["reply"], r["asked_again"]) for r in rows] == [
@@ -61,7 +52,7 @@ def test_what_stays_unread_is_not_asked_a_third_time(tmp_path: Path) -> None:
     with running(ollama_server()) as server:
         server.behave = lambda number, body: Reply("It is good.")
         for _ in range(2):
-            rows = judge_entries(tmp_path, settings("ollama", server.address, max_unparsed=1))
+            rows = judge_entries(tmp_path, judge_on(server, "ollama", TRANSPORT, max_unparsed=1))
             assert {(r["status"], r["reply"], r["asked_again"]) for r in rows} == {
                 ("unparsed", "It is good.", "1")
             }
@@ -71,11 +62,11 @@ def test_what_stays_unread_is_not_asked_a_third_time(tmp_path: Path) -> None:
 def test_it_can_be_turned_off_and_a_reply_cut_off_is_not_asked_again(tmp_path: Path) -> None:
     with running(ollama_server()) as server:
         server.behave = lambda number, body: Reply("It is good.")
-        judge = settings("ollama", server.address, max_unparsed=1, ask_again=0)
+        judge = judge_on(server, "ollama", TRANSPORT, max_unparsed=1, ask_again=0)
         assert {r["asked_again"] for r in judge_entries(tmp_path, judge)} == {"0"}
         assert len(server.questions) == len(ENTRIES)
     (tmp_path / "answers.jsonl").unlink()
     with running(ollama_server()) as server:
         server.behave = lambda number, body: Reply("It is", done_reason="length")
-        judge_entries(tmp_path, settings("ollama", server.address, max_unparsed=1))
+        judge_entries(tmp_path, judge_on(server, "ollama", TRANSPORT, max_unparsed=1))
         assert len(server.questions) == len(ENTRIES)

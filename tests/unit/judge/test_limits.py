@@ -13,15 +13,14 @@ from tests.support.judge_servers import (
     ENTRIES,
     Reply,
     judge_entries,
+    judge_on,
     ollama_server,
     openai_server,
     running,
 )
 from workflow.lib.judge import limits
-from workflow.lib.judge.backends.ollama import Ollama
-from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import ServerJudge, Transport
+from workflow.lib.settings.judges import Transport
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 TRANSPORT = Transport(first_timeout=0.5, retries=0)
@@ -32,19 +31,7 @@ def served(request):
     """Yield a server and a judge that asks it."""
     importlib.import_module(request.param)  # it can take longer than the tests allow for a reply
     with running(ollama_server() if request.param == "ollama" else openai_server()) as server:
-        if request.param == "ollama":
-            judge: ServerJudge = Ollama(
-                backend="ollama", model="llama3", url=server.address, transport=TRANSPORT
-            )
-        else:
-            judge = OpenAI(
-                backend="openai",
-                model="gpt-4",
-                base_url=f"{server.address}/v1",
-                api_key_env=None,
-                transport=TRANSPORT,
-            )
-        yield server, judge
+        yield server, judge_on(server, request.param, TRANSPORT)
 
 
 @pytest.mark.parametrize(

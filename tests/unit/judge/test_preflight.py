@@ -10,12 +10,11 @@ from tests.support.judge_servers import (
     FAST,
     Reply,
     judge_entries,
+    judge_on,
     ollama_server,
     openai_server,
     running,
 )
-from workflow.lib.judge.backends.ollama import Ollama
-from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.backends.overlap import Overlap
 from workflow.lib.judge.preflight import KNOWN_RESPONSES, check_judge
 from workflow.lib.judge.prompt import load_judge_prompt
@@ -28,18 +27,7 @@ def served(request):
     """Yield a server and a judge that asks it."""
     transport = Transport(**{**FAST, "retries": 1})
     with running(ollama_server() if request.param == "ollama" else openai_server()) as server:
-        judge: ServerJudge = Ollama(
-            backend="ollama", model="llama3", url=server.address, transport=transport
-        )
-        if request.param == "openai":
-            judge = OpenAI(
-                backend="openai",
-                model="gpt-4",
-                base_url=f"{server.address}/v1",
-                api_key_env=None,
-                transport=transport,
-            )
-        yield server, judge
+        yield server, judge_on(server, request.param, transport)
 
 
 def check(folder: Path, judge: ServerJudge, **changed) -> dict:

@@ -202,26 +202,25 @@ def test_the_same_files_make_the_same_bytes(page, case, tmp_path):
     assert (tmp_path / "again.html").read_text("utf-8") == page.source
 
 
+def page_with_response(case: dict, folder: Path, response: str) -> Page:
+    """The page of the same run, in which one response is another."""
+    shutil.copytree(case["summary"].parent, folder / "run")
+    responses = folder / "run" / "tiny" / "plain" / "responses.json"
+    answers = json.loads(responses.read_text())
+    answers[0]["model_response"] = response
+    responses.write_text(json.dumps(answers))
+    moved = [folder / "run" / old.parent.name / old.name for old in case["folders"]]
+    write_report(**case | {"folders": moved}, output=folder / "report.html")
+    return Page(folder / "report.html")
+
+
 def test_half_a_surrogate_pair_does_not_stop_the_report(case, tmp_path):
-    shutil.copytree(case["summary"].parent, tmp_path / "run")
-    folder = tmp_path / "run" / "tiny" / "plain"
-    answers = json.loads((folder / "responses.json").read_text())
-    answers[0]["model_response"] = "half \ud83d"
-    (folder / "responses.json").write_text(json.dumps(answers))
-    moved = [tmp_path / "run" / old.parent.name / old.name for old in case["folders"]]
-    write_report(**case | {"folders": moved}, output=tmp_path / "report.html")
-    assert "half ?" in Page(tmp_path / "report.html").text
+    assert "half ?" in page_with_response(case, tmp_path, "half \ud83d").text
 
 
 def test_control_characters_of_a_response_are_shown(case, tmp_path):
-    shutil.copytree(case["summary"].parent, tmp_path / "run")
-    folder = tmp_path / "run" / "tiny" / "plain"
-    answers = json.loads((folder / "responses.json").read_text())
-    answers[0]["model_response"] = "red \x1b[31m\u202e\nnext"
-    (folder / "responses.json").write_text(json.dumps(answers))
-    moved = [tmp_path / "run" / old.parent.name / old.name for old in case["folders"]]
-    write_report(**case | {"folders": moved}, output=tmp_path / "report.html")
-    assert "red \\x1b[31m\\u202e\nnext" in Page(tmp_path / "report.html").source
+    page = page_with_response(case, tmp_path, "red \x1b[31m\u202e\nnext")
+    assert "red \\x1b[31m\\u202e\nnext" in page.source
 
 
 def test_ten_variants_of_110_entries_stay_below_5_megabytes(tmp_path):

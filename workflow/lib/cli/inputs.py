@@ -16,8 +16,6 @@ from workflow.lib.settings.sources import Source
 from workflow.lib.tokens.prompt_style import load_style
 
 Names = Mapping[str, set[str]]  # of definitions, by section
-# Files of results/ about the whole comparison.
-OF_ALL = {"scores.csv", "summary.csv", "report.html"}
 
 
 def used_by(targets: Iterable[str], settings: Settings) -> Names:
@@ -61,31 +59,40 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
     return defined
 
 
-def missing_inputs(
-    settings: Settings, used: Names, written: Any, located: Callable[[str], str]
-) -> Iterator[Mistake]:
+def located(url: str, home: Path) -> str:
+    """Return an address, or a local path, found in the working folder or in that of the workflow.
+
+    Args:
+        home: folder of the workflow.
+    """
+    if "://" not in url and not Path(url).expanduser().exists() and (home / url).exists():
+        return str(home / url)
+    return url
+
+
+def missing_inputs(settings: Settings, used: Names, written: Any, home: Path) -> Iterator[Mistake]:
     """Yield each file that definitions name and that is not there, or is not what it should be.
 
     Args:
         settings: of the run.
         used: names of the definitions to look at.
         written: the section `recipes` as written, to name the one that sets an inherited prompt.
-        located: finds a relative path where the workflow looks for it.
+        home: folder of the workflow.
     """
     for name in sorted(used["datasets"]):
         for part, file in settings.datasets[name].parts().items():
             keys: tuple[Any, ...] = ("files", part) if part else ("url",)
-            yield from _missing(("datasets", name, *keys), file, [""], located)
+            yield from _missing(("datasets", name, *keys), file, [""], home)
     for name in sorted(used["tokenizers"]):
         keys = ("tokenizers", name, "url")
         tokenizer = settings.tokenizers[name]
-        files = vocabulary_names(located(tokenizer.url)).values()
-        yield from _missing(keys, tokenizer, files, located)
+        files = vocabulary_names(located(tokenizer.url, home)).values()
+        yield from _missing(keys, tokenizer, files, home)
     for name in sorted(used["models"]):
         source = settings.models[name]
         if settings.trained_first(name):
             continue  # made by this run
-        if _is_local(source) and not local_path(located(source.url)).exists():
+        if _is_local(source) and not local_path(located(source.url, home)).exists():
             kind = "file" if split_url(source.url)[1] else "folder"
             yield Mistake(("models", name, "url"), f"{source.url}: there is no such {kind}")
     for name in sorted(used["recipes"]):
@@ -103,11 +110,11 @@ def _is_local(source: Source) -> bool:
 
 
 def _missing(
-    keys: tuple[str, ...], source: Source, names: Iterable[str], located: Callable[[str], str]
+    keys: tuple[str, ...], source: Source, names: Iterable[str], home: Path
 ) -> Iterator[Mistake]:
     if _is_local(source):
         for name in names:
-            if problem := why_unreadable(local_path(located(source.url)) / name):
+            if problem := why_unreadable(local_path(located(source.url, home)) / name):
                 yield Mistake(keys, f"{Path(source.url, name)}: {problem}")
 
 

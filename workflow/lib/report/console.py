@@ -37,12 +37,8 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
         runs = [run for run in rows if (run["model"], run["run_of"], run["judge"]) == name]
         if runs:
             each = ", ".join(f"seed {run['seeds']}: {_mean(run)}" for run in runs)
-            spread = (
-                f"; standard deviation {float(row['seed_spread']):.2f}"
-                if row["seed_spread"]
-                else ""
-            )
-            average += f" ({each}{spread})"
+            spread = _number(row["seed_spread"])
+            average += f" ({each}{spread and f'; standard deviation {spread}'})"
         note = _note(notes.get(row["judge"]))
         lines += [
             f"{row['model']} / {row['recipe']}, judged by {row['judge']}{note}",

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -74,6 +75,7 @@ def summarize(
         for key in own
         if not key.endswith(".seed")  # see `seeds`
     )
+    trained = cache(_read_training)  # once for all judges of a run
     variant_of = {run: variant for variant, of in recipes.items() for run in of["runs"]}
     judged: dict[tuple[str, str, str], list[_Run]] = {}
     for table in tables:
@@ -85,9 +87,7 @@ def summarize(
                 f"{table}: is of recipe {verdicts[0].recipe!r}, which is none of those compared; "
                 "delete it and run again"
             )
-        folder = table.parent.parent
-        training = read_training(folder / "training.json", *_NEEDED)
-        losses = read_losses(folder / "losses.csv", training)
+        training, losses = trained(table.parent.parent)
         run = _Run(verdicts, training, read_usage(table.parent / "usage.json"), losses)
         name = verdicts[0]
         judged.setdefault((name.model, variant_of[name.recipe], name.judge), []).append(run)
@@ -120,6 +120,12 @@ def summarize(
                 }
             )
     write_csv(output, list(rows[0]), rows, recorded=True)
+
+
+def _read_training(folder: Path) -> tuple[Mapping[str, Any], Sequence[Mapping[str, float]]]:
+    """Return training.json and losses.csv of a run."""
+    training = read_training(folder / "training.json", *_NEEDED)
+    return training, read_losses(folder / "losses.csv", training)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def complete_recipes(written: Any) -> tuple[Any, list[Mistake]]:
         if not all(isinstance(layer, dict) for layer in layers):
             complete[name] = recipe
             continue
-        merged = _overlay(layers)
+        merged = overlay(layers)
         merged.pop("extends", None)
         # Published results belong to the recipe they were measured with, not to a change of it.
         merged["published"] = recipe.get("published")
@@ -97,12 +97,12 @@ def _ancestors(name: Any, written: Mapping[Any, Any], mistakes: list[Mistake]) -
     return names
 
 
-def _overlay(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def overlay(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Merge layers key by key, also inside sections; later layers win."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             if isinstance(value, dict) and isinstance(merged.get(key), dict):
-                value = _overlay([merged[key], value])
+                value = overlay([merged[key], value])
             merged[key] = value
     return merged
