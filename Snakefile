@@ -43,6 +43,7 @@ include: "workflow/rules/model.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/people.smk"
 include: "workflow/rules/export.smk"
 
 

@@ -1,5 +1,14 @@
 # From a model to scores (sections 7.7 and 7.8).
 
+from workflow.lib.settings.judges import RatedJudge
+
+
+def ratings_of(wildcards):
+    """Return the files in which people saved a judge's scores; none of other judges."""
+    judge = defined("judge", wildcards.judge)
+    files = judge.ratings if isinstance(judge, RatedJudge) else []
+    return [str(local_path(file)) for file in files]
+
 
 rule generate:
     input:
@@ -60,6 +69,7 @@ rule judge:
     input:
         responses="results/{model}/{recipe}/responses.json",
         check=check_of,
+        ratings=ratings_of,
     output:
         scores=report(
             "results/{model}/{recipe}/{judge}/scores.csv",

@@ -1,6 +1,5 @@
 """Judges the responses of one variant: a row for every entry and repeat (listing 7.11)."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,12 +10,12 @@ from typing import Any, TypedDict
 
 from workflow.lib.data.entries import read_responses
 from workflow.lib.judge.again import requests_again, score_of
-from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
+from workflow.lib.judge.backend import ServerBackend, ServerlessBackend, open_backend
 from workflow.lib.judge.cache import Reply, ReplyCache, request_key
 from workflow.lib.judge.preflight import UnreachableError, preflight
 from workflow.lib.judge.retry import NOT_SENT
 from workflow.lib.judge.runner import Request, send_all
-from workflow.lib.judge.scores import COLUMNS, Verdict
+from workflow.lib.judge.scores import COLUMNS, Verdict, text_digest
 from workflow.lib.judge.tokens_read import is_implausible
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv, write_json
@@ -62,11 +61,12 @@ def judge_responses(
     """
     entries = read_responses(responses)
     with closing(open_backend(judge, names["judge"])) as backend:
-        if isinstance(backend, LocalBackend):
+        if isinstance(backend, ServerlessBackend):
             log.info("%s: %s", names["judge"], judge.label)
             verdicts = [
-                _verdict(names, number, entry, score=backend.score(entry))
-                for number, entry in enumerate(entries)
+                _local_verdict(names, number, entries[number], score, repeat)
+                for number, scores in enumerate(backend.scores(entries))
+                for repeat, score in enumerate(scores)
             ]
             used = _usage(judge, [])
         else:
@@ -160,33 +160,42 @@ def _verdict(
     entry: Mapping[str, str],
     *,
     score: float | None,
-    request: Request | None = None,
-    reply: Reply | None = None,
+    request: Request,
+    reply: Reply | None,
 ) -> Verdict:
-    """Return the row of one entry and repeat."""
-    response = entry["model_response"]
-    if not response.strip():
+    """Return the row of one entry and repeat of a judge with a server."""
+    if not entry["model_response"].strip():
         score, status = 0, "empty"
     elif score is not None:
         status = "scored"
     else:
         status = "failed" if reply is None else "unparsed"
-    return Verdict(
-        **names,
-        entry=number,
-        repeat=request.repeat if request else 0,
-        score=score,
+    return replace(
+        _local_verdict(names, number, entry, score, request.repeat),
         status=status,
-        exact_match=int(response.strip() == entry["output"].strip()),
-        response_tokens=len(_TOKEN.findall(response)),
         reply=reply.text if reply else "",
-        prompt_sha256=_sha256(request.question) if request else "",
-        response_sha256=_sha256(response),
+        prompt_sha256=text_digest(request.question),
     )
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def _local_verdict(
+    names: Names, number: int, entry: Mapping[str, str], score: float | None, repeat: int
+) -> Verdict:
+    """Return the row of one entry and repeat of a judge that is asked nothing."""
+    response = entry["model_response"]
+    status = "scored" if score or response.strip() else "empty"
+    return Verdict(
+        **names,
+        entry=number,
+        repeat=repeat,
+        score=score,
+        status="unrated" if score is None else status,
+        exact_match=int(response.strip() == entry["output"].strip()),
+        response_tokens=len(_TOKEN.findall(response)),
+        reply="",
+        prompt_sha256="",
+        response_sha256=text_digest(response),
+    )
 
 
 def _refuse_gaps(
@@ -269,6 +278,7 @@ def _log_scores(verdicts: Sequence[Verdict]) -> None:
         ("empty", "empty responses, scored 0"),
         ("unparsed", "replies without a readable score, left out"),
         ("failed", "requests without a reply, left out"),
+        ("unrated", "responses without a rating, left out"),
     ):
         if counts[status]:
             log.info("%d %s", counts[status], meaning)
