@@ -39,12 +39,12 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/comparison.smk"
 include: "workflow/rules/cluster.smk"
+include: "workflow/rules/people.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/people.smk"
 include: "workflow/rules/export.smk"
 
 

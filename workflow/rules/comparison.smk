@@ -8,7 +8,15 @@ from workflow.lib.report.console import outcome_lines
 BEGAN = time.time()
 # The folder of the files of the whole comparison: one of its own if the config has a name.
 COMPARISON = f"results/comparisons/{SETTINGS.name}" if SETTINGS.name else "results"
-COMPARISON_FILES = ["scores.csv", "scores.parquet", "summary.csv", "summary.parquet", "report.html"]
+COMPARISON_FILES = [
+    "scores.csv",
+    "scores.parquet",
+    "summary.csv",
+    "summary.parquet",
+    "report.html",
+    "rating.html",
+    "rating-key.json",
+]
 
 
 def comparison_log(rule):

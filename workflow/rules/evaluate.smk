@@ -1,14 +1,5 @@
 # From a model to scores (sections 7.7 and 7.8).
 
-from workflow.lib.settings.judges import RatedJudge
-
-
-def ratings_of(wildcards):
-    """Return the files in which people saved a judge's scores; none of other judges."""
-    judge = defined("judge", wildcards.judge)
-    files = judge.ratings if isinstance(judge, RatedJudge) else []
-    return [str(local_path(file)) for file in files]
-
 
 rule generate:
     input:
@@ -42,6 +33,29 @@ rule generate:
         code=code_digest("workflow/scripts/generate_responses.py"),
     script:
         "../scripts/generate_responses.py"
+
+
+# The page on which people rate. The files that it saves come back as `ratings` of a judge.
+rule rating:
+    input:
+        of_variants("responses.json"),
+    output:
+        page=f"{COMPARISON}/rating.html",
+        key=f"{COMPARISON}/rating-key.json",
+    log:
+        comparison_log("rating"),
+    localrule: True
+    conda:
+        PIPELINE_ENV
+    params:
+        entries=lambda wildcards: rating_page().entries,
+        seed=lambda wildcards: rating_page().seed,
+        templates={
+            path.name: sha256_of(path) for path in (HOME / "workflow/report/rating").glob("*.j2")
+        },
+        code=code_digest("workflow/scripts/write_rating_page.py"),
+    script:
+        "../scripts/write_rating_page.py"
 
 
 # Runs before all other jobs, so that no hour of training ends at a missing judge server. Its output is

@@ -1,5 +1,4 @@
-# People as judges (docs/judging.md): the page on which they rate. The files that it saves come back as
-# `ratings` of a judge, through the rule `judge`.
+# People as judges (docs/judging.md): what their page shows, and the files that it saved.
 
 import sys
 
@@ -16,30 +15,14 @@ def rating_page():
     chosen = [name for name in people if name in SETTINGS.compare.judges] or people
     if len(chosen) > 1:
         sys.exit(
-            f"error: results/rating.html is the page of one judge, but {', '.join(chosen)} all have "
+            f"error: {COMPARISON}/rating.html is the page of one judge, but {', '.join(chosen)} all have "
             "raters; name one of them in compare.judges"
         )
     return SETTINGS.judges[chosen[0]].page if chosen else RatingPage()
 
 
-rule rating:
-    input:
-        of_variants("responses.json"),
-    output:
-        page="results/rating.html",
-        key="results/rating-key.json",
-    log:
-        "results/logs/rating.log",
-    localrule: True
-    conda:
-        PIPELINE_ENV
-    params:
-        entries=lambda wildcards: rating_page().entries,
-        seed=lambda wildcards: rating_page().seed,
-        templates={
-            path.name: sha256_of(path)
-            for path in (HOME / "workflow/report/rating").glob("*.j2")
-        },
-        code=code_digest("workflow/scripts/write_rating_page.py"),
-    script:
-        "../scripts/write_rating_page.py"
+def ratings_of(wildcards):
+    """Return the files in which people saved a judge's scores; none of other judges."""
+    judge = defined("judge", wildcards.judge)
+    files = judge.ratings if isinstance(judge, RatedJudge) else []
+    return [str(local_path(file)) for file in files]

@@ -57,11 +57,12 @@ def write_rating_page(
     shown, whose = [], []
     for digest in drawn:
         question = questions[digest]
+        texts: dict[str, str] = {text: visible(question.entry[text]) for text in TEXTS}
         about = {"entry": question.number, "entry_sha256": digest}
         shown.append(
             {
                 **about,
-                **{text: visible(question.entry[text]) for text in TEXTS},
+                **texts,
                 "answers": [
                     {"sha256": response, "text": visible(question.responses[response])}
                     for response in order[digest]
