@@ -142,12 +142,19 @@ def cores_of(wildcards):
     return min(recipe_of(wildcards).gpus, cores) if small else cores
 
 
+SHAPES = {}  # of base models, as far as they are known
+
+
 def shape_of_model(model):
     """Return the shape of a base model, None if it is not known before the download."""
-    if earlier := SETTINGS.trained_first(model):
-        return shape_of_model(earlier[0])
-    url = located(defined("model", model).url)
-    return shape_of_source(url, Path("resources/gpt2", model))
+    if model not in SHAPES:
+        if earlier := SETTINGS.trained_first(model):
+            return shape_of_model(earlier[0])
+        url = located(defined("model", model).url)
+        if not (shape := shape_of_source(url, Path("resources/gpt2", model))):
+            return None
+        SHAPES[model] = shape
+    return SHAPES[model]
 
 
 def source_params(source):

@@ -1,6 +1,7 @@
 """The files that a run takes from the user, looked for before anything runs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +96,17 @@ def missing_inputs(settings: Settings, used: Names, written: Any, home: Path) ->
         if _is_local(source) and not local_path(located(source.url, home)).exists():
             kind = "file" if split_url(source.url)[1] else "folder"
             yield Mistake(("models", name, "url"), f"{source.url}: there is no such {kind}")
+    problem_of = cache(_problem_of)  # a file is read once, however many recipes name it
     for name in sorted(used["recipes"]):
-        keys = ("recipes", origin(name.partition(",")[0], ["prompt"], written), "prompt")
-        yield from _broken(keys, load_style, settings.recipes[name].prompt)
+        if problem := problem_of(load_style, settings.recipes[name].prompt):
+            owner = origin(name.partition(",")[0], ["prompt"], written)
+            yield Mistake(("recipes", owner, "prompt"), problem)
     for name in sorted(used["judges"]):
         judge = settings.judges[name]
-        if isinstance(judge, ServerJudge):
-            yield from _broken(("judges", name, "prompt"), load_judge_prompt, judge.prompt)
+        if isinstance(judge, ServerJudge) and (
+            problem := problem_of(load_judge_prompt, judge.prompt)
+        ):
+            yield Mistake(("judges", name, "prompt"), problem)
 
 
 def _is_local(source: Source) -> bool:
@@ -118,8 +123,10 @@ def _missing(
                 yield Mistake(keys, f"{Path(source.url, name)}: {problem}")
 
 
-def _broken(keys: tuple[str, ...], load: Callable[[str], object], name: str) -> Iterator[Mistake]:
+def _problem_of(load: Callable[[str], object], name: str) -> str | None:
+    """Return why a file that a setting names cannot be loaded, None if it can."""
     try:
         load(name)
     except UserError as error:
-        yield Mistake(keys, str(error))
+        return str(error)
+    return None
