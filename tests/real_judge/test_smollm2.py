@@ -94,7 +94,7 @@ def judged(smollm2, tmp_path_factory) -> tuple[Path, int, int]:
     settings = settings_of(smollm2, prompt=str(folder / "prompt.yaml"), max_unparsed=1)
     command = [sys.executable, "-c", JOB, str(folder), json.dumps(settings), json.dumps(NAMES)]
     before, answers = server.questions(), folder / "answers.jsonl"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     with subprocess.Popen(command, cwd=ROOT) as job:
         while not answers.exists() or answers.read_bytes().count(b"\n") < 8:
             assert job.poll() is None
@@ -105,7 +105,7 @@ def judged(smollm2, tmp_path_factory) -> tuple[Path, int, int]:
     assert not (folder / "scores.csv").exists()
     kept = answers.read_bytes()
     assert kept.count(b"\n") < RESPONSES
-    subprocess.run(command, cwd=ROOT, check=True, timeout=600)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=1500)
     assert answers.read_bytes().startswith(kept), "a reply was lost"
     return folder, kept.count(b"\n"), server.questions() - before
 

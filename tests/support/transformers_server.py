@@ -62,7 +62,7 @@ def serving(model: Path) -> Iterator[Server]:
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     """Return once the server answers."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 300
     while True:
         assert process.poll() is None, f"the server ended at once: {log.read_text('utf-8')[-2000:]}"
         assert time.monotonic() < deadline, log.read_text("utf-8")[-2000:]
