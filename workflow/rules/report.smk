@@ -5,19 +5,21 @@ rule summary:
     input:
         tables=of_judged("scores.csv"),
         usages=of_judged("usage.json"),
+        wins=of_judged("wins.csv", pairwise=True),
+        wins_usages=of_judged("usage.json", pairwise=True),
         trainings=of_variants("training.json"),
         losses=of_variants("losses.csv"),
         qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
     output:
         report(
-            "results/summary.csv",
+            f"{COMPARISON}/summary.csv",
             caption="../report/summary.rst",
             category="Comparison",
             labels={"what": "summary"},
         ),
-        parquet="results/summary.parquet",
+        parquet=f"{COMPARISON}/summary.parquet",
     log:
-        "results/logs/summary.log",
+        comparison_log("summary"),
     localrule: True
     conda:
         PIPELINE_ENV
@@ -32,6 +34,8 @@ rule report:
     input:
         tables=of_judged("scores.csv"),
         usages=of_judged("usage.json"),
+        wins=of_judged("wins.csv", pairwise=True),
+        wins_usages=of_judged("usage.json", pairwise=True),
         responses=of_variants("responses.json"),
         losses=of_variants("losses.csv"),
         samples=of_variants("samples.json"),
@@ -39,23 +43,24 @@ rule report:
         plots=of_variants("loss.png"),
         qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
         tokens=of_tokens(),
-        summary="results/summary.csv",
+        summary=f"{COMPARISON}/summary.csv",
     output:
         report(
-            "results/report.html",
+            f"{COMPARISON}/report.html",
             caption="../report/report.rst",
             category="Comparison",
             labels={"what": "report"},
         ),
     log:
-        "results/logs/report.log",
+        comparison_log("report"),
     localrule: True
     conda:
         PIPELINE_ENV
     params:
         settings=COMPARED,
         recipes=SETTINGS.recipes_compared(),
-        judges={name: SETTINGS.judges[name].label for name in SETTINGS.compare.judges},
+        judges=labels_of_judges(pairwise=False),
+        pairwise=labels_of_judges(pairwise=True),
         templates={path.name: sha256_of(path) for path in (HOME / "workflow/report").glob("*.j2")},
         code=code_digest("workflow/scripts/write_report.py"),
     script:
@@ -66,17 +71,17 @@ rule report:
 rule scores:
     input:
         tables=of_judged("scores.csv"),
-        report="results/report.html",
+        report=f"{COMPARISON}/report.html",
     output:
         report(
-            "results/scores.csv",
+            f"{COMPARISON}/scores.csv",
             caption="../report/scores.rst",
             category="Comparison",
             labels={"what": "all scores"},
         ),
-        parquet="results/scores.parquet",
+        parquet=f"{COMPARISON}/scores.parquet",
     log:
-        "results/logs/scores.log",
+        comparison_log("scores"),
     localrule: True
     conda:
         PIPELINE_ENV
@@ -84,3 +89,21 @@ rule scores:
         code=code_digest("workflow/scripts/collect_scores.py"),
     script:
         "../scripts/collect_scores.py"
+
+
+# Files that another config makes; without these rules Snakemake would only say that no rule does.
+rule other_comparison:
+    input:
+        refuse_elsewhere,
+    output:
+        "results/comparisons/{comparison}/{file}",
+    wildcard_constraints:
+        comparison=rf"(?!{re.escape(SETTINGS.name or '')}/)[^/]+",
+        file="|".join(map(re.escape, COMPARISON_FILES)),
+
+
+if SETTINGS.name:
+
+    use rule other_comparison as comparison_without_name with:
+        output:
+            "results/{file}",

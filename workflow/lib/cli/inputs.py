@@ -5,10 +5,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.judge.prompt import load_judge_prompt
+from workflow.lib.judge.prompt import prompt_of
 from workflow.lib.model.source import split_url, vocabulary_names
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import local_path, why_unreadable
+from workflow.lib.settings.baselines import baseline_run
 from workflow.lib.settings.inheritance import origin
 from workflow.lib.settings.judges import ServerJudge
 from workflow.lib.settings.places import Mistake
@@ -53,6 +54,11 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
             name = earlier[0]
             used["models"].add(name)
             used["recipes"].add(earlier[1])
+    for judge in used["judges"] & settings.judges.keys():
+        for model, run in [(m, r) for m in used["models"] for r in used["recipes"]]:
+            if run in settings.recipes and (of := baseline_run(settings, judge, model, run)):
+                used["models"].add(of[0])
+                used["recipes"].add(of[1])
     defined = {section: used[section] & getattr(settings, section).keys() for section in sections}
     if defined["recipes"]:  # a model alone needs no data and no tokenizer
         defined["datasets"] |= {settings.recipes[name].dataset for name in defined["recipes"]}
@@ -103,9 +109,7 @@ def missing_inputs(settings: Settings, used: Names, written: Any, home: Path) ->
             yield Mistake(("recipes", owner, "prompt"), problem)
     for name in sorted(used["judges"]):
         judge = settings.judges[name]
-        if isinstance(judge, ServerJudge) and (
-            problem := problem_of(load_judge_prompt, judge.prompt)
-        ):
+        if isinstance(judge, ServerJudge) and (problem := _problem_of(prompt_of, judge)):
             yield Mistake(("judges", name, "prompt"), problem)
 
 
@@ -123,7 +127,7 @@ def _missing(
                 yield Mistake(keys, f"{Path(source.url, name)}: {problem}")
 
 
-def _problem_of(load: Callable[[str], object], name: str) -> str | None:
+def _problem_of(load: Callable[[Any], object], name: Any) -> str | None:
     """Return why a file that a setting names cannot be loaded, None if it can."""
     try:
         load(name)

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_
 from workflow.lib.settings.base import Count, Name, NameList, Section
 from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
-from workflow.lib.settings.judges import Judge
+from workflow.lib.settings.judges import REFERENCE, Judge
 from workflow.lib.settings.places import Mistake
 from workflow.lib.settings.recipe import EXECUTION_KEYS, Recipe
 from workflow.lib.settings.replicates import Variants, count_runs, expand
@@ -31,12 +31,13 @@ ENDINGS = (
     ".log",
     ".txt",
     ".md",
+    ".yaml",
     ".parquet",
 )
 
 
 class Compare(Section):
-    """What `snakemake results/scores.csv` runs: every model and recipe, scored by every judge."""
+    """What a plain `snakemake` runs: every model and recipe, scored by every judge."""
 
     models: NameList = Field(description="names of models to finetune")
     recipes: NameList = Field(description="names of recipes to finetune each of them with")
@@ -52,6 +53,9 @@ class Settings(Computing):
     `recipes` also holds the runs of recipes with a sweep or several seeds, once it is loaded.
     """
 
+    name: Name | None = Field(
+        None, description="of the comparison: its files go to results/comparisons/NAME"
+    )
     compare: Compare
     limits: Limits = Limits()
     datasets: dict[Name, Dataset] = Field(description="data sets by name")
@@ -60,8 +64,9 @@ class Settings(Computing):
     recipes: dict[Name, Recipe] = Field(description="ways to finetune, by name")
     judges: dict[Name, Judge] = Field(description="judges of the responses, by name")
 
-    # Of the compared recipes: the names of each variant's runs, by the variant's name.
+    # The names of each variant's runs, by the variant's name: of the compared recipes, and of all.
     _variants: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+    _all_variants: dict[str, list[str]] = PrivateAttr(default_factory=dict)
 
     @property
     def variants(self) -> Mapping[str, Sequence[str]]:
@@ -70,6 +75,11 @@ class Settings(Computing):
         A recipe without a sweep is one variant, and without seeds its own only run.
         """
         return self._variants
+
+    @property
+    def all_variants(self) -> Mapping[str, Sequence[str]]:
+        """The same of every recipe, compared or not."""
+        return self._all_variants
 
     def recipes_compared(self) -> dict[str, dict[str, Any]]:
         """Return what the report says of each variant of a recipe, as plain values.
@@ -126,10 +136,13 @@ class Settings(Computing):
             mistakes += found
         runs = {n: r for of in variants.values() for own in of.values() for n, r in own.items()}
         complete = self.model_copy(update={"recipes": self.recipes | runs})
+        complete._all_variants = {
+            variant: [*own] for of in variants.values() for variant, own in of.items()
+        }
         complete._variants = {
-            variant: [*own]
+            variant: [*variants[name][variant]]
             for name in self.compare.recipes
-            for variant, own in variants[name].items()
+            for variant in variants[name]
         }
         return complete, mistakes
 
@@ -141,6 +154,16 @@ class Settings(Computing):
             if part := re.search(r"(.+?)\1{19,}$", name):
                 raise ValueError(f"{name} repeats {part[1]!r} too often; choose another name")
         return defined
+
+    @field_validator("name")
+    @classmethod
+    def name_is_that_of_a_folder(cls, name: str | None) -> str | None:
+        """Refuse a name that reads as a file, or as another folder of results/."""
+        if name is not None and (name in FOLDERS or name.lower().endswith((*ENDINGS, "."))):
+            raise ValueError(
+                f"{name!r} reads like a file or a folder of results/; choose another name"
+            )
+        return name
 
     @field_validator("models", "recipes", "judges")
     @classmethod
@@ -191,6 +214,11 @@ def compared(settings: Settings) -> dict[str, Any]:
         if earlier := settings.trained_first(name):
             models.append(earlier[0])
             recipes.append(earlier[1])
+    for judge in names.judges:
+        model, _, variant = (settings.judges[judge].baseline or REFERENCE).rpartition("/")
+        recipe = variant.partition(",")[0]
+        models += [model] if model else []
+        recipes += [recipe] if variant != REFERENCE else []
     runs = [run for runs in settings.variants.values() for run in runs]
     used = {
         "models": models,
@@ -204,6 +232,7 @@ def compared(settings: Settings) -> dict[str, Any]:
         exclude={"recipes": {"__all__": EXECUTION_KEYS}, "judges": {"__all__": {"transport"}}},
     )
     return {
+        **({"name": settings.name} if settings.name else {}),
         "compare": everything["compare"],
         "precision": everything["precision"],
         **{
