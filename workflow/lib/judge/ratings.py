@@ -13,7 +13,7 @@ from pathlib import Path
 
 from workflow.lib.data.csv_records import read_csv_records
 from workflow.lib.data.entries import TEXTS
-from workflow.lib.judge.scores import text_digest
+from workflow.lib.judge.scores import text_sha256
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import shown
 
@@ -41,12 +41,12 @@ class Ratings:
 
 def entry_digest(entry: Mapping[str, str]) -> str:
     """Return the digest of a test entry: its instruction, input and reference."""
-    return text_digest(json.dumps([entry[text] for text in TEXTS]))
+    return text_sha256(json.dumps([entry[text] for text in TEXTS]))
 
 
 def answer_of(entry: Mapping[str, str]) -> Answer:
     """Return the answer that a test entry with a "model_response" holds."""
-    return entry_digest(entry), text_digest(entry["model_response"])
+    return entry_digest(entry), text_sha256(entry["model_response"])
 
 
 def read_ratings(paths: Sequence[Path]) -> Ratings:

@@ -89,7 +89,7 @@ def check_entries(table: Path, verdicts: Iterable[Verdict], count: int) -> None:
         raise UserError(f"{table}: has {found} of {count} entries; delete it and run again")
 
 
-def text_digest(text: str) -> str:
+def text_sha256(text: str) -> str:
     """Return the digest by which a question or a response is known."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
