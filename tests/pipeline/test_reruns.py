@@ -204,8 +204,8 @@ def test_a_half_finished_training_goes_on_after_such_an_edit(project):
 def test_touching_files_reruns_nothing(project):
     touched = [
         "workflow/scripts/finetune.py",
-        "resources/gpt2/tiny-a/model.safetensors",
-        "resources/datasets/few.json",
+        project.kept("gpt2/tiny-a") / "model.safetensors",
+        project.kept("datasets/few"),
         "results/tiny-a/quick/model.pth",
         "results/tiny-b/quick/responses.json",
     ]
@@ -240,7 +240,7 @@ def test_a_changed_module_reruns_the_rules_that_import_it(project, module, jobs)
 def test_a_changed_data_set_reruns_what_reads_it(project):
     """The url is a local path: editing that file counts, as it does for any input."""
     source = project.folder / "own.json"
-    source.write_bytes(project.path("resources/datasets/few.json").read_bytes())
+    source.write_bytes(project.kept("datasets/few").read_bytes())
     project.change(datasets__few__url="own.json")
     project.run("--touch", "results/scores.csv")
     source.write_text(source.read_text().replace("?", "!", 1))
