@@ -38,6 +38,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/sources.smk"
+include: "workflow/rules/comparison.smk"
 include: "workflow/rules/cluster.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/model.smk"
@@ -50,7 +51,7 @@ include: "workflow/rules/export.smk"
 rule all:
     default_target: True
     input:
-        "results/scores.csv",
+        f"{COMPARISON}/scores.csv",
 
 
 onsuccess:

@@ -22,6 +22,7 @@ MEDIUM = ["gpt2-medium-355M"]
 EXERCISES = ["book", "phi3", "mask-prompt", "lora"]
 TWINS = ["small-world-untuned", "small-world", "small-world-phi3", "small-world-mask-prompt",
          "small-world-lora"]  # fmt: skip
+EXERCISES_HERE = "results/comparisons/small-world-exercises"
 
 
 def preset(name: str) -> dict:
@@ -80,7 +81,7 @@ def planned(
 )
 def test_a_real_preset_plans_these_jobs_and_no_others(mirror, tmp_path, name, expected):
     project = Project.create(tmp_path / "project", preset(name) | mirror)
-    outcome = project.run("-n", "results/scores.csv")
+    outcome = project.run("-n", f"results/comparisons/{name}/scores.csv")
     assert outcome.code == 0, outcome.tail
     assert outcome.jobs == expected
     # `jobs` is a set: a job that stood in the plan twice would show in its total.
@@ -125,8 +126,9 @@ def twins(tmp_path_factory) -> tuple[Project, set[str]]:
     }
     project = Project.create(tmp_path_factory.mktemp("twins") / "project", overlay)
     project.path("workflow/resources").symlink_to(SMALL_WORLD.parent)
-    outcome = project.run()
+    outcome = project.run(f"{EXERCISES_HERE}/scores.csv")
     assert outcome.code == 0, outcome.tail
+    assert f"Report: {EXERCISES_HERE}/report.html" in outcome.text
     return project, outcome.jobs
 
 
@@ -138,14 +140,14 @@ def test_the_twins_share_what_they_can(twins):
 
 def test_every_twin_is_in_one_report(twins):
     project, _ = twins
-    with project.path("results/summary.csv").open() as file:
+    with project.path(f"{EXERCISES_HERE}/summary.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["recipe"] for row in rows] == TWINS
     assert {row["entries"] for row in rows} == {"11"}
     assert all(int(row["scored"]) + int(row["empty"]) == 11 for row in rows)
-    with project.path("results/scores.csv").open() as file:
+    with project.path(f"{EXERCISES_HERE}/scores.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 11 * len(TWINS)
-    page = project.path("results/report.html").read_text("utf-8")
+    page = project.path(f"{EXERCISES_HERE}/report.html").read_text("utf-8")
     training = page[page.index('<section id="training">') : page.index('<section id="scores">')]
     for name in TWINS:
         assert f"nano-1M<small>{name}</small></span>" in page, name
@@ -174,12 +176,14 @@ def test_each_twin_did_what_its_name_says(twins):
 def test_another_size_costs_its_own_jobs_alone(twins, tmp_path):
     """The twin of the sizes, where the exercises have run: only the other model is left to do."""
     project = twins[0].copy(tmp_path / "project")
-    sizes = preset("small-world-model-sizes")["compare"]
-    project.change(compare=sizes)
-    outcome = project.run("-n", "results/scores.csv")
+    preset_of_sizes = preset("small-world-model-sizes")
+    sizes = preset_of_sizes["compare"]
+    project.change(**preset_of_sizes)
+    outcome = project.run("-n", "results/comparisons/small-world-model-sizes/scores.csv")
     assert outcome.code == 0, outcome.tail
     world = ("small-world", "small-world", "overlap")
     [new] = set(sizes["models"]) - {"nano-1M"}
     own = planned([new], sizes["recipes"], ["alpaca"], *world)
     shared = planned([], [], ["alpaca"], *world) - {"summary", "report", "scores"}
     assert outcome.jobs == own - shared
+    assert f"{EXERCISES_HERE}/" not in outcome.text

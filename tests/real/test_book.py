@@ -45,7 +45,7 @@ def book(real_data, tmp_path_factory):
             "judges": {"llama3": {"url": ollama.address}},
         }
         project = Project.create(folder / "project", overlay)
-        outcome = project.run()
+        outcome = project.run("results/comparisons/book/scores.csv")
         assert outcome.code == 0, outcome.tail
         yield project, outcome, list(files.requests), list(ollama.questions)
 
@@ -103,12 +103,12 @@ def test_responses_and_scores_are_there_for_every_test_entry(book):
     assert [{k: r[k] for k in test[0]} for r in responses] == test
     state = torch.load(run / "model.pth", weights_only=True)
     assert state["out_head.weight"].shape == (50257, 32)
-    with project.path("results/scores.csv").open() as file:
+    with project.path("results/comparisons/book/scores.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 110
     asked = sum(1 for r in responses if r["model_response"].strip())
     assert len(questions) == asked
     assert "Number of scores: 110 of 110" in outcome.text
-    assert outcome.text.count("Report: results/report.html") == 1
+    assert outcome.text.count("Report: results/comparisons/book/report.html") == 1
 
 
 def test_the_judge_was_asked_as_in_the_chapter(book):

@@ -1,8 +1,6 @@
 # Shared by all rules: the checked settings, and what names in wildcards refer to.
 
 import re
-import sys
-import time
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
@@ -13,7 +11,6 @@ from workflow.lib.cli.inputs import missing_inputs, used_by
 from workflow.lib.export.chapter_file import check_chapter_file_name
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
-from workflow.lib.report.console import outcome_lines
 from workflow.lib.runtime import provenance
 from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.environment import prepare_environment
@@ -26,7 +23,6 @@ from workflow.lib.settings.load import load_settings, refuse
 from workflow.lib.settings.root import compared
 from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
-BEGAN = time.time()
 prepare_environment()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
 located = partial(located_from, home=HOME)
@@ -183,17 +179,6 @@ def model_for_chapter(wildcards):
     name = f"{wildcards.chapter}-sft.pth"
     or_exit(check_chapter_file_name, wildcards.model, wildcards.recipe, name)
     return f"results/{wildcards.model}/{wildcards.recipe}/model.pth"
-
-
-def print_outcome():
-    """Print the chapter's two lines for every variant, and where the report is, if they are new."""
-    summary, report, scores = map(
-        Path, ("results/summary.csv", "results/report.html", "results/scores.csv")
-    )
-    made = scores.exists() and scores.stat().st_mtime >= BEGAN
-    if made and summary.exists() and report.exists():
-        notes = {name: judge.note for name, judge in SETTINGS.judges.items()}
-        print("", *outcome_lines(summary, report, notes), sep="\n", file=sys.stderr)
 
 
 wildcard_constraints:

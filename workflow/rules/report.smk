@@ -10,14 +10,14 @@ rule summary:
         qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
     output:
         report(
-            "results/summary.csv",
+            f"{COMPARISON}/summary.csv",
             caption="../report/summary.rst",
             category="Comparison",
             labels={"what": "summary"},
         ),
-        parquet="results/summary.parquet",
+        parquet=f"{COMPARISON}/summary.parquet",
     log:
-        "results/logs/summary.log",
+        comparison_log("summary"),
     localrule: True
     conda:
         PIPELINE_ENV
@@ -39,16 +39,16 @@ rule report:
         plots=of_variants("loss.png"),
         qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
         tokens=of_tokens(),
-        summary="results/summary.csv",
+        summary=f"{COMPARISON}/summary.csv",
     output:
         report(
-            "results/report.html",
+            f"{COMPARISON}/report.html",
             caption="../report/report.rst",
             category="Comparison",
             labels={"what": "report"},
         ),
     log:
-        "results/logs/report.log",
+        comparison_log("report"),
     localrule: True
     conda:
         PIPELINE_ENV
@@ -66,17 +66,17 @@ rule report:
 rule scores:
     input:
         tables=of_judged("scores.csv"),
-        report="results/report.html",
+        report=f"{COMPARISON}/report.html",
     output:
         report(
-            "results/scores.csv",
+            f"{COMPARISON}/scores.csv",
             caption="../report/scores.rst",
             category="Comparison",
             labels={"what": "all scores"},
         ),
-        parquet="results/scores.parquet",
+        parquet=f"{COMPARISON}/scores.parquet",
     log:
-        "results/logs/scores.log",
+        comparison_log("scores"),
     localrule: True
     conda:
         PIPELINE_ENV
@@ -84,3 +84,21 @@ rule scores:
         code=code_digest("workflow/scripts/collect_scores.py"),
     script:
         "../scripts/collect_scores.py"
+
+
+# Files that another config makes; without these rules Snakemake would only say that no rule does.
+rule other_comparison:
+    input:
+        refuse_elsewhere,
+    output:
+        "results/comparisons/{comparison}/{file}",
+    wildcard_constraints:
+        comparison=rf"(?!{re.escape(SETTINGS.name or '')}/)[^/]+",
+        file="|".join(map(re.escape, COMPARISON_FILES)),
+
+
+if SETTINGS.name:
+
+    use rule other_comparison as comparison_without_name with:
+        output:
+            "results/{file}",

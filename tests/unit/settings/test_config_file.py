@@ -13,6 +13,7 @@ from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.judges import ServerJudge, Transport
 from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.recipe import Evaluation, Generation, Lora, Recipe, Training
+from workflow.lib.settings.root import Settings
 from workflow.lib.settings.sources import Checks, Dataset
 
 TEXT = (ROOT / "config.yaml").read_text("utf-8")
@@ -62,6 +63,12 @@ def test_a_comment_is_the_description_of_the_settings(section: type[Section]):
         assert line, f"config.yaml should have a line `{name}: ... # {field.description}`"
         given = section.model_validate({name: yaml.safe_load(line[1])})
         assert getattr(given, name) == field.default
+
+
+def test_the_comment_on_the_name_is_its_description():
+    field = Settings.model_fields["name"]
+    assert field.default is None
+    assert f"\n# name: mine # {field.description}\n" in TEXT
 
 
 def test_the_commented_data_set_is_valid_and_shows_all_options():

@@ -184,6 +184,22 @@ def test_names_of_files_and_folders_of_results_are_reserved(section, name):
     assert f"files of results/: {name}" in message or f"folders of results/: {name}" in message
 
 
+@pytest.mark.parametrize("name", ["logs", "data", "a.csv", "Report.HTML", "config.yaml", "end."])
+def test_a_comparison_has_no_name_of_a_file_or_folder_of_results(name):
+    message = refused(changed(("name",), name))
+    assert f"mine.yaml: name: {name!r} reads like a file or a folder of results/" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "../a", ".a", "a b", "\u00e9", "a\nb", "x" * 101, 3, []]
+)
+def test_the_name_of_a_comparison_is_one_that_a_folder_can_have(name):
+    message = refused(changed(("name",), name))
+    assert message
+    assert "mine.yaml: name: " in message
+    assert "\n" not in message
+
+
 def test_every_fixed_name_that_a_rule_writes_is_reserved():
     """Read from the rules, so that a new file of results/ cannot be forgotten."""
     rules = "\n".join(path.read_text("utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))

@@ -31,12 +31,13 @@ ENDINGS = (
     ".log",
     ".txt",
     ".md",
+    ".yaml",
     ".parquet",
 )
 
 
 class Compare(Section):
-    """What `snakemake results/scores.csv` runs: every model and recipe, scored by every judge."""
+    """What a plain `snakemake` runs: every model and recipe, scored by every judge."""
 
     models: NameList = Field(description="names of models to finetune")
     recipes: NameList = Field(description="names of recipes to finetune each of them with")
@@ -52,6 +53,9 @@ class Settings(Computing):
     `recipes` also holds the runs of recipes with a sweep or several seeds, once it is loaded.
     """
 
+    name: Name | None = Field(
+        None, description="of the comparison: its files go to results/comparisons/NAME"
+    )
     compare: Compare
     limits: Limits = Limits()
     datasets: dict[Name, Dataset] = Field(description="data sets by name")
@@ -142,6 +146,16 @@ class Settings(Computing):
                 raise ValueError(f"{name} repeats {part[1]!r} too often; choose another name")
         return defined
 
+    @field_validator("name")
+    @classmethod
+    def name_is_that_of_a_folder(cls, name: str | None) -> str | None:
+        """Refuse a name that reads as a file, or as another folder of results/."""
+        if name is not None and (name in FOLDERS or name.lower().endswith((*ENDINGS, "."))):
+            raise ValueError(
+                f"{name!r} reads like a file or a folder of results/; choose another name"
+            )
+        return name
+
     @field_validator("models", "recipes", "judges")
     @classmethod
     def names_make_separate_folders(
@@ -204,6 +218,7 @@ def compared(settings: Settings) -> dict[str, Any]:
         exclude={"recipes": {"__all__": EXECUTION_KEYS}, "judges": {"__all__": {"transport"}}},
     )
     return {
+        **({"name": settings.name} if settings.name else {}),
         "compare": everything["compare"],
         "precision": everything["precision"],
         **{
