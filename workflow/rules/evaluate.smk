@@ -15,6 +15,8 @@ rule generate:
             subcategory="{model}",
             labels={"recipe": "{recipe}", "what": "responses"},
         ),
+        # No input of a job: results of earlier versions lack it, and are read all the same.
+        record="results/{model}/{recipe}/generation.json",
     log:
         "results/logs/generate/{model}/{recipe}.log",
     conda:
