@@ -119,7 +119,9 @@ def test_a_new_variant_runs_its_own_jobs(project):
 def test_nothing_reruns_for_settings_that_change_no_result(project):
     """Log paths, threads, resources, timeouts, retries, concurrency, device, processes."""
     project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")
-    project.edit("workflow/rules/finetune.smk", "gpu=gpus_of,", "gpu=2,\n        disk_mb=900,")
+    project.edit(
+        "workflow/rules/finetune.smk", "gpu=of_recipe(all_gpus),", "gpu=2,\n        disk_mb=900,"
+    )
     project.edit("workflow/rules/finetune.smk", "threads: cores_of", "threads: 2")
     project.change(
         judges__server__transport={"concurrency": 3, "timeout": 9, "retries": 1},

@@ -140,12 +140,19 @@ def cores_of(wildcards):
     return min(recipe_of(wildcards).gpus, cores) if small else cores
 
 
+SHAPES = {}  # of base models, as far as they are known
+
+
 def shape_of_model(model):
     """Return the shape of a base model, None if it is not known before the download."""
-    if earlier := SETTINGS.trained_first(model):
-        return shape_of_model(earlier[0])
-    url = located(defined("model", model).url)
-    return shape_of_source(url, Path(model_folder(model)))
+    if model not in SHAPES:
+        if earlier := SETTINGS.trained_first(model):
+            return shape_of_model(earlier[0])
+        url = located(defined("model", model).url)
+        if not (shape := shape_of_source(url, Path(model_folder(model)))):
+            return None
+        SHAPES[model] = shape
+    return SHAPES[model]
 
 
 def of_variants(file):
@@ -159,9 +166,9 @@ def of_tokens():
     return sorted({tokens_of(v, split) for v in variants for split in ("train", "val")})
 
 
-def of_judged(file):
-    """Return a file of every run and judge."""
-    judges = SETTINGS.compare.judges
+def of_judged(file, pairwise=False):
+    """Return a file of every run and every judge that scores, or of every pairwise one."""
+    judges = [n for n in SETTINGS.compare.judges if SETTINGS.judges[n].pairwise == pairwise]
     return [f"{folder}{judge}/{file}" for folder in of_variants("") for judge in judges]
 
 
