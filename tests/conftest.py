@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     from tests.support.project import Outcome, Project
@@ -41,10 +40,10 @@ def pytest_addoption(parser):
 
 
 # The folders whose tests take longest come first, so that short ones fill the gaps at the end.
-FOLDERS = ("cluster", "real", "pipeline", "docs", "unit", "house")
+FOLDERS = ("real_judge", "cluster", "real", "pipeline", "docs", "gpu", "unit", "house")
 # What makes a test slow, so that `make check` leaves it out, besides the mark itself: these folders
-# start snakemake, and this fixture is for finetuning.
-SLOW_FOLDERS = ("cluster", "real", "pipeline")
+# start snakemake or a language model, and this fixture is for finetuning.
+SLOW_FOLDERS = ("real_judge", "cluster", "real", "pipeline")
 SLOW_FIXTURES = {"files"}
 # Files whose tests share nothing of their own are handed out test by test, others as a whole.
 ONE_BY_ONE = (
@@ -58,15 +57,17 @@ ONE_BY_ONE = (
 )
 
 
-class Scheduling(LoadScopeScheduling):
-    """What the workers of pytest-xdist are given next."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return nodeid if file in ONE_BY_ONE else file
-
-
+@pytest.hookimpl(optionalhook=True)  # a machine lent for its GPU may lack pytest-xdist
 def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        """What the workers of pytest-xdist are given next."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file in ONE_BY_ONE else file
+
     return Scheduling(config, log)
 
 
@@ -77,6 +78,12 @@ def pytest_collection_modifyitems(items):
         if folder in SLOW_FOLDERS or SLOW_FIXTURES & {*item.fixturenames}:
             item.add_marker("slow")
     items.sort(key=lambda item: FOLDERS.index(folders[item]))
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = terminalreporter.stats.get("skipped", [])
+    if count := sum("gpu" in report.keywords for report in skipped):
+        terminalreporter.write_line(f"{count} tests marked gpu were skipped: they need CUDA")
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,9 @@ def test_a_new_variant_runs_its_own_jobs(project):
 def test_nothing_reruns_for_settings_that_change_no_result(project):
     """Log paths, threads, resources, timeouts, retries, concurrency, device, processes."""
     project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")
-    project.edit("workflow/rules/finetune.smk", "gpu=gpus_of,", "gpu=2,\n        disk_mb=900,")
+    project.edit(
+        "workflow/rules/finetune.smk", "gpu=of_recipe(all_gpus),", "gpu=2,\n        disk_mb=900,"
+    )
     project.edit("workflow/rules/finetune.smk", "threads: cores_of", "threads: 2")
     project.change(
         judges__server__transport={"concurrency": 3, "timeout": 9, "retries": 1},
@@ -204,8 +206,8 @@ def test_a_half_finished_training_goes_on_after_such_an_edit(project):
 def test_touching_files_reruns_nothing(project):
     touched = [
         "workflow/scripts/finetune.py",
-        "resources/gpt2/tiny-a/model.safetensors",
-        "resources/datasets/few.json",
+        project.kept("gpt2/tiny-a") / "model.safetensors",
+        project.kept("datasets/few"),
         "results/tiny-a/quick/model.pth",
         "results/tiny-b/quick/responses.json",
     ]
@@ -240,7 +242,7 @@ def test_a_changed_module_reruns_the_rules_that_import_it(project, module, jobs)
 def test_a_changed_data_set_reruns_what_reads_it(project):
     """The url is a local path: editing that file counts, as it does for any input."""
     source = project.folder / "own.json"
-    source.write_bytes(project.path("resources/datasets/few.json").read_bytes())
+    source.write_bytes(project.kept("datasets/few").read_bytes())
     project.change(datasets__few__url="own.json")
     project.run("--touch", "results/scores.csv")
     source.write_text(source.read_text().replace("?", "!", 1))

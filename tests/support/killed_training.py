@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from tests.support.training_case import CPU, recipe_of
+from workflow.lib.model.device import prepare_device
 from workflow.lib.runtime.log import log
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation
@@ -19,24 +20,27 @@ from workflow.lib.training.checkpoint import Checkpoint
 from workflow.lib.training.finetune import finetune
 
 # A new process for every run, so that it can be killed: by an alarm that nobody handles, which the
-# kernel carries out as it does SIGKILL.
-FORK = multiprocessing.get_context("fork")
+# kernel carries out as it does SIGKILL. CUDA does not survive a fork.
+FORK, SPAWN = multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")
 
 
-def start(files, training, code="1", every=1, dies=None, tensorboard=False):
+def start(files, training, code="1", every=1, dies=None, tensorboard=False, device=CPU):
     """Start a finetuning in a process of its own."""
-
-    def body():
-        torch.set_num_threads(1)
-        if dies:
-            die_after(*dies)
-        recipe = recipe_of(training, Evaluation(every=2, batches=2))
-        settings = Computing(checkpoint_every=every, tensorboard=tensorboard)
-        finetune(FinetuneFiles(*files), recipe, Compute(CPU, settings=settings, code=code))
-
-    process = FORK.Process(target=body)
+    settings = Computing(
+        device=device.type, threads=1, checkpoint_every=every, tensorboard=tensorboard
+    )
+    context = FORK if device == CPU else SPAWN
+    process = context.Process(target=_finetune, args=(files, training, settings, code, dies))
     process.start()
     return process
+
+
+def _finetune(files, training, settings, code, dies):
+    device = prepare_device(settings)
+    if dies:
+        die_after(*dies)
+    recipe = recipe_of(training, Evaluation(every=2, batches=2))
+    finetune(FinetuneFiles(*files), recipe, Compute(device, settings=settings, code=code))
 
 
 def finish(files, training, **options):

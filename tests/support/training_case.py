@@ -30,6 +30,7 @@ BYTES = tiktoken.Encoding(
 TRAINING = Training(learning_rate=1e-3, max_length=50)
 EVALUATION = Evaluation()
 CPU = torch.device("cpu")
+ON_CPU = Compute(CPU)
 
 
 def random_split(count: int, seed: int) -> TokenizedSplit:
@@ -86,10 +87,10 @@ def update(model, optimizer, training, step, total_steps):
     optimizer.zero_grad()
 
 
-def run(files, training=TRAINING, evaluation=EVALUATION, style="phi3"):
+def run(files, training=TRAINING, evaluation=EVALUATION, style="phi3", compute=ON_CPU):
     """Finetune; return the rows of losses.csv and the record."""
     outputs = files[1]
-    finetune(files, recipe_of(training, evaluation, style), Compute(CPU))
+    finetune(files, recipe_of(training, evaluation, style), compute)
     with outputs.losses.open() as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     return rows, json.loads(outputs.training.read_text())

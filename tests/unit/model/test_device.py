@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from tests.support.paths import ROOT
-from workflow.lib.model.device import describe, peak_memory, prepare_device, trains_in_bf16
+from workflow.lib.model.device import (
+    describe,
+    make_repeatable,
+    peak_memory,
+    prepare_device,
+    trains_in_bf16,
+)
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.computing import Computing
 
@@ -55,6 +61,21 @@ def test_a_device_that_is_not_there_is_refused():
 
 def test_on_a_cpu_bfloat16_is_only_used_when_asked_for():
     assert [trains_in_bf16(CPU, p) for p in ("auto", "fp32", "bf16")] == [False, False, True]
+
+
+def test_cuda_is_not_merely_warned_of_sums_in_any_order(monkeypatch):
+    """With warn_only, attention's backward pass on CUDA stays as it is, another in every run."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    try:
+        make_repeatable(CPU)
+        assert not torch.are_deterministic_algorithms_enabled()
+        make_repeatable(torch.device("cuda"))
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 def test_peak_memory_is_in_bytes():

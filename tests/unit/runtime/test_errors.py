@@ -20,7 +20,7 @@ def too_much(allocate) -> BaseException:
     return raised.value
 
 
-LESS = "; lower batch_size or max_length, or use a smaller model"
+LESS = "; lower batch_size or max_length, raise gradient_accumulation, or use a smaller model"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,17 @@ def test_too_little_memory_is_no_defect(allocate):
 )
 def test_too_little_memory_of_a_device_is_no_defect(message):
     assert one_line(RuntimeError(message)).endswith(LESS)
+
+
+def test_of_what_cuda_says_of_its_memory_the_numbers_are_shown():
+    message = (
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB "
+        "of which 3.00 MiB is free. Process 7 has 60.00 GiB memory in use. Of the allocated memory "
+        "18.00 GiB is allocated by PyTorch, and 10.00 MiB is reserved by PyTorch but unallocated. "
+        "If reserved but unallocated memory is large try setting PYTORCH_CUDA_ALLOC_CONF (https://x)"
+    )
+    line = one_line(torch.OutOfMemoryError(message))
+    assert line == message.partition(". Of the")[0] + LESS
 
 
 @pytest.mark.parametrize(

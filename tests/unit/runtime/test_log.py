@@ -42,7 +42,7 @@ def test_lines_go_to_the_file_and_to_stderr(tmp_path, capfd):
         (
             RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
             "error: CUDA out of memory. Tried to allocate 2 GiB; lower batch_size or max_length, "
-            "or use a smaller model",
+            "raise gradient_accumulation, or use a smaller model",
         ),
     ],
 )

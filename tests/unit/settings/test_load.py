@@ -307,6 +307,34 @@ def test_published_figures_are_not_inherited(config):
     assert recipes["phi3"].published.losses.keys() == {230}
 
 
+def test_a_change_of_a_recipe_knows_whose_published_figures_to_show(config):
+    """Those of the nearest recipe that says with which settings, by extension or before a sweep."""
+    published = {"model": "nano-1M", "judge": "overlap", "source": "mine", "score": 1}
+    config["recipes"] |= {
+        "mine": {"extends": "phi3", "training": {"learning_rate": 1e-4}},
+        "further": {"extends": "mine", "published": published},
+        "furthest": {"extends": "further", "sweep": {"training.epochs": [1, 2]}},
+        "seeds": {"extends": "book", "seeds": [1, 2]},
+    }
+    config["compare"]["recipes"] = ["book", "mine", "further", "furthest", "seeds", "small-world"]
+    found = load_settings(config).recipes_compared()
+    whose = {name: of["published"] and of["published"]["recipe"] for name, of in found.items()}
+    assert whose == {
+        "book": None, "mine": "phi3", "further": None, "furthest,epochs=1": "phi3",
+        "furthest,epochs=2": "phi3", "seeds": "book", "small-world": None,
+    }  # fmt: skip
+    assert found["mine"]["published"]["score"] == 48.87
+    assert found["further"]["published"]["score"] == 1
+    assert found["small-world"]["published"] is None
+
+
+@pytest.mark.parametrize("key", ["epochs", "training.epoch", "training", "judge", "entries.all"])
+def test_published_settings_that_no_run_has_are_refused(config, key):
+    config["recipes"]["book"]["published"]["settings"] = {key: 1}
+    with pytest.raises(UserError, match=rf"recipes.book.published.settings: .*unknown key {key};"):
+        load_settings(config)
+
+
 def test_training_with_adapters_can_be_taken_back(config):
     config["recipes"]["full"] = {"extends": "lora", "training": {"lora": None}}
     config["recipes"]["wider"] = {"extends": "lora", "training": {"lora": {"rank": 32}}}

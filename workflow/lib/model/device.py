@@ -64,11 +64,13 @@ def trains_in_bf16(device: torch.device, precision: str) -> bool:
 def make_repeatable(device: torch.device) -> None:
     """Make CUDA sum in the same order every time, as a CPU does with the same number of threads.
 
-    An operation without a deterministic implementation only warns.
+    An operation without a deterministic implementation raises an error. With a mere warning
+    (`warn_only`), torch would let the backward pass of attention sum in any order. To be called
+    before the first matrix product: torch looks for cuBLAS's variable only then.
     """
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 

@@ -50,9 +50,11 @@ def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
 def save_model(model: GPTModel, path: Path) -> None:
     """Save the state dict as the chapter does (end of section 7.7).
 
-    The chapter's own class also expects causal masks; all layers share one stored tensor.
+    The chapter's own class also expects causal masks; all layers share one stored tensor. Those of
+    a GPU are stored as a CPU's, so that torch.load also reads them where there is no GPU.
     """
     state = model.state_dict()
+    state |= {name: weight.cpu() for name, weight in state.items()}
     length = model.config.context_length
     mask = torch.triu(torch.ones(length, length), diagonal=1)
     state |= {f"trf_blocks.{layer}.att.mask": mask for layer in range(model.config.n_layers)}

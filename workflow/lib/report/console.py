@@ -45,6 +45,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
             f"Number of scores: {scored} of {row['entries']}",
             f"Average score: {average}",
             *_contamination(row, max(len(runs), 1)),
+            *_flaws(row, max(len(runs), 1)),
             "",
         ]
     return [*lines, f"Report: {report}"]
@@ -69,6 +70,7 @@ def _table(rows: Sequence[Mapping[str, str]]) -> list[str]:
         "seeds ±": [_number(row["seed_spread"]) for row in ranked],
         "scored": [f"{int(row['scored']) + int(row['empty'])}/{row['entries']}" for row in ranked],
         "variant": [f"{row['model']} / {row['recipe']}" for row in ranked],
+        "cut off": [str(int(row.get("cut_off") or 0) or "") for row in ranked],
         "differs in": [row["differs_in"] for row in ranked],
     }
     filled = {name: values for name, values in columns.items() if any(values)}
@@ -97,3 +99,23 @@ def _contamination(row: Mapping[str, str], runs: int) -> list[str]:
     without = f"without them {float(mean):.2f}" if mean else "no score is left without them"
     share = f"{seen / entries:.0%}"
     return [f"{seen} of {entries} test entries ({share}) also stand in training; {without}"]
+
+
+def _flaws(row: Mapping[str, str], runs: int) -> list[str]:
+    """Return lines about repeated test entries and responses without an end, if there are any."""
+    repeated, groups = (
+        int(row.get(column) or 0) // runs for column in ("repeated_in_test", "repeated_groups")
+    )
+    entries, cut_off = int(row["entries"]), int(row.get("cut_off") or 0)
+    lines = []
+    if repeated:
+        lines.append(
+            f"{repeated} of {entries // runs} test entries ({repeated * runs / entries:.0%}) ask "
+            f"only {groups} different question{'' if groups == 1 else 's'}"
+        )
+    if cut_off:
+        lines.append(
+            f"{cut_off} of {entries} responses ({cut_off / entries:.0%}) were cut off at "
+            "generation.max_new_tokens"
+        )
+    return lines

@@ -9,7 +9,7 @@ from workflow.lib.report.summary_rows import COUNTS, NUMBERS
 from workflow.lib.runtime.files import replacing
 from workflow.lib.runtime.tables import read_csv
 
-WHOLE = {*COUNTS, "entry", "repeat", "exact_match", "judge_tokens"}
+WHOLE = {*COUNTS, "entry", "repeat", "exact_match", "judge_tokens", "cut_off"}
 FLOATING = {*NUMBERS, "score", "train_loss", "val_loss"} - WHOLE
 
 

@@ -56,6 +56,8 @@ _NO_MEMORY = (
     "ALLOC_FAILED",
     "bad_alloc",
 )
+# The second changes no result.
+_LESS = "lower batch_size or max_length, raise gradient_accumulation, or use a smaller model"
 
 
 def one_line(error: BaseException) -> str | None:
@@ -65,9 +67,9 @@ def one_line(error: BaseException) -> str | None:
     if is_full(error):
         return _full(getattr(error, "filename", None))
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-        said = first_line(error)
+        said = first_line(error).partition(" Of the allocated memory")[0].rstrip(".")  # CUDA's
         said = said if "memory" in said else f"out of memory ({said})"
-        return f"{said}; lower batch_size or max_length, or use a smaller model"
+        return f"{said}; {_LESS}"
     if "can't start new thread" in str(error):
         return f"{first_line(error)}; {_ADVICE[errno.EAGAIN]}"
     if not isinstance(error, OSError) or not error.errno:

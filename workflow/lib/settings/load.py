@@ -13,7 +13,8 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json
 from workflow.lib.runtime.names import in_one_line
 from workflow.lib.runtime.yaml_files import read_yaml
-from workflow.lib.settings.inheritance import complete_recipes
+from workflow.lib.settings.baselines import baseline_mistakes
+from workflow.lib.settings.inheritance import complete_recipes, extended
 from workflow.lib.settings.mistakes import explain, undefined_names
 from workflow.lib.settings.places import Layer, Mistake, source_of
 from workflow.lib.settings.root import Settings
@@ -52,7 +53,8 @@ def load_settings(config: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Se
         mistakes = [explain(detail, written) for detail in error.errors()] + mistakes
     else:
         if not mistakes:
-            settings, mistakes = settings.expanded()
+            settings, mistakes = settings.expanded(extended(written))
+            mistakes = mistakes or [*baseline_mistakes(settings)]
     refuse(mistakes, layers)
     return settings
 
