@@ -1,6 +1,7 @@
 """Comparisons side by side: each config with a name has its own folder."""
 
 import json
+import re
 
 import pytest
 
@@ -103,3 +104,32 @@ def test_the_manifest_says_what_ran(two):
     for path, file in manifest["files"].items():
         assert file["sha256"] == sha256_of(two.path(path)), path
         assert file["bytes"] == two.path(path).stat().st_size
+
+
+def test_what_a_run_replaces_is_said_before_it_begins(project):
+    """In a dry run and in a real one, and nothing if nothing is replaced."""
+    assert "replaces" not in project.run("-n").text
+    project.change(
+        recipes__quick__training__learning_rate=2e-3,
+        compare__models=["tiny-b"],
+        judges__server__model="phi3",
+    )
+    planned = project.run("-n").text
+    block = planned[planned.index("This run replaces results:") :].partition("\n\n")[0]
+    finetune, *judges, generate, comparison = block.splitlines()[1:]
+    assert re.fullmatch(
+        r"  finetune tiny-b quick: learning_rate 1e-3 -> 2e-3, replaces the model of today, "
+        r"\d\d:\d\d, \d+\.\d s",
+        finetune,
+    )
+    assert [line.partition(",")[0] for line in judges] == [
+        "  judge tiny-b quick overlap: new responses",
+        "  judge tiny-b quick server: model llama3 -> phi3",
+    ]
+    assert "replaces 8 scores of today" in judges[1]
+    assert judges[1].endswith("; a request that was answered before is not sent again")
+    assert "generate tiny-b quick: new model, replaces 8 responses of today" in generate
+    assert "comparison without a name: models [tiny-a, tiny-b] -> [tiny-b], replaces" in comparison
+    outcome = project.run("results/tiny-b/quick/loss.png")
+    assert outcome.text.index(finetune) < outcome.text.index("\nrule finetune:"), outcome.tail
+    assert outcome.text.count("This run replaces results:") == 1

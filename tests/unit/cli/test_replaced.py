@@ -57,6 +57,8 @@ def params(**changes):
         (params(style={"instruction": "x"}), "prompt style changed"),
         ({"inputs": ["resources/a/train.npz", "b/val.npz", "c/encoder.json"]},
          "new tokens, new tokenizer"),
+        (params(training=OLD | {"seed": 1}) | {"inputs": ["b/val.npz"], "forced": True},
+         "seed 123 -> 1"),
         ({"forced": True}, "asked for"),
         ({}, "made again"),
     ],

@@ -120,14 +120,24 @@ def _requests(rerun: Rerun) -> str:
     return "; all its replies are kept, nothing is asked again"
 
 
-def _reasons(rerun: Rerun) -> Iterator[str]:
-    """Yield what has changed since a job's files were made."""
+def _reasons(rerun: Rerun) -> list[str]:
+    """Return what has changed since a job's files were made: settings, else inputs, else files."""
+    inputs = [Path(path).name for path in rerun.inputs]
+    missing = [Path(file).name for file in rerun.files if not Path(file).exists()]
+    return (
+        [*_changed_params(rerun)]
+        or [f"new {words}" for name in inputs if (words := _INPUTS.get(name, name))]
+        or (["asked for"] if rerun.forced else [f"{name} is missing" for name in missing[:1]])
+    )
+
+
+def _changed_params(rerun: Rerun) -> Iterator[str]:
     before = [*map(_value, rerun.before)]
     for name, value in (rerun.now or {}).items():
         if name == "code":
             yield "code changed"
-        elif name in ("style", "key"):
-            yield "prompt style changed" if name == "style" else "config changed"
+        elif name == "style":
+            yield "prompt style changed"
         elif isinstance(value, Mapping):
             old = [other for other in before if isinstance(other, Mapping)]
             nearest = max(old, key=lambda other: len(other.keys() & value.keys()), default={})
@@ -135,14 +145,6 @@ def _reasons(rerun: Rerun) -> Iterator[str]:
         else:
             old = [other for other in before if not isinstance(other, Mapping)]
             yield from _changes({name: old[0]} if len(old) == 1 else {}, {name: value})
-    for path in rerun.inputs:
-        if words := _INPUTS.get(Path(path).name, Path(path).name):
-            yield f"new {words}"
-    missing = [Path(file).name for file in rerun.files if not Path(file).exists()]
-    if missing and Path(rerun.files[0]).name != "ready.json":
-        yield f"{missing[0]} is missing"
-    if rerun.forced:
-        yield "asked for"
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any], section: str = "") -> Iterator[str]:
@@ -166,7 +168,7 @@ def _text(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float):
         mantissa, _, exponent = f"{value:e}".partition("e")
-        small = value and not 1e-3 < abs(value) < 1e6
+        small = value and not 0.01 <= abs(value) < 1e6
         return f"{float(mantissa):g}e{int(exponent)}" if small else f"{value:g}"
     if isinstance(value, list | tuple) and all(isinstance(item, str | int) for item in value):
         text = f"[{', '.join(map(str, value))}]"
