@@ -99,7 +99,9 @@ def write_report(
         judges=judges,
         models=_models(variants),
         examples=_examples(variants, first_judge),
-        published=published_beside_own(variants, recipes),
+        published=published_beside_own(
+            variants, recipes, settings["judges"], {each.dataset: each.entries for each in measured}
+        ),
         comparisons={judge: _comparisons(variants, judge) for judge in judges},
         win_tables=win_tables(variants, pairwise or {}, folders[0].parents[1]),
         pairwise=pairwise or {},
