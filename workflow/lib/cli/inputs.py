@@ -1,5 +1,6 @@
 """The files that a run takes from the user, looked for before anything runs."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -37,13 +38,15 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
                 used["recipes"].update(*settings.variants.values())
             case ["results", "data", dataset, *_] | ["resources", "datasets", dataset, _]:
                 used["datasets"].add(dataset)
+            case ["resources", "datasets", file]:
+                used["datasets"].add(_name_of(Path(file).stem))
             case ["results", "tokens", tokenizer, dataset, *_]:
                 used["tokenizers"].add(tokenizer)
                 used["datasets"].add(dataset)
             case ["resources", "tokenizers", tokenizer, *_]:
-                used["tokenizers"].add(tokenizer)
+                used["tokenizers"].add(_name_of(tokenizer))
             case ["resources", "gpt2", model, *_]:
-                used["models"].add(model)
+                used["models"].add(_name_of(model))
             case ["results", model, recipe, *rest] if model in settings.models:
                 used["models"].add(model)
                 used["recipes"].add(recipe)
@@ -67,6 +70,11 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
         defined["datasets"] |= {settings.recipes[name].dataset for name in defined["recipes"]}
         defined["tokenizers"] |= {settings.models[name].tokenizer for name in defined["models"]}
     return defined
+
+
+def _name_of(kept: str) -> str:
+    """Return the name of the definition whose files are kept under a name with a key."""
+    return re.sub("-[0-9a-f]{8}$", "", kept)
 
 
 def located(url: str, home: Path) -> str:
