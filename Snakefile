@@ -37,8 +37,10 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/sources.smk"
 include: "workflow/rules/comparison.smk"
 include: "workflow/rules/cluster.smk"
+include: "workflow/rules/pairwise.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/finetune.smk"

@@ -40,10 +40,10 @@ def pytest_addoption(parser):
 
 
 # The folders whose tests take longest come first, so that short ones fill the gaps at the end.
-FOLDERS = ("cluster", "real", "pipeline", "docs", "gpu", "unit", "house")
+FOLDERS = ("real_judge", "cluster", "real", "pipeline", "docs", "gpu", "unit", "house")
 # What makes a test slow, so that `make check` leaves it out, besides the mark itself: these folders
-# start snakemake, and this fixture is for finetuning.
-SLOW_FOLDERS = ("cluster", "real", "pipeline")
+# start snakemake or a language model, and this fixture is for finetuning.
+SLOW_FOLDERS = ("real_judge", "cluster", "real", "pipeline")
 SLOW_FIXTURES = {"files"}
 # Files whose tests share nothing of their own are handed out test by test, others as a whole.
 ONE_BY_ONE = (

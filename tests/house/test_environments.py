@@ -31,7 +31,12 @@ def test_every_requirement_is_in_one_of_the_conda_environments():
 
 def test_the_lock_holds_every_requirement():
     lock = {n.lower(): v for n, v in pins((ENVS / "lock.txt").read_text()).items()}
-    for name in ("requirements.txt", "requirements-slurm.txt", "requirements-dev.txt"):
+    for name in (
+        "requirements.txt",
+        "requirements-slurm.txt",
+        "requirements-dev.txt",
+        "requirements-judge-model.txt",
+    ):
         required = pins((ENVS / name).read_text())
         assert {n.lower(): v for n, v in required.items()}.items() <= lock.items()
 

@@ -187,3 +187,23 @@ def test_another_size_costs_its_own_jobs_alone(twins, tmp_path):
     shared = planned([], [], ["alpaca"], *world) - {"summary", "report", "scores"}
     assert outcome.jobs == own - shared
     assert f"{EXERCISES_HERE}/" not in outcome.text
+
+
+STUDY = "results/comparisons/small-world-study"
+
+
+def test_the_study_plans_two_sizes_three_recipes_and_three_seeds(tmp_path):
+    study = preset("small-world-study")
+    project = Project.create(tmp_path / "project", study)
+    project.path("workflow/resources").symlink_to(SMALL_WORLD.parent)
+    outcome = project.run("-n", f"{STUDY}/scores.csv")
+    assert outcome.code == 0, outcome.tail
+    finetuned = {job for job in outcome.jobs if job.startswith("finetune ")}
+    runs = {
+        f"finetune {model} {recipe} {seed}"  # of a run named RECIPE,seed=SEED
+        for model in ("pico-650K", "nano-1M")
+        for recipe in ("chapter", "phi3-prompt", "masked-prompt")
+        for seed in (1, 2, 3)
+    }
+    assert len(runs) == 18
+    assert finetuned == runs

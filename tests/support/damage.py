@@ -170,6 +170,7 @@ class FinishedRun:
             "tiny/quick/losses.csv": [self.plot, self.report, self.card],
             "tiny/quick/samples.json": [self.report],
             "tiny/quick/responses.json": [self.judge, self.report],
+            "tiny/quick/generation.json": [self.summarize, self.report],
             "tiny/quick/overlap/scores.csv": [
                 self.summarize,
                 self.collect,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from workflow.lib.generation.record import write_generation
 from workflow.lib.judge.scores import COLUMNS
 from workflow.lib.report.summary import summarize
 
@@ -53,21 +54,29 @@ def write_run(
     }
 
 
-def write_quality(path: Path, entries: int, seen: Sequence[Sequence[int]] = ()) -> Path:
+def write_quality(
+    path: Path,
+    entries: int,
+    seen: Sequence[Sequence[int]] = (),
+    repeated: Sequence[Sequence[int]] = (),
+) -> Path:
     """Write a quality.json.
 
     Args:
         entries: of the test split.
         seen: groups of test entries that also stand in training.
+        repeated: groups of test entries with the same question: the first and last of a group
+            are equal, the others have another answer.
     """
+    numbers = [[500 + n for n in group] for group in repeated]
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_json(
         path,
         {
             "entries": {"train": 100, "val": 10, "test": entries},
-            "duplicates": [],
+            "duplicates": [[group[0], group[-1]] for group in numbers],
             "near_duplicates": [[41, 40, 97.3]],
-            "conflicting_answers": [[3, 40]],
+            "conflicting_answers": [[3, 40], *(group for group in numbers if len(group) > 2)],
             "test_also_in_train": [[7, *(100 + n for n in group)] for group in seen],
             "test_also_in_val": [],
             "val_also_in_train": [],
@@ -75,9 +84,9 @@ def write_quality(path: Path, entries: int, seen: Sequence[Sequence[int]] = ()) 
             "empty_outputs": [[9], [11]],
             "end_of_text": [],
             "counts": {
-                "duplicates": 0,
+                "duplicates": len(numbers),
                 "near_duplicates": 1,
-                "conflicting_answers": 1,
+                "conflicting_answers": 1 + sum(len(group) > 2 for group in numbers),
                 "test_also_in_train": sum(map(len, seen)),
                 "test_also_in_val": 0,
                 "val_also_in_train": 0,
@@ -95,6 +104,9 @@ def write_quality(path: Path, entries: int, seen: Sequence[Sequence[int]] = ()) 
             "where": {
                 **{str(n): {"split": "train", "index": n} for n in (3, 7, 9, 11, 40, 41)},
                 **{str(100 + n): {"split": "test", "index": n} for group in seen for n in group},
+                **{
+                    str(500 + n): {"split": "test", "index": n} for group in repeated for n in group
+                },
             },
         },
     )
@@ -154,6 +166,7 @@ def _write_variant(variant: Path, answers: list[dict[str, str]]) -> None:
     epochs = 0 if variant.name == "plain-untuned" else 2
     variant.mkdir(parents=True)
     _write_json(variant / "responses.json", answers)
+    write_generation(variant / "responses.json", 64, [] if epochs else [0, 2])
     rows = [(5 * n, 1 + n // 4, 100 * (n + 1), 3 / (n + 1), 4 / (n + 1)) for n in range(8)]
     with (variant / "losses.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -5,6 +5,8 @@ rule summary:
     input:
         tables=of_judged("scores.csv"),
         usages=of_judged("usage.json"),
+        wins=of_judged("wins.csv", pairwise=True),
+        wins_usages=of_judged("usage.json", pairwise=True),
         trainings=of_variants("training.json"),
         losses=of_variants("losses.csv"),
         qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
@@ -32,6 +34,8 @@ rule report:
     input:
         tables=of_judged("scores.csv"),
         usages=of_judged("usage.json"),
+        wins=of_judged("wins.csv", pairwise=True),
+        wins_usages=of_judged("usage.json", pairwise=True),
         responses=of_variants("responses.json"),
         losses=of_variants("losses.csv"),
         samples=of_variants("samples.json"),
@@ -55,17 +59,21 @@ rule report:
     params:
         settings=COMPARED,
         recipes=SETTINGS.recipes_compared(),
-        judges={name: SETTINGS.judges[name].label for name in SETTINGS.compare.judges},
+        judges=labels_of_judges(pairwise=False),
+        pairwise=labels_of_judges(pairwise=True),
         templates={path.name: sha256_of(path) for path in (HOME / "workflow/report").glob("*.j2")},
         code=code_digest("workflow/scripts/write_report.py"),
     script:
         "../scripts/write_report.py"
 
 
-# Made last, so that asking for the scores makes the report too.
+# Made last, so that asking for the scores makes the report too. The manifest has the digests of all
+# that the comparison was made from, so all of that is input.
 rule scores:
     input:
+        rules.report.input,
         tables=of_judged("scores.csv"),
+        trainings=of_variants("training.json"),
         report=f"{COMPARISON}/report.html",
     output:
         report(
@@ -75,12 +83,15 @@ rule scores:
             labels={"what": "all scores"},
         ),
         parquet=f"{COMPARISON}/scores.parquet",
+        config=f"{COMPARISON}/config.yaml",
+        manifest=f"{COMPARISON}/manifest.json",
     log:
         comparison_log("scores"),
     localrule: True
     conda:
         PIPELINE_ENV
     params:
+        settings=COMPARED,
         code=code_digest("workflow/scripts/collect_scores.py"),
     script:
         "../scripts/collect_scores.py"

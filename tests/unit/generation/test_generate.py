@@ -1,6 +1,7 @@
 """Cached, batched responses are the textbook's, token for token."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from tests.support.training_case import CONFIG as BYTES_CONFIG
 from workflow.lib.generation import generate as module
 from workflow.lib.generation import kv_cache
 from workflow.lib.generation.generate import generate
+from workflow.lib.generation.record import read_cut_off, write_generation
 from workflow.lib.generation.responses import write_responses
+from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import load_style
 
@@ -61,6 +64,40 @@ def test_responses_keep_order_keys_and_text(tmp_path):
     responses = json.loads(text)
     assert [{k: r[k] for k in entries[0]} for r in responses] == entries
     assert all(list(r)[-1] == "model_response" for r in responses)
+
+
+def test_responses_with_all_tokens_they_may_have_are_recorded_as_cut_off(tmp_path):
+    """Once each token is the end, so that some responses have it and others do not."""
+    entries = [{"instruction": "Say " + "x" * n, "input": "", "output": "ja"} for n in range(6)]
+    (tmp_path / "test.json").write_text(json.dumps(entries))
+    responses, model = tmp_path / "responses.json", random_model(1, BYTES_CONFIG)
+    style, settings, found = load_style("phi3"), Generation(max_new_tokens=9), set()
+    prompts = [list(style.prompt(entry).encode()) for entry in entries]
+    for end in {token for p in prompts for token in generate_textbook(model, p, 9, -1)}:
+        tokenizer = SimpleNamespace(
+            encode_ordinary=BYTES.encode_ordinary, decode=BYTES.decode, eot_token=end
+        )
+        write_responses(model, tmp_path / "test.json", tokenizer, style, settings, responses)
+        cut_off = read_cut_off(responses, len(entries))
+        assert cut_off == {
+            n for n, p in enumerate(prompts) if len(generate_textbook(model, p, 9, end)) == 9
+        }
+        found.add(len(cut_off))
+    assert len(found) > 1
+    record = json.loads((tmp_path / "generation.json").read_text())
+    assert record["max_new_tokens"] == 9
+
+
+def test_of_other_responses_it_is_not_known_whether_they_were_cut_off(tmp_path):
+    responses = tmp_path / "responses.json"
+    responses.write_text("[]")
+    assert read_cut_off(responses, 3) is None  # results of an earlier version
+    write_generation(responses, 9, {2, 0})
+    assert read_cut_off(responses, 3) == {0, 2}
+    with pytest.raises(UserError, match=r"generation.json: names entry 2 of 2.*delete it"):
+        read_cut_off(responses, 2)
+    responses.write_text("[1]")
+    assert read_cut_off(responses, 3) is None
 
 
 def test_training_mode_is_given_back():

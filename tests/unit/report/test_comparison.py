@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from workflow.lib.report.comparison import by_test_set, compare_variants, score_kinds
-from workflow.lib.report.format import chance, duration, listed, points, thousands
+from workflow.lib.report.format import chance, common_start, duration, listed, points, thousands
 from workflow.lib.report.judges import compare_judges, score_lengths
 from workflow.lib.report.responses import disputes, galleries
 
@@ -144,3 +144,19 @@ def test_a_judges_number_alone_is_not_quoted(variants):
 )
 def test_numbers_are_written_for_readers(written, expected):
     assert written == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "start"),
+    [
+        (["nano / rates,lr=1,prompt=a", "nano / rates,lr=2,prompt=a"], "nano / rates,"),
+        (["nano / book", "nano / book-untuned"], "nano / "),
+        (["nano / book", "nano / book,lr=1"], "nano / "),  # nothing would be left of the first
+        (["nano / book", "pico / book"], ""),
+        (["nano", "nano / book"], ""),
+        (["nano / book"], ""),
+        (["a / b,c", "a / b,c"], ""),
+    ],
+)
+def test_the_common_start_of_names_ends_with_a_whole_part(names, start):
+    assert common_start(names) == start

@@ -12,7 +12,15 @@ import pytest
 import yaml
 from jinja2 import Environment, StrictUndefined
 
-from tests.support.report_case import HOSTILE, JUDGES, KOREAN, write_run, write_scores, write_usage
+from tests.support.report_case import (
+    HOSTILE,
+    JUDGES,
+    KOREAN,
+    write_quality,
+    write_run,
+    write_scores,
+    write_usage,
+)
 from workflow.lib.report.page import TEMPLATES, write_report
 from workflow.lib.report.summary import summarize
 from workflow.lib.runtime.version import VERSION
@@ -153,6 +161,26 @@ def test_without_published_figures_there_is_no_such_section(tmp_path):
     case["settings"]["recipes"]["plain"]["published"]["model"] = "another"
     write_report(**case, output=tmp_path / "report.html")
     assert "Published figures" not in Page(tmp_path / "report.html").text
+
+
+@pytest.mark.parametrize(
+    ("settings", "recipe", "words"),
+    [
+        (None, None, "With which settings is not known; published.settings of the recipe"),
+        ({"dataset": "words"}, None, "All settings that are known of it are those of this run."),
+        ({"training.epochs": 3}, None,
+         "Settings that are not the published ones: epochs 2 (published: 3)."),
+        ({"training.epochs": 3}, "book",
+         "small / plain , a change of book: epochs 2 (published: 3) Printed in: A printed book."),
+    ],
+)  # fmt: skip
+def test_published_figures_say_which_settings_differ(tmp_path, settings, recipe, words):
+    case = write_run(tmp_path / "run")
+    case["recipes"]["plain"]["published"] |= {"settings": settings, "recipe": recipe}
+    write_report(**case, output=tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert words in page.said("published")
+    assert page.part("published").count("<details>") == (recipe is not None)
 
 
 def test_data_quality_is_shown_with_its_effect(page):
@@ -362,3 +390,97 @@ def test_contamination_stands_where_the_score_stands(page, seeds_page):
 def test_the_first_entries_come_with_the_judges_words(page):
     first = page.said("result").split("The first 3 test entries", 1)[1]
     assert first.count("strict: It is") >= 3
+
+
+def test_a_response_that_was_cut_off_is_marked_and_counted(page, case):
+    """Beside the score, and wherever the response stands."""
+    assert "2 of 30 responses (7%) cut off" in page.said("result").split("Training loss", 1)[1]
+    marked = [
+        (a["data-variant"], "cut" in a["data-status"].split())
+        for t, a in page.elements
+        if t == "div" and a.get("class") == "response"
+    ]
+    assert [variant for variant, cut in marked if cut] == ["0", "0"]
+    assert page.part("responses").count('class="chip cut"') == 2
+    assert "not recorded" not in page.text
+
+
+def test_results_without_a_record_of_it_say_so(tmp_path):
+    case = write_run(tmp_path / "run")
+    for folder in case["folders"][1:]:
+        (folder / "generation.json").unlink()
+    write_report(**case, output=tmp_path / "report.html")
+    result = Page(tmp_path / "report.html").said("result")
+    assert (
+        "cut off at max_new_tokens is not recorded in results of earlier versions: "
+        "tiny / plain and small / plain."
+    ) in result
+
+
+def test_questions_that_a_test_set_repeats_are_counted_beside_the_score(tmp_path):
+    case = write_run(tmp_path / "run")
+    write_quality(case["qualities"]["words"], 30, [[0, 2], [1]], repeated=[[3, 4, 5], [7, 8]])
+    tables = [folder / judge / "scores.csv" for folder in case["folders"] for judge in JUDGES]
+    summarize(tables, case["recipes"], case["qualities"], case["summary"])
+    write_report(**case, output=tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert (
+        "5 of 30 test entries (17%) ask only 2 different questions, and each counts in the score. "
+        "The 3 test entries that also stand in training ask 2 different questions."
+    ) in page.said("result").split("Variant", 1)[0]
+    data = page.said("data")
+    assert "3 entries, 10% of the test split, in 2 groups." in data
+    assert "Test entries that ask the same question 5 " in data
+    assert "5 entries, 17% of the test split, in 2 groups." in data
+    assert "2 entries, 1% of the data set." in data  # empty answers
+
+
+def test_replies_asked_again_are_counted_beside_the_score(tmp_path):
+    case = write_run(tmp_path / "run", models=("tiny",))
+    tables = [folder / judge / "scores.csv" for folder in case["folders"] for judge in JUDGES]
+    for table in tables:
+        rows = [*csv.DictReader(table.open())]
+        for row in rows[:7]:
+            row["asked_again"] = int(table.parent.name == "strict")
+        write_scores(table, rows)
+    summarize(tables, case["recipes"], case["qualities"], case["summary"])
+    write_report(**case, output=tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert "1 unparsed, 7 asked again" in page.said("result")
+    assert page.said("result").count("asked again") == 2
+    assert "ollama 58 7 5700" in page.said("repeat")
+
+
+def test_what_all_names_begin_with_is_left_out_and_said_once(seeds_page, page):
+    """The whole name stays as a tooltip, in the links to its files and in the note."""
+    assert "All variants' names begin with tiny , which is left out" in seeds_page.said("result")
+    for part in ("comparison", "training", "scores", "responses"):
+        assert "tiny / plain" not in seeds_page.said(part)
+        assert 'title="tiny / plain' in seeds_page.part(part)
+    assert "names begin with" not in page.text
+    assert "small / plain" in page.said("training")
+
+
+def test_the_validation_losses_of_all_variants_stand_in_one_plot(page, seeds_page):
+    """With their last values; of seeds as a band, lowest to highest."""
+    plot, _, rest = page.part("training").partition("Training and validation loss of each run")
+    assert plot.count('<polyline class="curve c') == 2
+    assert plot.count("band") == 0
+    assert re.findall(r">(\d\.\d{3})</text>", plot) == ["0.500", "0.500"]
+    assert rest.count("<svg") == 2  # each has its own figure below
+    said = " ".join(re.sub(r"<[^>]+>", " ", plot).split())
+    assert "0.500 tiny / plain 0.500 small / plain" in said
+    seeds = seeds_page.part("training").partition("Training and validation loss of each run")[0]
+    assert seeds.count('<polygon class="band c0"') == 1
+    assert "seeds 0.500 to 0.500" in seeds
+
+
+def test_losses_of_other_tokens_are_not_called_comparable(tmp_path):
+    case = write_run(tmp_path / "run")
+    note = "compare only those that agree there"
+    write_report(**case, output=tmp_path / "same.html")
+    assert note not in Page(tmp_path / "same.html").text
+    path = case["folders"][1] / "training.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer": "other"}))
+    write_report(**case, output=tmp_path / "report.html")
+    assert f"variants differ in tokenizer: {note}" in Page(tmp_path / "report.html").text

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from workflow.lib.report.losses import loss_curves, read_losses
 from workflow.lib.report.plots.losses import draw_losses, plot_losses
 from workflow.lib.report.plots.scores import bin_counts
 from workflow.lib.report.plots.svg import nice_ticks
+from workflow.lib.report.plots.validation import (
+    COLORS,
+    ValidationCurve,
+    draw_validation,
+    log_ticks,
+)
 from workflow.lib.runtime.errors import UserError
 
 HEADER = "step,epoch,tokens_seen,train_loss,val_loss\n"
@@ -127,3 +134,46 @@ def test_one_evaluation_and_many_epochs_can_be_drawn():
     two = [row, {**row, "tokens_seen": 99.0}]
     assert '<circle class="val"' in draw_losses(loss_curves([row], 1), 2.0)
     assert ">20<" in draw_losses(loss_curves(two, 20), 2.0)
+
+
+def curve(name: str, *losses: float, band=()) -> ValidationCurve:
+    return ValidationCurve(name, name, range(len(losses)), losses, band)
+
+
+def test_validation_losses_are_drawn_on_a_logarithmic_scale():
+    """Halving is the same distance everywhere, and a band lies around its mean."""
+    plot = draw_validation([curve("a", 4, 2, 1, band=[(3, 5), (2, 2), (0.5, 1.5)])])
+    [points] = re.findall(r'"curve c0" points="(.*?)"', plot)
+    first, second, third = (float(place.split(",")[1]) for place in points.split())
+    assert second - first == pytest.approx(third - second, abs=0.2)
+    [band] = re.findall(r'"band c0" points="(.*?)"', plot)
+    heights = [float(place.split(",")[1]) for place in band.split()]
+    assert heights[0] < first < heights[-1]
+    assert heights[1] == heights[4] == second
+    assert re.findall(r">([\d.]+)</text>", plot)[-1] == "1.000"
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 24, 200])
+def test_labels_of_validation_losses_never_overlap(count):
+    """The best few have labels; the others are there without."""
+    plot = draw_validation([curve(f"v{n}", 3, 0.6 + n / 10_000) for n in range(count)])
+    assert plot.count("<polyline") == count
+    labels = re.findall(r'y="([\d.]+)" text-anchor="start">\d\.\d{3}<', plot)
+    assert len(labels) == min(count, COLORS)
+    heights = sorted(map(float, labels))
+    assert all(b - a >= 11.9 for a, b in pairwise(heights))
+    assert heights[0] > 20
+    assert heights[-1] < 230
+
+
+def test_a_loss_of_zero_and_a_single_evaluation_can_be_drawn():
+    assert "nan" not in draw_validation([curve("a", 1.5, 0.0), curve("b", 0.0)])
+    assert "<circle" in draw_validation([curve("b", 0.5)])
+
+
+@given(st.floats(1e-4, 1e3), st.floats(1.1, 1e4))
+def test_logarithmic_axes_have_ticks(low, factor):
+    ticks = log_ticks(low, low * factor)
+    assert len(ticks) >= 2
+    assert all(low <= tick <= low * factor * (1 + 1e-9) for tick in ticks)
+    assert len(ticks) <= 30

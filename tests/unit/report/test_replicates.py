@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t, ttest_rel
 
+from tests.support.simulated_runs import compared, numbered, simulate
 from workflow.lib.report.replicates import (
     compare,
     interval_of_runs,
@@ -16,11 +17,6 @@ from workflow.lib.report.replicates import (
 pytestmark = pytest.mark.filterwarnings("error")
 
 scores = st.dictionaries(st.integers(0, 30), st.integers(0, 100), min_size=1, max_size=30)
-
-
-def numbered(table):
-    """Return the runs of an array of shape (runs, entries)."""
-    return [dict(enumerate(map(float, row))) for row in table]
 
 
 def test_only_entries_scored_in_every_run_are_compared():
@@ -125,35 +121,15 @@ def test_interval_and_p_value_never_contradict_each_other_whichever_comes_first(
         assert excludes_zero == (result.p_value < 0.05)
 
 
-def simulate(generator, runs, entries=110, seed_noise=0.3):
-    """Return two equally good variants: scores 0 or 100 by entry, variant, run and chance."""
-    difficulty = generator.normal(0, 1.5, entries)
-    return [
-        numbered(
-            100.0
-            * (
-                difficulty
-                + generator.normal(0, 0.7, entries)
-                + generator.normal(0, seed_noise, (runs, 1))
-                + generator.normal(0, 0.8, (runs, entries))
-                > 0
-            )
-        )
-        for _ in range(2)
-    ]
-
-
 @pytest.mark.parametrize("runs", [2, 3, 5])
 def test_equal_variants_are_told_apart_no_more_often_than_the_test_allows(runs):
-    generator = np.random.default_rng(runs)
-    false = sum(compare(*simulate(generator, runs)).p_value < 0.05 for _ in range(200))
+    false = sum(result.p_value < 0.05 for result in compared(runs))
     # 5% of 200; a binomial count exceeds 19 in 3 of 1,000 cases.
     assert false <= 19
 
 
 def test_one_seed_each_is_told_apart_too_often_and_says_that_seeds_are_not_covered():
-    generator = np.random.default_rng(1)
-    results = [compare(*simulate(generator, 1)) for _ in range(200)]
+    results = list(compared(1))
     assert sum(result.p_value < 0.05 for result in results) > 40
     assert not any(result.covers_seeds for result in results)
 

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.report_case import write_quality, write_run, write_scores, write_usage
+from workflow.lib.generation.record import write_generation
 from workflow.lib.judge.scores import read_scores
 from workflow.lib.report.console import outcome_lines
 from workflow.lib.report.summary import collect_scores, summarize
 from workflow.lib.runtime.errors import UserError
 
 
-def summary_of(folder: Path, rows: list[dict], seen=(), **usage) -> dict[str, str]:
+def summary_of(folder: Path, rows: list[dict], seen=(), repeated=(), **usage) -> dict[str, str]:
     """The one row of summary.csv of one scores.csv, with test entries seen in training."""
     table = write_scores(folder / "strict" / "scores.csv", rows)
     write_usage(table.parent / "usage.json", **usage)
@@ -31,7 +32,7 @@ def summary_of(folder: Path, rows: list[dict], seen=(), **usage) -> dict[str, st
     output = folder / "summary.csv"
     settings = {"prompt": "alpaca", "training": {"epochs": 1, "lora": None}}
     recipe = {"runs": ["plain"], "dataset": "words", "settings": settings}
-    quality = write_quality(folder / "quality.json", len(rows), seen)
+    quality = write_quality(folder / "quality.json", len(rows), seen, repeated)
     summarize([table], {"plain": recipe}, {"words": quality}, output)
     [row] = csv.DictReader(output.open())
     return row
@@ -58,6 +59,25 @@ def test_what_was_seen_in_training_is_counted_and_left_out(tmp_path):
     assert (row["seen_in_training"], row["mean_without_seen"]) == ("0", "")
     lines = outcome_lines(tmp_path / "summary.csv", Path("report.html"), {"strict": ""})
     assert lines[2:4] == ["Average score: 60.00", ""]
+
+
+def test_questions_that_the_test_set_repeats_are_counted(tmp_path):
+    """In groups of equal entries, and of the same question with different answers, once each."""
+    rows = [{"entry": n, "score": 50} for n in range(6)]
+    row = summary_of(tmp_path, rows, repeated=[[0, 1, 4], [2, 3]])
+    assert (row["repeated_in_test"], row["repeated_groups"]) == ("5", "2")
+    lines = outcome_lines(tmp_path / "summary.csv", Path("report.html"), {"strict": ""})
+    assert lines[3] == "5 of 6 test entries (83%) ask only 2 different questions"
+
+
+def test_replies_asked_again_and_responses_cut_off_are_counted(tmp_path):
+    rows = [{"entry": n, "score": 50, "asked_again": int(n > 3)} for n in range(6)]
+    (tmp_path / "responses.json").write_text("[]")
+    write_generation(tmp_path / "responses.json", 64, [1, 5])
+    row = summary_of(tmp_path, rows)
+    assert (row["asked_again"], row["cut_off"]) == ("2", "2")
+    lines = outcome_lines(tmp_path / "summary.csv", Path("report.html"), {"strict": ""})
+    assert lines[3] == "2 of 6 responses (33%) were cut off at generation.max_new_tokens"
 
 
 def test_collecting_keeps_every_row_in_the_given_order(tmp_path):
@@ -117,12 +137,17 @@ def test_the_summary_by_hand(tmp_path):
         "unparsed": "1",
         "failed": "1",
         "empty": "1",
+        "asked_again": "0",
         "mean": "45.0000",
         "low": "",
         "high": "",
         "seed_spread": "",
         "seen_in_training": "0",
+        "seen_groups": "0",
         "mean_without_seen": "",
+        "repeated_in_test": "0",
+        "repeated_groups": "0",
+        "cut_off": "",
         "median": "40.0000",
         "exact_rate": "0.3333",
         "share_50": "0.5000",

@@ -10,6 +10,7 @@ from torch import Tensor
 from workflow.lib.data.entries import read_entries
 from workflow.lib.fast.cpu_kernels import speed_up
 from workflow.lib.generation.generate import generate
+from workflow.lib.generation.record import write_generation
 from workflow.lib.generation.sampling import Sampler
 from workflow.lib.model.device import prepare_device
 from workflow.lib.model.gpt import GPTModel
@@ -38,7 +39,8 @@ def write_responses(
     Args:
         model: on the device to compute on.
         entries: JSON list of test entries.
-        output: JSON file to write, in the order of the entries.
+        output: JSON file to write, in the order of the entries; beside it generation.json tells
+            which responses have all the tokens they may have, so that they may lack their end.
         world: the processes that share the entries, each of which calls this; the leader writes.
     """
     loaded = read_entries(entries)
@@ -55,19 +57,30 @@ def write_responses(
         model, [prompts[n] for n in own], settings.max_new_tokens, tokenizer.eot_token, sample
     )
     responses: dict[int, str] = {}
+    cut_off: list[int] = []
     for row, tokens in progress_bar(finished, "responses", total=len(own)):
         responses[own[row]] = style.answer(tokenizer.decode(tokens))
-    gathered = world.gather((responses, sampler.ties))
+        if len(tokens) == settings.max_new_tokens:
+            cut_off.append(own[row])
+    gathered = world.gather((responses, sampler.ties, cut_off))
     if not world.is_leader:
         return
-    all_responses = {number: text for share, _ in gathered for number, text in share.items()}
-    ties = sorted(number for _, tied in gathered for number in tied)
+    all_responses = {number: text for share, *_ in gathered for number, text in share.items()}
+    ties = sorted(number for _, tied, _ in gathered for number in tied)
+    all_cut_off = [number for *_, share in gathered for number in share]
     write_json(
         output,
         [{**entry, "model_response": all_responses[n]} for n, entry in enumerate(loaded)],
         recorded=True,
     )
+    write_generation(output, settings.max_new_tokens, all_cut_off)
     log.info("%s: %d responses", output, len(loaded))
+    if all_cut_off:
+        log.info(
+            "%d of them were cut off at %d tokens (generation.max_new_tokens)",
+            len(all_cut_off),
+            settings.max_new_tokens,
+        )
     if ties:
         log.info(
             "%d of them had to choose between tokens that are equal up to rounding, and may go on "

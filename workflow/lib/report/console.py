@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workflow.lib.report.summary_rows import read_summary
+from workflow.lib.report.win_lines import win_lines
 
 MOST_SENTENCES = 4  # variants
 SAID = (
@@ -24,12 +25,14 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
     """
     lines = []
     rows = read_summary(summary, SAID)
+    compared = [row for row in rows if row.get("baseline") and not row["run_of"]]
+    rows = [row for row in rows if not row.get("baseline")]
     variants = [row for row in rows if not row["run_of"]]
     if len({(row["model"], row["recipe"]) for row in variants}) > MOST_SENTENCES:
         for judge in dict.fromkeys(row["judge"] for row in variants):
             lines += [f"Scores by {judge}{_note(notes.get(judge))}, best first:"]
             lines += [*_table([row for row in variants if row["judge"] == judge]), ""]
-        return [*lines, f"Report: {report}"]
+        return [*lines, *win_lines(compared, notes), f"Report: {report}"]
     for row in variants:
         scored = int(row["scored"]) + int(row["empty"])
         average = _mean(row)
@@ -45,9 +48,10 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
             f"Number of scores: {scored} of {row['entries']}",
             f"Average score: {average}",
             *_contamination(row, max(len(runs), 1)),
+            *_flaws(row, max(len(runs), 1)),
             "",
         ]
-    return [*lines, f"Report: {report}"]
+    return [*lines, *win_lines(compared, notes), f"Report: {report}"]
 
 
 def _note(words: str | None) -> str:
@@ -69,6 +73,7 @@ def _table(rows: Sequence[Mapping[str, str]]) -> list[str]:
         "seeds ±": [_number(row["seed_spread"]) for row in ranked],
         "scored": [f"{int(row['scored']) + int(row['empty'])}/{row['entries']}" for row in ranked],
         "variant": [f"{row['model']} / {row['recipe']}" for row in ranked],
+        "cut off": [str(int(row.get("cut_off") or 0) or "") for row in ranked],
         "differs in": [row["differs_in"] for row in ranked],
     }
     filled = {name: values for name, values in columns.items() if any(values)}
@@ -97,3 +102,23 @@ def _contamination(row: Mapping[str, str], runs: int) -> list[str]:
     without = f"without them {float(mean):.2f}" if mean else "no score is left without them"
     share = f"{seen / entries:.0%}"
     return [f"{seen} of {entries} test entries ({share}) also stand in training; {without}"]
+
+
+def _flaws(row: Mapping[str, str], runs: int) -> list[str]:
+    """Return lines about repeated test entries and responses without an end, if there are any."""
+    repeated, groups = (
+        int(row.get(column) or 0) // runs for column in ("repeated_in_test", "repeated_groups")
+    )
+    entries, cut_off = int(row["entries"]), int(row.get("cut_off") or 0)
+    lines = []
+    if repeated:
+        lines.append(
+            f"{repeated} of {entries // runs} test entries ({repeated * runs / entries:.0%}) ask "
+            f"only {groups} different question{'' if groups == 1 else 's'}"
+        )
+    if cut_off:
+        lines.append(
+            f"{cut_off} of {entries} responses ({cut_off / entries:.0%}) were cut off at "
+            "generation.max_new_tokens"
+        )
+    return lines

@@ -1,5 +1,6 @@
-"""Numbers and lists as text for readers."""
+"""Numbers, names and lists as text for readers."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -55,3 +56,19 @@ def strength(correlation: float) -> str:
         if abs(correlation) >= limit:
             return word
     return "weakly" if abs(correlation) >= 0.2 else "hardly"
+
+
+def common_start(names: Sequence[str]) -> str:
+    """Return the parts that all names begin with, such as "nano-1M / rates,", to leave them out.
+
+    Parts end in a slash or a comma; at least one part of each name is not among them.
+    """
+    parts = [re.findall(r".+?(?: / |,|$)", name) for name in dict.fromkeys(names)]
+    if len(parts) < 2:
+        return ""
+    start = ""
+    for same in zip(*(each[:-1] for each in parts), strict=False):
+        if len(set(same)) > 1:
+            break
+        start += same[0]
+    return start

@@ -58,7 +58,7 @@ def compare_judges(variants: Sequence[Variant], judges: Sequence[str]) -> list[J
         ]
         not_exact = [(variant, entry) for variant, entry in shared if not variant.exact(entry)]
         subsets = [(_ALL, shared), (_NOT_EXACT, not_exact)]
-        subsets += [(v.name, [row for row in shared if row[0] is v]) for v in variants]
+        subsets += [(v.short, [row for row in shared if row[0] is v]) for v in variants]
         rows = [
             (label, result)
             for label, responses in subsets

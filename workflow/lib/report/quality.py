@@ -40,8 +40,9 @@ class Quality:
 
 # Findings of quality.json, what most distorts a score first.
 _WORST_FIRST = (
-    "test_also_in_train", "test_near_train", "test_also_in_val", "conflicting_answers",
-    "val_also_in_train", "empty_outputs", "end_of_text", "duplicates", "near_duplicates",
+    "test_also_in_train", "test_near_train", "repeated_in_test", "test_also_in_val",
+    "conflicting_answers", "val_also_in_train", "empty_outputs", "end_of_text", "duplicates",
+    "near_duplicates",
 )  # fmt: skip
 
 
@@ -69,7 +70,8 @@ def doubts(qualities: Sequence[Quality]) -> list[Doubt]:
     for quality in qualities:
         for finding in quality.findings:
             numbers = "; ".join(finding.named)
-            row = Doubt(quality.dataset, finding.name, finding.count, finding.meaning, numbers)
+            meaning = f"{finding.meaning} {finding.size}".rstrip()
+            row = Doubt(quality.dataset, finding.name, finding.count, meaning, numbers)
             found.append((not finding.count, _WORST_FIRST.index(finding.key), row))
         for cut in quality.cut:
             done = "Left out of" if cut.too_long == "drop" else "Truncated in"
@@ -105,14 +107,14 @@ def read_quality(
         tokens: token files, of any data set.
     """
     content = quality_record.read_quality(path)
-    seen = quality_record.seen_in_training(content)
+    seen = set().union(*quality_record.seen_in_training(content))
     without = []
     for variant in variants:
         for judge, judging in variant.judged.items():
             rest = [score for number, score in judging.scores.items() if number not in seen]
             if rest and len(rest) < len(judging.scores):
                 mean = points(judging.number("mean"), 2)
-                without.append((variant.name, judge, mean, points(fmean(rest), 2)))
+                without.append((variant.short, judge, mean, points(fmean(rest), 2)))
     counted = {f"{text}, words": content["lengths"][text]["words"] for text in content["lengths"]}
     own = [path for path in tokens if path.parts[-3] == dataset]
     for (tokenizer, prompt), lengths in token_lengths(own).items():
@@ -123,7 +125,7 @@ def read_quality(
         findings(content),
         left_out(content),
         [(what, _summary(found), draw_lengths(found)) for what, found in counted.items()],
-        [cut for v in variants if (cut := truncation_of(v.name, v.training))],
+        [cut for v in variants if (cut := truncation_of(v.short, v.training))],
         without,
     )
 

@@ -54,6 +54,11 @@ class Response:
         """Whether it equals the reference."""
         return self.variant.exact(self.number)
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether it ended for want of tokens, as far as that is recorded."""
+        return self.number in (self.variant.cut_off or ())
+
 
 @dataclass(frozen=True)
 class Gallery:

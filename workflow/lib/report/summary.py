@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
-from workflow.lib.data.quality.record import read_quality, seen_in_training
+from workflow.lib.data.quality.record import read_quality, repeated_in_test, seen_in_training
+from workflow.lib.generation.record import read_cut_off
 from workflow.lib.judge.scores import (
     COLUMNS,
     STATUSES,
@@ -25,6 +26,8 @@ from workflow.lib.report.losses import read_losses
 from workflow.lib.report.replicates import interval_of_runs, spread_of_runs
 from workflow.lib.report.settings import differences, flat
 from workflow.lib.report.statistics import mean_interval
+from workflow.lib.report.summary_rows import WIN_COLUMNS, as_text, effort
+from workflow.lib.report.win_summary import win_rows
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv
 
@@ -50,6 +53,7 @@ def summarize(
     recipes: Mapping[str, Mapping[str, Any]],
     qualities: Mapping[str, Path],
     output: Path,
+    wins: Sequence[Path] = (),
 ) -> None:
     """Write summary.csv: a row for each variant and judge, so judges are never mixed.
 
@@ -58,11 +62,13 @@ def summarize(
 
     Args:
         tables: files results/{model}/{run}/{judge}/scores.csv, in the order of the rows, with
-            usage.json beside them, and training.json and losses.csv in the folder above.
+            usage.json beside them, and training.json, losses.csv and, if there is one,
+            generation.json in the folder above.
         recipes: for each variant of a recipe `runs`, the names of its runs, `dataset` and
             `settings`.
         qualities: quality.json by data set.
         output: CSV file to write; the same bytes from the same files.
+        wins: files results/{model}/{run}/{judge}/wins.csv, which add rows, and columns for them.
 
     Raises:
         UserError: a table has other columns than a scores.csv or no rows.
@@ -88,10 +94,13 @@ def summarize(
                 "delete it and run again"
             )
         training, losses = trained(table.parent.parent)
-        run = _Run(verdicts, training, read_usage(table.parent / "usage.json"), losses)
+        usage = read_usage(table.parent / "usage.json")
+        count = len({verdict.entry for verdict in verdicts})
+        cut_off = read_cut_off(table.parent.parent / "responses.json", count)
+        run = _Run(verdicts, training, usage, losses, cut_off)
         name = verdicts[0]
         judged.setdefault((name.model, variant_of[name.recipe], name.judge), []).append(run)
-    seen = {name: seen_in_training(read_quality(path)) for name, path in qualities.items()}
+    leaks = {name: _leaks(read_quality(path)) for name, path in qualities.items()}
     rows = []
     for (model, variant, judge), runs in judged.items():
         alone = recipes[variant]["runs"] == [variant]
@@ -109,16 +118,20 @@ def summarize(
                         str(run.training["training"].get("seed", "")) for run in parts
                     ),
                     "backend": parts[0].usage["backend"],
-                    **_sums(parts, seen[recipes[variant]["dataset"]]),
-                    "training_seconds": _text(sum(run.training["seconds"] for run in parts), 1),
-                    **_effort([run.usage for run in parts]),
+                    **_sums(parts, leaks[recipes[variant]["dataset"]]),
+                    "training_seconds": as_text(sum(run.training["seconds"] for run in parts), 1),
+                    **effort([run.usage for run in parts]),
                     **_losses(parts),
-                    "device": parts[0].training["device"],
-                    "versions": " ".join(map("=".join, parts[0].training["versions"].items())),
+                    "device": _each(run.training["device"] for run in parts),
+                    "versions": _each(
+                        " ".join(map("=".join, run.training["versions"].items())) for run in parts
+                    ),
                     "differs_in": apart[variant],
                     **{key: columns[variant].get(key, "") for key in keys},
                 }
             )
+    if found := win_rows(rows, wins, recipes):
+        rows = [{**row, **dict.fromkeys(WIN_COLUMNS, "")} for row in rows] + found
     write_csv(output, list(rows[0]), rows, recorded=True)
 
 
@@ -128,24 +141,44 @@ def _read_training(folder: Path) -> tuple[Mapping[str, Any], Sequence[Mapping[st
     return training, read_losses(folder / "losses.csv", training)
 
 
+def _each(texts: Iterable[str]) -> str:
+    """Join the different ones of some texts, in order."""
+    return "; ".join(dict.fromkeys(texts))
+
+
+@dataclass(frozen=True)
+class _Leaks:
+    """Groups of test entries with the same question: those also in training, and repeated ones."""
+
+    seen: Sequence[set[int]]
+    repeated: Sequence[set[int]]
+
+
+def _leaks(quality: Mapping[str, Any]) -> _Leaks:
+    return _Leaks(seen_in_training(quality), repeated_in_test(quality))
+
+
 @dataclass(frozen=True)
 class _Run:
-    """The verdicts of one judge on one run, its training.json, usage.json and losses.csv."""
+    """The verdicts of one judge on one run, its training.json, usage.json and losses.csv.
+
+    `cut_off` holds the numbers of the responses that ended for want of tokens; None if unknown.
+    """
 
     verdicts: Sequence[Verdict]
     training: Mapping[str, Any]
     usage: Mapping[str, Any]
     losses: Sequence[Mapping[str, float]]
+    cut_off: set[int] | None
 
 
-def _sums(runs: Sequence[_Run], seen: set[int]) -> dict[str, Any]:
+def _sums(runs: Sequence[_Run], leaks: _Leaks) -> dict[str, Any]:
     """Return counts and statistics of one judge's verdicts on the runs of one variant.
 
     Counts are sums over the runs, shares and scores are means.
-
-    Args:
-        seen: numbers of the test entries that also stand in training.
     """
+    seen, repeated = set().union(*leaks.seen), set().union(*leaks.repeated)
+    cut_off = [run.cut_off for run in runs]
     by_run = [by_entry(run.verdicts) for run in runs]
     judged = [repeats for entries in by_run for repeats in entries.values()]
     counts = Counter(map(entry_status, judged))
@@ -161,16 +194,21 @@ def _sums(runs: Sequence[_Run], seen: set[int]) -> dict[str, Any]:
     return {
         "entries": len(judged),
         **{status: counts[status] for status in STATUSES},
-        "mean": _text(mean, 4),
-        "low": _text(interval.low if interval else None, 4),
-        "high": _text(interval.high if interval else None, 4),
-        "seed_spread": _text(spread_of_runs(of_runs), 4),
+        "asked_again": sum(verdict.asked_again for run in runs for verdict in run.verdicts),
+        "mean": as_text(mean, 4),
+        "low": as_text(interval.low if interval else None, 4),
+        "high": as_text(interval.high if interval else None, 4),
+        "seed_spread": as_text(spread_of_runs(of_runs), 4),
         "seen_in_training": sum(len(seen & entries.keys()) for entries in by_run),
-        "mean_without_seen": _text(without_seen, 4),
-        "median": _text(median(scores) if scores else None, 4),
-        "exact_rate": _text(fmean(repeats[0].exact_match for repeats in judged), 4),
-        "share_50": _text(fmean(s >= GOOD_SCORE for s in scores) if scores else None, 4),
-        "judge_spread": _text(_spread(judged), 4),
+        "seen_groups": len(leaks.seen) * len(runs),
+        "mean_without_seen": as_text(without_seen, 4),
+        "repeated_in_test": sum(len(repeated & entries.keys()) for entries in by_run),
+        "repeated_groups": len(leaks.repeated) * len(runs),
+        "cut_off": "" if None in cut_off else sum(len(own or ()) for own in cut_off),
+        "median": as_text(median(scores) if scores else None, 4),
+        "exact_rate": as_text(fmean(repeats[0].exact_match for repeats in judged), 4),
+        "share_50": as_text(fmean(s >= GOOD_SCORE for s in scores) if scores else None, 4),
+        "judge_spread": as_text(_spread(judged), 4),
         "response_tokens": sum(repeats[0].response_tokens or 0 for repeats in judged),
     }
 
@@ -186,7 +224,7 @@ def _losses(runs: Sequence[_Run]) -> dict[str, str]:
     """Return the last training and validation loss, as means over runs."""
     last = [run.losses[-1] if run.losses else None for run in runs]
     return {
-        column: _text(
+        column: as_text(
             fmean(
                 row[column] if row else run.training["initial_losses"][split]
                 for row, run in zip(last, runs, strict=True)
@@ -195,19 +233,3 @@ def _losses(runs: Sequence[_Run]) -> dict[str, str]:
         )
         for split, column in (("train", "train_loss"), ("val", "val_loss"))
     }
-
-
-def _effort(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return tokens, seconds and cost, blank for a judge without a server or without prices."""
-    asked = any(usage["answers"] for usage in usages)
-    tokens = sum(usage["question_tokens"] + usage["answer_tokens"] for usage in usages)
-    costs = [usage["cost"] for usage in usages if usage["cost"] is not None]
-    return {
-        "judge_tokens": tokens if asked else "",
-        "judge_seconds": _text(sum(u["seconds"] for u in usages) if asked else None, 1),
-        "cost": _text(sum(costs) if costs else None, 6),
-    }
-
-
-def _text(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"

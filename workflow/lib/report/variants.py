@@ -1,6 +1,7 @@
 """The compared variants, read from the CSV and JSON files of the pipeline, each once."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,9 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from workflow.lib.data.entries import read_responses, read_samples
+from workflow.lib.generation.record import read_cut_off
 from workflow.lib.judge.scores import Verdict, by_entry, check_entries, entry_scores, read_scores
 from workflow.lib.judge.usage import read_usage
 from workflow.lib.model.record import read_training
+from workflow.lib.report.format import common_start
 from workflow.lib.report.losses import read_losses
 from workflow.lib.report.replicates import mean_of_runs
 from workflow.lib.report.statistics import Interval
@@ -66,7 +69,7 @@ class Variant:
     """One model with one recipe, and everything the page shows of it.
 
     Args:
-        name: its name on the page.
+        name: its full name.
         dataset: name of its data set in config.yaml.
         entries: the test entries with "model_response", in order.
         losses: rows of losses.csv as numbers.
@@ -75,6 +78,8 @@ class Variant:
         judged: by name of the judge.
         runs: the same recipe with each of its seeds; none if it has no `seeds`. The scores are
             then means over them, and the other fields those of the first.
+        cut_off: numbers of the responses that ended for want of tokens; None if not recorded.
+        short: its name on the page, without the parts that all variants begin with.
     """
 
     name: str
@@ -87,6 +92,8 @@ class Variant:
     training: Mapping[str, Any]
     judged: Mapping[str, Judging]
     runs: Sequence["Variant"] = ()
+    cut_off: AbstractSet[int] | None = None
+    short: str = ""
 
     @property
     def shown(self) -> "Variant":
@@ -182,12 +189,21 @@ def read_variants(
                 samples=read_samples(folder / "samples.json", training["training"]["epochs"]),
                 training=training,
                 judged=judged,
+                cut_off=read_cut_off(folder / "responses.json", len(entries)),
             )
         )
-    return [
+    variants = [
         runs[0] if recipes[recipe]["runs"] == [recipe] else _joined(runs, model, recipe, rows)
         for (model, recipe), runs in grouped.items()
     ]
+    start = len(common_start([variant.name for variant in variants]))
+    return [_shortened(variant, start) for variant in variants]
+
+
+def _shortened(variant: Variant, start: int) -> Variant:
+    """Return a variant and its runs with short names, which leave out the start of their names."""
+    runs = [_shortened(run, start) for run in variant.runs]
+    return replace(variant, short=variant.name[start:], runs=runs)
 
 
 def _joined(

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_
 from workflow.lib.settings.base import Count, Name, NameList, Section
 from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
-from workflow.lib.settings.judges import Judge
+from workflow.lib.settings.judges import REFERENCE, Judge
 from workflow.lib.settings.places import Mistake
 from workflow.lib.settings.recipe import EXECUTION_KEYS, Recipe
 from workflow.lib.settings.replicates import Variants, count_runs, expand
@@ -64,8 +64,11 @@ class Settings(Computing):
     recipes: dict[Name, Recipe] = Field(description="ways to finetune, by name")
     judges: dict[Name, Judge] = Field(description="judges of the responses, by name")
 
-    # Of the compared recipes: the names of each variant's runs, by the variant's name.
+    # The names of each variant's runs, by the variant's name: of the compared recipes, and of all.
     _variants: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+    _all_variants: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+    # By the same name, the recipe that a compared variant is of, and those that this one extends.
+    _origins: dict[str, list[str]] = PrivateAttr(default_factory=dict)
 
     @property
     def variants(self) -> Mapping[str, Sequence[str]]:
@@ -75,19 +78,27 @@ class Settings(Computing):
         """
         return self._variants
 
+    @property
+    def all_variants(self) -> Mapping[str, Sequence[str]]:
+        """The same of every recipe, compared or not."""
+        return self._all_variants
+
     def recipes_compared(self) -> dict[str, dict[str, Any]]:
         """Return what the report says of each variant of a recipe, as plain values.
 
         Returns:
             By name of the variant: `runs`, the names of its runs, `dataset`, `published`, and
             `settings`, what can change its result; without seeds that differ or have no effect.
+            `published` is that of the recipe, or else of the nearest one that it extends and that
+            says with which settings; its `recipe` is then that one's name, not None.
         """
         found = {}
         for variant, runs in self.variants.items():
             values = self.recipes[runs[0]].model_dump(
                 mode="json", exclude={"seeds", "sweep", *EXECUTION_KEYS}
             )
-            published = values.pop("published")
+            own = values.pop("published")
+            published = {**own, "recipe": None} if own else self._published_before(variant)
             if len(runs) > 1 or not values["training"]["epochs"]:
                 del values["training"]["seed"]
             if len(runs) > 1 or not values["generation"]["temperature"]:
@@ -100,8 +111,19 @@ class Settings(Computing):
             }
         return found
 
-    def expanded(self) -> tuple["Settings", list[Mistake]]:
-        """Return settings whose `recipes` also hold the runs of sweeps and seeds, and mistakes."""
+    def _published_before(self, variant: str) -> dict[str, Any] | None:
+        """Return the published results of the nearest recipe that a variant is a change of."""
+        for name in self._origins.get(variant, ()):
+            if (found := self.recipes[name].published) and found.settings is not None:
+                return {**found.model_dump(mode="json"), "recipe": name}
+        return None
+
+    def expanded(self, extended: Mapping[str, list[str]]) -> tuple["Settings", list[Mistake]]:
+        """Return settings whose `recipes` also hold the runs of sweeps and seeds, and mistakes.
+
+        Args:
+            extended: the recipes that each recipe extends, the nearest first.
+        """
         counts = {name: count_runs(recipe) for name, recipe in self.recipes.items()}
         most = self.compare.max_runs
         mistakes = [
@@ -130,10 +152,18 @@ class Settings(Computing):
             mistakes += found
         runs = {n: r for of in variants.values() for own in of.values() for n, r in own.items()}
         complete = self.model_copy(update={"recipes": self.recipes | runs})
+        complete._all_variants = {
+            variant: [*own] for of in variants.values() for variant, own in of.items()
+        }
         complete._variants = {
-            variant: [*own]
+            variant: [*variants[name][variant]]
             for name in self.compare.recipes
-            for variant, own in variants[name].items()
+            for variant in variants[name]
+        }
+        complete._origins = {
+            variant: [name, *extended[name]]
+            for name in self.compare.recipes
+            for variant in variants[name]
         }
         return complete, mistakes
 
@@ -205,6 +235,11 @@ def compared(settings: Settings) -> dict[str, Any]:
         if earlier := settings.trained_first(name):
             models.append(earlier[0])
             recipes.append(earlier[1])
+    for judge in names.judges:
+        model, _, variant = (settings.judges[judge].baseline or REFERENCE).rpartition("/")
+        recipe = variant.partition(",")[0]
+        models += [model] if model else []
+        recipes += [recipe] if variant != REFERENCE else []
     runs = [run for runs in settings.variants.values() for run in runs]
     used = {
         "models": models,

@@ -1,6 +1,6 @@
 """origins.json and quality.json of a data set, as the jobs after them read them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -112,13 +112,35 @@ def read_quality(path: Path, *needs: str) -> dict[str, Any]:
     return read_stored(path, _Quality, needs)
 
 
-def seen_in_training(quality: Mapping[str, Any]) -> set[int]:
-    """Return the places in the test split of the entries that also stand in training.
+def seen_in_training(quality: Mapping[str, Any]) -> list[set[int]]:
+    """Return the test entries that also stand in training, those with the same question together.
 
     Args:
         quality: content of quality.json.
+
+    Returns:
+        Groups of places in the test split, from 0.
     """
-    places = (
-        quality["where"][str(number)] for group in quality["test_also_in_train"] for number in group
-    )
-    return {place["index"] for place in places if place["split"] == "test"}
+    return _places(quality, _in_test(quality, quality["test_also_in_train"]))
+
+
+def repeated_in_test(quality: Mapping[str, Any]) -> list[set[int]]:
+    """Return the groups of test entries that ask the same question, as `seen_in_training`."""
+    return _places(quality, repeated_numbers(quality))
+
+
+def repeated_numbers(quality: Mapping[str, Any]) -> list[list[int]]:
+    """Return the groups of test entries that ask the same question, by number in the data set."""
+    groups = [*quality["conflicting_answers"]]
+    conflicting = {number for group in groups for number in group}
+    groups += [group for group in quality["duplicates"] if not conflicting.issuperset(group)]
+    return [group for group in _in_test(quality, groups) if len(group) > 1]
+
+
+def _in_test(quality: Mapping[str, Any], groups: Sequence[Sequence[int]]) -> list[list[int]]:
+    where = quality["where"]
+    return [[n for n in group if where[str(n)]["split"] == "test"] for group in groups]
+
+
+def _places(quality: Mapping[str, Any], groups: Sequence[Sequence[int]]) -> list[set[int]]:
+    return [{quality["where"][str(number)]["index"] for number in group} for group in groups]

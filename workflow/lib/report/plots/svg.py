@@ -1,6 +1,7 @@
 """Inline SVG for the page: axes and marks, styled by the page in light, dark and print."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
@@ -15,11 +16,20 @@ class Frame:
     """The two axes of a chart; `x` and `y` turn data into coordinates."""
 
     def __init__(
-        self, size: tuple[int, int], x_range: tuple[float, float], y_range: tuple[float, float]
+        self,
+        size: tuple[int, int],
+        x_range: tuple[float, float],
+        y_range: tuple[float, float],
+        room: int = _RIGHT,
     ) -> None:
+        """Lay out the axes.
+
+        Args:
+            room: space at the right of them.
+        """
         self.width, self.height = size
         self.x_range, self.y_range = x_range, y_range
-        self.bottom, self.right = self.height - _BOTTOM, self.width - _RIGHT
+        self.bottom, self.right = self.height - _BOTTOM, self.width - room
 
     def x(self, value: float) -> float:
         """Return the horizontal coordinate of a value."""
@@ -40,11 +50,18 @@ class Frame:
 
     def y_axis(self, ticks: Sequence[float], label: str) -> list[str]:
         """Draw a grid line and a number for each tick, and the label above."""
+        return self._y_axis({tick: self.y(tick) for tick in ticks}, label)
+
+    def log_axis(self, ticks: Sequence[float], label: str) -> list[str]:
+        """Draw the same for a logarithmic axis, whose `y_range` holds natural logarithms."""
+        return self._y_axis({tick: self.y(math.log(tick)) for tick in ticks}, label)
+
+    def _y_axis(self, places: Mapping[float, float], label: str) -> list[str]:
         parts = []
-        for tick in ticks:
-            y = f"{self.y(tick):.1f}"
-            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{self.right}" y1="{y}" y2="{y}"/>')
-            parts.append(text(_LEFT - 5, self.y(tick) + 4, thousands(tick), "end"))
+        for tick, y in places.items():
+            ends = f'x1="{_LEFT}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"'
+            parts.append(f'<line class="grid" {ends}/>')
+            parts.append(text(_LEFT - 5, y + 4, thousands(tick), "end"))
         return [*parts, text(0, 10, label, "start")]
 
     def bar(self, start: float, end: float, count: int, title: str) -> str:

@@ -1,22 +1,12 @@
-"""The openai judge against a real server, transformers' own, with a tiny model made on the spot.
-
-Runs where `pip install "transformers[serving]"` was done; about half a minute.
-"""
+"""The openai judge against a real server, with a model made on the spot that says 85, always."""
 
 import csv
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.support.transformers_server import serving
 from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.judge import judge_responses
 from workflow.lib.judge.preflight import check_judge
@@ -74,40 +64,7 @@ def make_model(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The server's address up to /v1, while it runs."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "hub").mkdir()
-    serve = "from transformers.cli.transformers import main; main()"
-    options = ["--port", str(port), "--host", "127.0.0.1", "--device", "cpu"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", serve, "serve", str(folder / "model"), *options],
-        env={**os.environ, "HF_HOME": str(folder), "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            assert process.poll() is None, "the server ended at once"
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/health").raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_a_real_server_is_checked_asked_and_then_no_longer_needed(tmp_path: Path) -> None:
-    import_utils = pytest.importorskip("transformers.utils.import_utils")
-    if not import_utils.is_serve_available():
-        pytest.skip('needs a real server: pip install "transformers[serving]"')
     make_model(tmp_path / "model")
     (tmp_path / "responses.json").write_text(json.dumps(ENTRIES), "utf-8")
     scores, usage = tmp_path / "scores.csv", tmp_path / "usage.json"
@@ -117,11 +74,11 @@ def test_a_real_server_is_checked_asked_and_then_no_longer_needed(tmp_path: Path
         answers = tmp_path / "answers.jsonl"
         judge_responses(tmp_path / "responses.json", settings, names, scores, answers, usage)
 
-    with serving(tmp_path) as url:
+    with serving(tmp_path / "model") as server:
         settings = OpenAI(
             backend="openai",
             model=str(tmp_path / "model"),
-            base_url=url,
+            base_url=server.url,
             api_key_env=None,
             options={"temperature": 0, "seed": 123, "max_tokens": 8},
             transport=Transport(concurrency=2, first_timeout=60.0),
