@@ -1,5 +1,7 @@
 """config.yaml is checked whole before anything runs, and its mistakes are said plainly."""
 
+from copy import deepcopy
+
 import pytest
 import yaml
 from snakemake.utils import update_config
@@ -86,6 +88,56 @@ def test_presets_fit_the_config(config, preset):
         assert [settings.recipes[run].training.seed for run in settings.variants[name]] == recipe[
             "seeds"
         ]
+
+
+EVERYTHING = {
+    "name": "all-of-it",
+    "compare": {"models": ["onward", "nano-1M"], "recipes": ["swept", "lora"], "judges": ["asked"]},
+    "datasets": {
+        "mine": {"files": {"train": "a.csv", "val": "b.csv", "test": "c.csv"}, "near": 90},
+        "small-world": {"split": {"shuffle": 1}, "fields": {"kind": None}, "limit": 10},
+    },
+    "models": {"onward": {"url": "results/pico-650K/first", "tokenizer": "small-world"}},
+    "recipes": {
+        "first": {"extends": "small-world", "generation": {"temperature": 1}},
+        "swept": {
+            "extends": "small-world",
+            "dataset": "mine",
+            "seeds": [1, 2],
+            "sweep": {"training.learning_rate": ["1e-4", 1], "training.mask_prompt": [True, False]},
+        },
+    },
+    "judges": {
+        "asked": {
+            "backend": "openai", "model": "m", "options": {"seed": None, "top_p": 1},
+            "prices": {"input": 1, "output": 2.5}, "transport": {"retries": 1},
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_resolved_config_gives_the_same_settings_to_the_last_digit(config, alone):
+    """Snakemake compares params as they are written, so 95 and 95.0 would run again."""
+    own = deepcopy(config)
+    update_config(own, EVERYTHING)
+    resolved = compared(load_settings(own))
+    again = {} if alone else deepcopy(config)
+    update_config(again, yaml.safe_load(yaml.safe_dump(resolved, sort_keys=False)))
+    loaded = load_settings(again)
+    assert repr(compared(loaded)) == repr(resolved)
+    assert "name" in resolved
+    kept = [repr(loaded.recipes[run]) for runs in loaded.variants.values() for run in runs]
+    assert kept == [
+        repr(load_settings(own).recipes[run])
+        for runs in load_settings(own).variants.values()
+        for run in runs
+    ]
+
+
+def test_every_default_of_a_number_is_written_as_a_given_one_is(config):
+    settings = load_settings(config)
+    assert repr(settings.datasets["small-world"].near) == "95.0"
 
 
 def test_every_published_size_is_defined_at_openais_address(config):

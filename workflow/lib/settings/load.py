@@ -92,7 +92,7 @@ def read_config_layer(file: str | Path) -> Layer:
     if Path(file).is_relative_to(Path.cwd()):
         path = str(Path(file).relative_to(Path.cwd()))
     read = read_json if path.endswith(".json") else read_yaml
-    if path.startswith(("results/", "resources/")):
+    if path.startswith(("results/", "resources/")) and Path(path).name != "config.yaml":
         raise UserError(f"{path}: {SWALLOWED}")
     content = read(path)
     if not isinstance(content, dict):
