@@ -22,7 +22,7 @@ from workflow.lib.runtime.version import COMMAND, VERSION
 
 MODELS = ("model.pth", "adapter.safetensors")  # no inputs of a comparison: they may be deleted
 _NEEDED = ("seconds", "device", "versions")  # of training.json
-_ADDRESS = re.compile(r"\w+://[^\s'\"]+")
+ADDRESS = re.compile(r"\w+://[^\s'\"]+")
 
 
 def write_config(settings: Mapping[str, Any], output: Path) -> None:
@@ -33,7 +33,7 @@ def write_config(settings: Mapping[str, Any], output: Path) -> None:
         output: YAML file to write. Passwords and keys in addresses are left out.
     """
     text = yaml.safe_dump(dict(settings), sort_keys=False, width=100, allow_unicode=True)
-    shown = _ADDRESS.sub(lambda match: without_secrets(match[0]), text)
+    shown = ADDRESS.sub(lambda match: without_secrets(match[0]), text)
     note = "" if shown == text else "# Passwords and keys in addresses are left out.\n"
     with replacing(output) as unfinished:
         unfinished.write_text(
@@ -71,7 +71,7 @@ def write_manifest(
     content = {
         "name": settings.get("name"),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command and _ADDRESS.sub(lambda match: without_secrets(match[0]), command),
+        "command": command and ADDRESS.sub(lambda match: without_secrets(match[0]), command),
         "version": VERSION,
         **_commit(),
         "code": {path.stem: code_digest(path) for path in _scripts()},
