@@ -1,10 +1,17 @@
 """Comparisons side by side: each config with a name has its own folder."""
 
+import json
+import re
+
 import pytest
 
-from tests.support.project import Project, one_error
+from tests.support.project import Project, one_error, run_command
+from workflow.lib.runtime.digests import sha256_of
 
-FILES = {"scores.csv", "scores.parquet", "summary.csv", "summary.parquet", "report.html"}
+FILES = {
+    "scores.csv", "scores.parquet", "summary.csv", "summary.parquet", "report.html",
+    "config.yaml", "manifest.json",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +69,67 @@ def test_a_file_of_another_comparison_is_refused_with_the_right_target(
     assert right in error
     assert "or give no target" in error
     assert project.contents() == before
+
+
+@pytest.mark.parametrize("name", ["one-model", None])
+def test_the_resolved_config_alone_repeats_the_run(two, tmp_path, name):
+    """In place of config.yaml, and laid over it: nothing is to be done."""
+    project = two.copy(tmp_path / "project")
+    folder = f"results/comparisons/{name}" if name else "results"
+    resolved = project.path(f"{folder}/config.yaml").read_text("utf-8")
+    assert f"snakemake --configfile {folder}/config.yaml --cores 1" in resolved
+    over = project.command("--cores", "1")
+    over[-1] = f"{folder}/config.yaml"
+    assert "Nothing to be done" in run_command(over, project.folder).text
+    project.path("config.yaml").write_text(resolved, "utf-8")
+    alone = run_command(over[:-2], project.folder)
+    assert "Nothing to be done" in alone.text, alone.tail
+
+
+def test_the_manifest_says_what_ran(two):
+    folder = two.path("results/comparisons/one-model")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    assert manifest["name"] == "one-model"
+    assert manifest["command"].startswith("snakemake --quiet host ")
+    assert manifest["command"].endswith("--configfile overlay.yaml")
+    assert [(run["model"], run["recipe"]) for run in manifest["runs"]] == [("tiny-b", "quick")]
+    assert manifest["code"].keys() >= {"finetune", "generate_responses", "judge_responses"}
+    assert manifest["versions"].keys() >= {"python", "torch", "snakemake"}
+    variant = "results/tiny-b/quick"
+    assert manifest["files"].keys() >= {
+        "results/data/few/quality.json",
+        "results/comparisons/one-model/report.html",
+        *(f"{variant}/{name}" for name in ("model.pth", "responses.json", "server/scores.csv")),
+    }
+    for path, file in manifest["files"].items():
+        assert file["sha256"] == sha256_of(two.path(path)), path
+        assert file["bytes"] == two.path(path).stat().st_size
+
+
+def test_what_a_run_replaces_is_said_before_it_begins(project):
+    """In a dry run and in a real one, and nothing if nothing is replaced."""
+    assert "replaces" not in project.run("-n").text
+    project.change(
+        recipes__quick__training__learning_rate=2e-3,
+        compare__models=["tiny-b"],
+        judges__server__model="phi3",
+    )
+    planned = project.run("-n").text
+    block = planned[planned.index("This run replaces results:") :].partition("\n\n")[0]
+    finetune, *judges, generate, comparison = block.splitlines()[1:]
+    assert re.fullmatch(
+        r"  finetune tiny-b quick: learning_rate 1e-3 -> 2e-3, replaces the model of today, "
+        r"\d\d:\d\d, \d+\.\d s",
+        finetune,
+    )
+    assert [line.partition(",")[0] for line in judges] == [
+        "  judge tiny-b quick overlap: new responses",
+        "  judge tiny-b quick server: model llama3 -> phi3",
+    ]
+    assert "replaces 8 scores of today" in judges[1]
+    assert judges[1].endswith("; a request that was answered before is not sent again")
+    assert "generate tiny-b quick: new model, replaces 8 responses of today" in generate
+    assert "comparison without a name: models [tiny-a, tiny-b] -> [tiny-b], replaces" in comparison
+    outcome = project.run("results/tiny-b/quick/loss.png")
+    assert outcome.text.index(finetune) < outcome.text.index("\nrule finetune:"), outcome.tail
+    assert outcome.text.count("This run replaces results:") == 1

@@ -1,5 +1,6 @@
 """What a change makes run again, and only that: the table of reruns, row by row."""
 
+import base64
 import json
 import os
 import re
@@ -288,3 +289,23 @@ def test_editing_a_style_of_ones_own_reruns_its_tokens(project):
     project.edit("own/style.yaml", "user", "asker")
     [job] = project.run("-n", target).jobs
     assert job.startswith("tokenize ")
+
+
+def test_a_recipe_that_becomes_lora_is_finetuned_again(project):
+    """It makes a file more, of which there is no record."""
+    project.change(recipes__quick__training__lora={"rank": 2})
+    jobs = project.run("-n", "results/tiny-a/quick/responses.json").jobs
+    assert jobs == {"finetune_lora tiny-a quick", "generate tiny-a quick"}
+
+
+def test_a_changed_setting_counts_for_results_of_a_version_that_made_fewer_files(project):
+    """Here generation.json, of which neither the file nor a record is there."""
+    made = project.path("results/tiny-a/quick/generation.json")
+    made.unlink()
+    for record in project.path(".snakemake/metadata").iterdir():
+        name = base64.b64decode(record.name, altchars=b"-_").decode()
+        if name == "results/tiny-a/quick/generation.json":
+            record.unlink()
+    assert "Nothing to be done" in project.run("-n", "results/tiny-a/quick/responses.json").text
+    project.change(recipes__quick__generation__temperature=1.0)
+    assert "generate tiny-a quick" in project.run("-n", "results/tiny-a/quick/responses.json").jobs

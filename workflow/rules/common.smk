@@ -6,6 +6,8 @@ from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
+from snakemake.persistence import PersistenceBase
+
 from workflow.lib.cli.inputs import located as located_from
 from workflow.lib.cli.inputs import missing_inputs, used_by
 from workflow.lib.export.chapter_file import check_chapter_file_name
@@ -29,6 +31,21 @@ located = partial(located_from, home=HOME)
 # Cached, as all that is read from a file here, because thousands of jobs may ask for the same.
 code_digest = cache(partial(or_exit, provenance.code_digest))
 
+
+def compare_what_is_recorded():
+    """Have Snakemake compare a job's params and inputs with the records of any of its outputs.
+
+    It compares nothing if one output has no record. So it would miss the changes of a recipe that
+    becomes LoRA, which adds an output, and of results of a version that made fewer files.
+    """
+
+    def has_metadata(self, job):
+        return any(self.metadata(path) is not None for path in job.output)
+
+    PersistenceBase.has_metadata = has_metadata
+
+
+compare_what_is_recorded()
 SETTINGS = or_exit(load_settings, config, LAYERS)
 COMPARED = compared(SETTINGS)
 RUNS = [run for runs in SETTINGS.variants.values() for run in runs]

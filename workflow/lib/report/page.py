@@ -96,7 +96,9 @@ def write_report(
         judges=judges,
         models=_models(variants),
         examples=_examples(variants, first_judge),
-        published=published_beside_own(variants, recipes),
+        published=published_beside_own(
+            variants, recipes, settings["judges"], {each.dataset: each.entries for each in measured}
+        ),
         comparisons={judge: _comparisons(variants, judge) for judge in judges},
         draw_mean=draw_mean,
         draw_scale=draw_scale,

@@ -171,7 +171,7 @@ class Dataset(Selection):
         None, description="files of a data set that is already split, instead of url"
     )
     near: Number = Field(
-        95,
+        95.0,
         ge=80,
         le=100,
         description="similarity in percent from which quality.json lists entries as near "
