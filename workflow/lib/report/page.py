@@ -31,6 +31,7 @@ from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL
 from workflow.lib.report.summary import GOOD_SCORE
 from workflow.lib.report.validation import unlike_losses, validation_curves
 from workflow.lib.report.variants import Variant, read_variants
+from workflow.lib.report.win_tables import range_of, win_tables
 from workflow.lib.runtime.files import replacing
 from workflow.lib.runtime.printable import visible
 from workflow.lib.runtime.version import VERSION
@@ -51,6 +52,8 @@ def write_report(
     summary: Path,
     output: Path,
     tokens: Sequence[Path] = (),
+    pairwise: Mapping[str, str] | None = None,
+    made: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one self-contained page about a comparison (section 7.8 and figure 7.17).
 
@@ -64,8 +67,10 @@ def write_report(
             repeats the run.
         qualities: quality.json by data set.
         summary: summary.csv of the same comparison.
-        output: HTML file to write; the same bytes from the same files.
+        output: HTML file to write; the same bytes from the same files and `made`.
         tokens: token files of the variants.
+        pairwise: label of each judge that compares with a baseline, by name.
+        made: when and by which command and code, as `made_by` of manifest.py says.
     """
     variants = read_variants(folders, recipes, [*judges], summary)
     runs = [run for variant in variants for run in variant.runs or [variant]]
@@ -100,6 +105,9 @@ def write_report(
             variants, recipes, settings["judges"], {each.dataset: each.entries for each in measured}
         ),
         comparisons={judge: _comparisons(variants, judge) for judge in judges},
+        win_tables=win_tables(variants, pairwise or {}, folders[0].parents[1]),
+        pairwise=pairwise or {},
+        range_of=range_of,
         draw_mean=draw_mean,
         draw_scale=draw_scale,
         kinds=[
@@ -131,6 +139,8 @@ def write_report(
         fewest=FEWEST_FOR_INTERVAL,
         good=GOOD_SCORE,
         version=VERSION,
+        made=made,
+        ran_on=[*dict.fromkeys(_ran_on(run) for run in runs)],
     )
     with replacing(output) as unfinished:
         # Half a surrogate pair is valid in JSON but not in UTF-8.
@@ -142,6 +152,11 @@ def _title(variants: Sequence[Variant]) -> str:
     models = texts.listed(list(dict.fromkeys(v.model for v in tuned or variants)))
     datasets = texts.listed(list(dict.fromkeys(v.dataset for v in tuned or variants)))
     return f"{models}, {'finetuned' if tuned else 'before finetuning, tested'} on {datasets}"
+
+
+def _ran_on(run: Variant) -> str:
+    versions = ", ".join(map(" ".join, run.training["versions"].items()))
+    return f"{run.training['device']}, with {versions}"
 
 
 def _lead(variants: Sequence[Variant]) -> str:
