@@ -90,8 +90,8 @@ def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dic
     if isinstance(prompt, PairPrompt):
         texts = list(KNOWN_RESPONSES.values())
         questions = {
-            "about a right answer beside a wrong one": prompt.question(KNOWN_ENTRY, *texts),
-            "about a wrong answer beside a right one": prompt.question(KNOWN_ENTRY, *texts[::-1]),
+            "right, then a wrong": prompt.question(KNOWN_ENTRY, *texts),
+            "wrong, then a right": prompt.question(KNOWN_ENTRY, *texts[::-1]),
         }
     else:
         assert isinstance(prompt, JudgePrompt)
@@ -114,17 +114,15 @@ def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dic
 
 def _unread(known: dict[str, dict[str, Any]], backend: ServerBackend[Any]) -> str | None:
     """Return which reply to the known questions cannot be read, and what to do."""
-    said = "verdict" if backend.settings.pairwise else "score"
     for kind, answer in known.items():
-        about = kind if backend.settings.pairwise else f"about a {kind} answer"
         if answer["cut"]:
             limit = "".join(f" options.{name}," for name in backend.token_limits[:1])
-            return f"its reply {about} was cut off; raise{limit} its limit of tokens"
-        if answer[said] is None:
-            return (
-                f"no {said} can be read from its reply {about}, {answer['reply'][:80]!r}; change "
-                "its prompt or its model"
-            )
+            return f"its reply about a {kind} answer was cut off; raise{limit} its limit of tokens"
+        what = f"{answer['reply'][:80]!r}; change its prompt or its model"
+        if backend.settings.pairwise and answer["verdict"] is None:
+            return f"no verdict can be read from its reply about a {kind} answer, {what}"
+        if not backend.settings.pairwise and answer["score"] is None:
+            return f"no score can be read from its reply about a {kind} answer, {what}"
     return None
 
 
