@@ -1,11 +1,14 @@
 """Checks that a judge can work, before anything expensive starts."""
 
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+from workflow.lib.judge.again import body_again
 from workflow.lib.judge.backend import ServerBackend, ServerlessBackend, open_backend
+from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.prompt import JudgePrompt, PairPrompt
 from workflow.lib.judge.reply import read_reply
@@ -144,11 +147,20 @@ def _confused(known: dict[str, dict[str, Any]], backend: ServerBackend[Any]) -> 
 
 
 def _ask(backend: ServerBackend[Any], question: str) -> dict[str, Any]:
-    """Return a judge's reply to a question, and what it says."""
+    """Return a judge's reply to a question, or to its repetition, and what it says."""
+
+    def send(body: Mapping[str, Any]) -> Reply:
+        # The first question loads the model, and servers may unload it before the second.
+        seconds = transport.first_timeout
+        return with_retries(lambda: backend.send(body, seconds), transport, Event())
+
     transport = backend.settings.transport
     body = backend.request(question, 0)
-    # The first question loads the model, and servers may unload it before the second.
-    reply = with_retries(lambda: backend.send(body, transport.first_timeout), transport, Event())
+    reply = send(body)
+    if again := body_again(backend, body, reply):
+        with suppress(NoReplyError):  # as in judging, the first reply then stands
+            second = send(again)
+            reply = reply if read_reply(backend, second) is None else second
     said = "verdict" if backend.settings.pairwise else "score"
     return {"reply": reply.text, said: read_reply(backend, reply), "cut": reply.cut}
 
