@@ -14,6 +14,7 @@ from workflow.lib.report import format as texts
 from workflow.lib.report.comparison import Pair, by_test_set, compare_variants, score_kinds
 from workflow.lib.report.judges import Lengths, compare_judges, score_lengths
 from workflow.lib.report.losses import loss_curves
+from workflow.lib.report.people import compare_with_people
 from workflow.lib.report.plots.losses import draw_losses
 from workflow.lib.report.plots.scores import (
     bin_counts,
@@ -117,6 +118,9 @@ def write_report(
             if (rows := score_kinds(group, judge))
         ],
         agreements=compare_judges(runs, [*judges]),
+        people=compare_with_people(
+            runs, [*judges], [j for j in judges if "ratings" in settings["judges"].get(j, {})]
+        ),
         curves=_curves(runs),
         validation=(losses := validation_curves(variants)),
         validation_plot=draw_validation(losses) if losses else "",
