@@ -107,7 +107,7 @@ def test_editing_overlap_reruns_only_the_overlap_judge(project):
 
 
 def test_editing_what_all_judges_share_reruns_all(project):
-    project.edit("workflow/lib/judge/judge.py", "[^\\w\\s]", "[^\\w\\s_]")
+    project.edit("workflow/lib/judge/lengths.py", "[^\\w\\s]", "[^\\w\\s_]")
     outcome = project.run("-n", "results/scores.csv")
     expected = jobs_of("overlap", "judge") | jobs_of("polly", "check_judge", "judge")
     assert outcome.jobs == expected | AFTER_JUDGES

@@ -236,9 +236,9 @@ def of_tokens():
     return sorted({tokens_of(v, split) for v in variants for split in ("train", "val")})
 
 
-def of_judged(file):
-    """Return a file of every run and judge."""
-    judges = SETTINGS.compare.judges
+def of_judged(file, pairwise=False):
+    """Return a file of every run and every judge that scores, or of every pairwise one."""
+    judges = [n for n in SETTINGS.compare.judges if SETTINGS.judges[n].pairwise == pairwise]
     return [f"{folder}{judge}/{file}" for folder in of_variants("") for judge in judges]
 
 

@@ -1,4 +1,4 @@
-# From a model to scores (sections 7.7 and 7.8).
+# From a model to scores (sections 7.7 and 7.8), and to win rates.
 
 
 rule generate:
@@ -73,6 +73,8 @@ rule judge:
         usage="results/{model}/{recipe}/{judge}/usage.json",
     log:
         "results/logs/judge/{model}/{recipe}/{judge}.log",
+    wildcard_constraints:
+        judge=f"(?!({PAIRWISE})/)[^/]+",
     retries: 0
     localrule: True
     conda:
@@ -84,3 +86,35 @@ rule judge:
         code=lambda wildcards: judge_code("workflow/scripts/judge_responses.py", wildcards),
     script:
         "../scripts/judge_responses.py"
+
+
+rule judge_pairs:
+    input:
+        responses="results/{model}/{recipe}/responses.json",
+        baseline=baseline_responses,
+        check=pair_check_of,
+    output:
+        wins=report(
+            "results/{model}/{recipe}/{judge}/wins.csv",
+            caption="../report/variant-wins.rst",
+            category="Variants",
+            subcategory="{model}",
+            labels={"recipe": "{recipe}", "what": "wins by {judge}"},
+        ),
+        usage="results/{model}/{recipe}/{judge}/usage.json",
+    log:
+        "results/logs/judge_pairs/{model}/{recipe}/{judge}.log",
+    wildcard_constraints:
+        judge=PAIRWISE,
+    retries: 0
+    localrule: True
+    conda:
+        PIPELINE_ENV
+    resources:
+        judge_slots=judge_slots_of,
+    params:
+        judge=lambda wildcards: identity_of(wildcards.judge),
+        baseline=baseline_of,
+        code=lambda wildcards: judge_code("workflow/scripts/judge_pairs.py", wildcards),
+    script:
+        "../scripts/judge_pairs.py"

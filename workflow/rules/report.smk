@@ -5,6 +5,8 @@ rule summary:
     input:
         tables=of_judged("scores.csv"),
         usages=of_judged("usage.json"),
+        wins=of_judged("wins.csv", pairwise=True),
+        wins_usages=of_judged("usage.json", pairwise=True),
         trainings=of_variants("training.json"),
         losses=of_variants("losses.csv"),
         qualities=[f"results/data/{name}/quality.json" for name in COMPARED["datasets"]],
@@ -32,6 +34,8 @@ rule report:
     input:
         tables=of_judged("scores.csv"),
         usages=of_judged("usage.json"),
+        wins=of_judged("wins.csv", pairwise=True),
+        wins_usages=of_judged("usage.json", pairwise=True),
         responses=of_variants("responses.json"),
         losses=of_variants("losses.csv"),
         samples=of_variants("samples.json"),
@@ -55,7 +59,8 @@ rule report:
     params:
         settings=COMPARED,
         recipes=SETTINGS.recipes_compared(),
-        judges={name: SETTINGS.judges[name].label for name in SETTINGS.compare.judges},
+        judges=labels_of_judges(pairwise=False),
+        pairwise=labels_of_judges(pairwise=True),
         templates={path.name: sha256_of(path) for path in (HOME / "workflow/report").glob("*.j2")},
         code=code_digest("workflow/scripts/write_report.py"),
     script:

@@ -1,12 +1,19 @@
 """A judge's question is the chapter's, byte for byte, and no answer can speak through it."""
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow.lib.judge.prompt import JUDGE_PROMPTS, PLACEHOLDERS, load_judge_prompt
+from workflow.lib.judge.prompt import (
+    JUDGE_PROMPTS,
+    PLACEHOLDERS,
+    PairPrompt,
+    load_judge_prompt,
+    load_pair_prompt,
+)
 from workflow.lib.runtime.errors import UserError
 
 ENTRY = {
@@ -163,8 +170,9 @@ def test_half_a_surrogate_pair_can_be_sent() -> None:
 @pytest.mark.parametrize("path", sorted(JUDGE_PROMPTS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_prompt_file_says_what_it_is(path: Path) -> None:
     assert path.read_text("utf-8").startswith("# ")
-    load_judge_prompt(path.stem)
-    assert load_judge_prompt(str(path)) == load_judge_prompt(path.stem)
+    load = load_pair_prompt if path.stem.startswith("pairs") else load_judge_prompt
+    load(path.stem)
+    assert load(str(path)) == load(path.stem)
 
 
 def test_the_rubric_asks_for_json_on_its_scale() -> None:
@@ -229,11 +237,15 @@ CHAPTERS = {"integer", "integer-ko", "reasons"}  # as printed
 )
 def test_what_is_the_same_for_all_entries_comes_first(prompt: str) -> None:
     """So that a server computes it once: nothing but short labels stands behind the entry."""
-    template = load_judge_prompt(prompt).template
-    first = min(template.index(f"{{{name}}}") for name in PLACEHOLDERS)
-    last = max(template.index(f"{{{name}}}") + len(name) + 2 for name in PLACEHOLDERS)
+    load = load_pair_prompt if prompt.startswith("pairs") else load_judge_prompt
+    template = load(prompt).template
+    names = re.findall(r"\{(\w+)\}", template)
+    names = [name for name in names if name in {*PLACEHOLDERS, *PairPrompt.placeholders}]
+    assert len(names) > 2
+    first = min(template.index(f"{{{name}}}") for name in names)
+    last = max(template.index(f"{{{name}}}") + len(name) + 2 for name in names)
     assert template[last:].strip() == "`"
     labels = template[first:last]
-    for name in PLACEHOLDERS:
+    for name in names:
         labels = labels.replace(f"{{{name}}}", "")
     assert len(labels) < 80 < first

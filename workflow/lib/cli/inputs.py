@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.judge.prompt import load_judge_prompt
+from workflow.lib.judge.prompt import prompt_of
 from workflow.lib.model.source import split_url, vocabulary_names
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import local_path, why_unreadable
+from workflow.lib.settings.baselines import baseline_run
 from workflow.lib.settings.inheritance import origin
 from workflow.lib.settings.judges import ServerJudge
 from workflow.lib.settings.places import Mistake
@@ -52,6 +53,11 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
             name = earlier[0]
             used["models"].add(name)
             used["recipes"].add(earlier[1])
+    for judge in used["judges"] & settings.judges.keys():
+        for model, run in [(m, r) for m in used["models"] for r in used["recipes"]]:
+            if run in settings.recipes and (of := baseline_run(settings, judge, model, run)):
+                used["models"].add(of[0])
+                used["recipes"].add(of[1])
     defined = {section: used[section] & getattr(settings, section).keys() for section in sections}
     if defined["recipes"]:  # a model alone needs no data and no tokenizer
         defined["datasets"] |= {settings.recipes[name].dataset for name in defined["recipes"]}
@@ -101,7 +107,7 @@ def missing_inputs(settings: Settings, used: Names, written: Any, home: Path) ->
     for name in sorted(used["judges"]):
         judge = settings.judges[name]
         if isinstance(judge, ServerJudge):
-            yield from _broken(("judges", name, "prompt"), load_judge_prompt, judge.prompt)
+            yield from _broken(("judges", name, "prompt"), prompt_of, judge)
 
 
 def _is_local(source: Source) -> bool:
@@ -118,7 +124,7 @@ def _missing(
                 yield Mistake(keys, f"{Path(source.url, name)}: {problem}")
 
 
-def _broken(keys: tuple[str, ...], load: Callable[[str], object], name: str) -> Iterator[Mistake]:
+def _broken(keys: tuple[str, ...], load: Callable[[Any], object], name: Any) -> Iterator[Mistake]:
     try:
         load(name)
     except UserError as error:

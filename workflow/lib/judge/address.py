@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import FILE, ServerJudge, check_address
+from workflow.lib.settings.addresses import FILE, check_address
+from workflow.lib.settings.judges import ServerJudge
 
 
 def current_address(judge: ServerJudge) -> str:

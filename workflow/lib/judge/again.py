@@ -1,21 +1,13 @@
-"""The second request where no score can be read from a reply: for the number alone."""
+"""The second request where a reply cannot be read: for the score or the verdict alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from workflow.lib.judge.backend import ServerBackend
-from workflow.lib.judge.cache import Reply, ReplyCache, request_key
-from workflow.lib.judge.parse import read_score
+from workflow.lib.judge.cache import ReplyCache, request_key
+from workflow.lib.judge.reply import read_reply
 from workflow.lib.judge.runner import Request
-
-
-def score_of(backend: ServerBackend[Any], reply: Reply | None) -> float | None:
-    """Return the score in a reply; None if there is none, or the reply was cut off."""
-    if reply is None or reply.cut:
-        return None
-    scale = backend.prompt.scale
-    return read_score(reply.text, scale.worst, scale.best)
 
 
 def requests_again(
@@ -28,7 +20,7 @@ def requests_again(
     judge, found = backend.settings, {}
     for request in requests if judge.ask_again else ():
         reply = cache.get(request.key)
-        if reply is None or reply.cut or score_of(backend, reply) is not None:
+        if reply is None or reply.cut or read_reply(backend, reply) is not None:
             continue
         turns = [
             {"role": "assistant", "content": reply.text},

@@ -15,7 +15,8 @@ from workflow.lib.judge.address import current_address
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import within
 from workflow.lib.judge.no_reply import NoReplyError
-from workflow.lib.judge.prompt import JudgePrompt, load_judge_prompt
+from workflow.lib.judge.prompt import BasePrompt, prompt_of
+from workflow.lib.judge.wins import FIRST, SECOND, TIE
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.printable import keep_secrets_of, redacted
@@ -50,6 +51,11 @@ class LocalBackend(Backend[SettingsT]):
             entry: instruction, input, output (the reference) and model_response.
         """
 
+    def compare(self, entry: Mapping[str, str], first: str, second: str) -> str:
+        """Return which of two responses scores higher: first, second or tie."""
+        one, other = (self.score({**entry, "model_response": text}) for text in (first, second))
+        return TIE if one == other else FIRST if one > other else SECOND
+
 
 class ServerBackend(Backend[ServerT]):
     """A judge that is a language model on a server.
@@ -63,7 +69,7 @@ class ServerBackend(Backend[ServerT]):
     # Options that limit the tokens of a reply; the first is sent if the settings have none.
     token_limits: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, settings: ServerT, prompt: JudgePrompt, address: str) -> None:
+    def __init__(self, settings: ServerT, prompt: BasePrompt, address: str) -> None:
         super().__init__(settings)
         self.prompt = prompt
         self.address = address
@@ -180,7 +186,7 @@ def open_backend(judge: JudgeSettings, name: str) -> LocalBackend[Any] | ServerB
     module = type(judge).__module__
     if not isinstance(judge, ServerJudge):
         return class_in_backend(module, LocalBackend)(judge)
-    prompt = load_judge_prompt(judge.prompt)
+    prompt = prompt_of(judge)
     try:
         address = current_address(judge)
         keep_secrets_of(address)

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from workflow.lib.judge.prompt import load_judge_prompt
+from workflow.lib.judge.prompt import prompt_of
 from workflow.lib.settings.judges import JudgeSettings, ServerJudge
 
 
@@ -24,6 +24,6 @@ def judge_identity(judge: JudgeSettings) -> dict[str, Any]:
     """
     identity = judge.model_dump(exclude=set(judge.changes_no_score))
     if isinstance(judge, ServerJudge):
-        prompt = load_judge_prompt(judge.prompt)
+        prompt = prompt_of(judge)
         identity["prompt"] = {**prompt.model_dump(), "entry": asdict(prompt.style)}
     return identity

@@ -1,31 +1,23 @@
 """Judges the responses of one variant: a row for every entry and repeat (listing 7.11)."""
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypedDict
 
 from workflow.lib.data.entries import read_responses
-from workflow.lib.judge.again import requests_again, score_of
+from workflow.lib.judge.asking import Answer, Question, ask_all, refuse_gaps
 from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
-from workflow.lib.judge.cache import Reply, ReplyCache, request_key
-from workflow.lib.judge.preflight import UnreachableError, preflight
-from workflow.lib.judge.retry import NOT_SENT
-from workflow.lib.judge.runner import Request, send_all
+from workflow.lib.judge.lengths import response_length
+from workflow.lib.judge.prompt import JudgePrompt
 from workflow.lib.judge.scores import COLUMNS, Verdict
-from workflow.lib.judge.tokens_read import is_implausible
-from workflow.lib.runtime.errors import UserError
+from workflow.lib.judge.usage import usage_of
 from workflow.lib.runtime.files import write_csv, write_json
 from workflow.lib.runtime.log import log
-from workflow.lib.settings.judges import JudgeSettings, ServerJudge
-
-# Words and single marks: counted the same for every model, whatever its tokenizer, and in every
-# script, so that the lengths of two variants can be compared.
-_TOKEN = re.compile(r"\w+|[^\w\s]")
+from workflow.lib.settings.judges import JudgeSettings
 
 
 class Names(TypedDict):
@@ -65,10 +57,16 @@ def judge_responses(
         if isinstance(backend, LocalBackend):
             log.info("%s: %s", names["judge"], judge.label)
             verdicts = [
-                _verdict(names, number, entry, score=backend.score(entry))
+                _verdict(
+                    names,
+                    number,
+                    entry,
+                    question=Question(number, 0, ""),
+                    answer=Answer(None, backend.score(entry), False),
+                )
                 for number, entry in enumerate(entries)
             ]
-            used = _usage(judge, [])
+            used = usage_of(judge, [])
         else:
             verdicts, used = _ask(entries, backend, names, cache)
     write_csv(output, COLUMNS, map(_row, verdicts), recorded=True)
@@ -78,176 +76,62 @@ def judge_responses(
 
 
 def _ask(
-    entries: Sequence[Mapping[str, str]],
-    backend: ServerBackend[Any],
-    names: Names,
-    cache_path: Path,
+    entries: Sequence[Mapping[str, str]], backend: ServerBackend[Any], names: Names, cache: Path
 ) -> tuple[list[Verdict], dict[str, Any]]:
     """Return the verdicts of a judge with a server, and the usage of that server."""
     judge, prompt, name = backend.settings, backend.prompt, names["judge"]
-    cache = ReplyCache(cache_path)
-    cache.forget_empty()
-    unreachable = None
-    try:
-        digest = preflight(backend, name).get("digest")
-    except UnreachableError as error:
-        # If every reply is cached, a change in how replies are parsed needs no server.
-        last, unreachable = cache.last(), error
-        digest = last.digest if last else None
-    requests = []
-    for number, entry in enumerate(entries):
-        question = prompt.question(entry)
-        for repeat in range(judge.repeats):
-            body = backend.request(question, repeat)
-            # The address of the settings, so that a server may move.
-            key = request_key(judge.backend, judge.address, digest, body, repeat)
-            requests.append(Request(number, repeat, question, body, key))
-    to_send = [r for r in requests if entries[r.entry]["model_response"].strip()]
-    if unreachable and any(cache.get(request.key) is None for request in to_send):
-        raise unreachable
-    failures = send_all(backend, to_send, cache, name)
-    again = requests_again(backend, to_send, cache, digest)
-    if again and not unreachable:
-        log.info("%s: %d replies hold no score; asking for the number alone", name, len(again))
-        send_all(backend, list(again.values()), cache, name)
-    verdicts = []
-    for request in requests:
-        reply, second = cache.get(request.key), None
-        if request.key in again:
-            second = cache.get(again[request.key].key)
-        score = score_of(backend, second or reply)
-        if score is not None:
-            reply = second or reply
-        entry = entries[request.entry]
-        verdict = _verdict(names, request.entry, entry, request=request, reply=reply, score=score)
-        verdicts.append(replace(verdict, asked_again=int(second is not None)))
-    _warn_of_unread_questions(requests, cache, name)
-    entry_of = {request.key: request.entry for request in reversed(to_send)}
-    failed = [(entry_of[key], failure.reason) for key, failure in failures.items()]
-    by_key = {r.key: cache.get(r.key) for r in [*to_send, *again.values()]}
-    replies = [reply for reply in by_key.values() if reply is not None]
-    cut = sum(reply.cut for reply in replies)
-    limit = "".join(f"; raise options.{name}" for name in backend.token_limits[:1])
-    hint = f"{cut} were cut off{limit}; " if cut else ""
-    _refuse_gaps(verdicts, failed, hint, judge, name, cache_path)
-    return verdicts, _usage(judge, replies)
-
-
-def _warn_of_unread_questions(requests: Sequence[Request], cache: ReplyCache, name: str) -> None:
-    """Log the questions of which the server reports implausibly few tokens."""
-    found = {
-        request.entry: reply.question_tokens
-        for request in reversed(requests)
-        if (reply := cache.get(request.key))
-        and is_implausible(request.question, reply.question_tokens)
-    }
-    if found:
-        first = min(found)
-        log.warning(
-            "%s: the server read far too few tokens of %d questions for their length, the first "
-            "about entry %d (%d tokens); check that its chat template passes the message on and "
-            "that its context is long enough",
-            name,
-            len(found),
-            first,
-            found[first],
+    assert isinstance(prompt, JudgePrompt)
+    questions = [
+        Question(number, repeat, text)
+        for number, entry in enumerate(entries)
+        for text in [prompt.question(entry)]
+        for repeat in range(judge.repeats)
+    ]
+    asked = [q for q in questions if entries[q.entry]["model_response"].strip()]
+    answers = ask_all(backend, asked, cache, name)
+    answer_of = {(q.entry, q.repeat): a for q, a in zip(asked, answers.of, strict=True)}
+    verdicts = [
+        _verdict(
+            names,
+            question.entry,
+            entries[question.entry],
+            question=question,
+            answer=answer_of.get((question.entry, question.repeat), Answer(None, None, False)),
         )
+        for question in questions
+    ]
+    refuse_gaps(asked, answers, len(entries), judge, name, cache)
+    return verdicts, usage_of(judge, answers.replies)
 
 
 def _verdict(
-    names: Names,
-    number: int,
-    entry: Mapping[str, str],
-    *,
-    score: float | None,
-    request: Request | None = None,
-    reply: Reply | None = None,
+    names: Names, number: int, entry: Mapping[str, str], *, question: Question, answer: Answer
 ) -> Verdict:
     """Return the row of one entry and repeat."""
     response = entry["model_response"]
+    score, status = answer.said, "scored"
     if not response.strip():
         score, status = 0, "empty"
-    elif score is not None:
-        status = "scored"
-    else:
-        status = "failed" if reply is None else "unparsed"
+    elif score is None:
+        status = answer.status
     return Verdict(
         **names,
         entry=number,
-        repeat=request.repeat if request else 0,
+        repeat=question.repeat,
         score=score,
         status=status,
         exact_match=int(response.strip() == entry["output"].strip()),
-        response_tokens=len(_TOKEN.findall(response)),
-        reply=reply.text if reply else "",
-        prompt_sha256=_sha256(request.question) if request else "",
-        response_sha256=_sha256(response),
+        response_tokens=response_length(response),
+        reply=answer.reply.text if answer.reply else "",
+        prompt_sha256=text_sha256(question.text) if question.text else "",
+        response_sha256=text_sha256(response),
+        asked_again=int(answer.asked_again),
     )
 
 
-def _sha256(text: str) -> str:
+def text_sha256(text: str) -> str:
+    """Return the digest of a question or a response."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _refuse_gaps(
-    verdicts: Sequence[Verdict],
-    failures: Sequence[tuple[int, str]],
-    hint: str,
-    judge: ServerJudge,
-    name: str,
-    cache: Path,
-) -> None:
-    """Raise UserError if more entries than allowed have no reply, or more replies no score."""
-    failed = {verdict.entry for verdict in verdicts if verdict.status == "failed"}
-    unparsed = [verdict for verdict in verdicts if verdict.status == "unparsed"]
-    answered = sum(verdict.status in ("scored", "unparsed") for verdict in verdicts)
-    faults = []
-    if len(failed) > judge.max_failed:
-        counts = Counter(reason for _, reason in failures)
-        left = counts.pop(NOT_SENT, 0)
-        first = {reason: entry for entry, reason in sorted(failures, reverse=True)}
-        reasons = [
-            f"entry {first[reason]}{' and others' if count > 1 else ''}: {count} x {reason}"
-            for reason, count in counts.most_common(3)
-        ]
-        faults.append(
-            f"{len(failed)} got no reply (max_failed {judge.max_failed}): "
-            + ", ".join(reasons + [f"{left} x {NOT_SENT}"] * (left > 0))
-            + "; run again to send only the missing requests"
-        )
-    if len(unparsed) > judge.max_unparsed * answered:
-        faults.append(
-            f"{len(unparsed)} replies hold no readable score (max_unparsed {judge.max_unparsed:g}),"
-            f" the first, about entry {unparsed[0].entry}: {unparsed[0].reply[:80]!r}; "
-            f"{hint}change the prompt, or allow more"
-        )
-    if faults:
-        entries = {verdict.entry for verdict in verdicts}
-        without = failed | {verdict.entry for verdict in unparsed}
-        raise UserError(
-            f"judge {name}: {len(without)} of {len(entries)} entries have no score: "
-            f"{'; '.join(faults)}; all replies are kept in {cache}"
-        )
-
-
-def _usage(judge: JudgeSettings, replies: Sequence[Reply]) -> dict[str, Any]:
-    """Sum up tokens, time and cost of the replies; the same if all came from the cache."""
-    question_tokens = sum(reply.question_tokens or 0 for reply in replies)
-    answer_tokens = sum(reply.answer_tokens or 0 for reply in replies)
-    prices = judge.prices if isinstance(judge, ServerJudge) else None
-    cost = None
-    if prices and all(reply.answer_tokens is not None for reply in replies):
-        cost = (question_tokens * prices.input + answer_tokens * prices.output) / 1_000_000
-    return {
-        "backend": judge.backend,
-        "digests": sorted({reply.digest for reply in replies if reply.digest}),
-        "servers": sorted({reply.server for reply in replies if reply.server}),
-        "answers": len(replies),
-        "question_tokens": question_tokens,
-        "answer_tokens": answer_tokens,
-        "seconds": round(sum(reply.seconds for reply in replies), 3),
-        "cost": None if cost is None else round(cost, 6),
-    }
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

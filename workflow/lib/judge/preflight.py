@@ -7,8 +7,10 @@ from typing import Any
 
 from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
 from workflow.lib.judge.no_reply import NoReplyError
-from workflow.lib.judge.parse import read_score
+from workflow.lib.judge.prompt import JudgePrompt, PairPrompt
+from workflow.lib.judge.reply import read_reply
 from workflow.lib.judge.retry import with_retries
+from workflow.lib.judge.wins import FIRST, SECOND
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
 from workflow.lib.runtime.log import log
@@ -72,19 +74,32 @@ def preflight(backend: ServerBackend[Any], name: str) -> dict[str, Any]:
 
 
 def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dict[str, Any]]:
-    """Ask a judge about a right answer and a wrong one, and return its replies and scores.
+    """Ask a judge about a right answer and a wrong one, and return its replies and readings.
+
+    A pairwise judge is asked which of the two is better, in both orders.
 
     Raises:
-        UserError: it cannot be asked, its reply holds no score, or it does not tell them apart; if
+        UserError: it cannot be asked, its reply cannot be read, or it does not tell them apart; if
             the settings say `check: warn`, this is logged instead.
     """
     known: dict[str, dict[str, Any]] = {}
-    judge = backend.settings
+    judge, prompt = backend.settings, backend.prompt
+    if isinstance(prompt, PairPrompt):
+        texts = list(KNOWN_RESPONSES.values())
+        questions = {
+            "about a right answer beside a wrong one": prompt.question(KNOWN_ENTRY, *texts),
+            "about a wrong answer beside a right one": prompt.question(KNOWN_ENTRY, *texts[::-1]),
+        }
+    else:
+        assert isinstance(prompt, JudgePrompt)
+        questions = {
+            kind: prompt.question({**KNOWN_ENTRY, "model_response": response})
+            for kind, response in KNOWN_RESPONSES.items()
+        }
     try:
-        for kind, response in KNOWN_RESPONSES.items():
-            question = backend.prompt.question({**KNOWN_ENTRY, "model_response": response})
+        for kind, question in questions.items():
             known[kind] = _ask(backend, question)
-        problem = _problem(known, backend)
+        problem = _unread(known, backend) or _confused(known, backend)
     except NoReplyError as failure:
         problem = f"it cannot be asked: {failure}"
     if problem and judge.check == "refuse":
@@ -94,34 +109,50 @@ def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dic
     return known
 
 
-def _problem(known: dict[str, dict[str, Any]], backend: ServerBackend[Any]) -> str | None:
-    """Return what is wrong with a judge's replies to the known questions, and what to do."""
+def _unread(known: dict[str, dict[str, Any]], backend: ServerBackend[Any]) -> str | None:
+    """Return which reply to the known questions cannot be read, and what to do."""
+    said = "verdict" if backend.settings.pairwise else "score"
     for kind, answer in known.items():
+        about = kind if backend.settings.pairwise else f"about a {kind} answer"
         if answer["cut"]:
             limit = "".join(f" options.{name}," for name in backend.token_limits[:1])
-            return f"its reply about a {kind} answer was cut off; raise{limit} its limit of tokens"
-        if answer["score"] is None:
+            return f"its reply {about} was cut off; raise{limit} its limit of tokens"
+        if answer[said] is None:
             return (
-                f"no score can be read from its reply about a {kind} answer, "
-                f"{answer['reply'][:80]!r}; change its prompt or its model"
+                f"no {said} can be read from its reply {about}, {answer['reply'][:80]!r}; change "
+                "its prompt or its model"
             )
+    return None
+
+
+def _confused(known: dict[str, dict[str, Any]], backend: ServerBackend[Any]) -> str | None:
+    """Return that a judge does not tell the right answer from the wrong one, if so."""
+    instead = f"take another model than {backend.settings.model}"
+    if backend.settings.pairwise:
+        verdicts = [answer["verdict"] for answer in known.values()]
+        if verdicts == [FIRST, SECOND]:
+            return None
+        return (
+            "it cannot tell a right answer from a plainly wrong one: its verdict is "
+            f"{verdicts[0]} where the right one stands first and {verdicts[1]} where it stands "
+            f"second; {instead}"
+        )
     right, wrong = known["right"]["score"], known["wrong"]["score"]
     if right - wrong >= LEAST_DIFFERENCE:
         return None
     return (
-        f"it cannot tell a right answer ({right:g}) from a plainly wrong one ({wrong:g}); take "
-        f"another model than {backend.settings.model}"
+        f"it cannot tell a right answer ({right:g}) from a plainly wrong one ({wrong:g}); {instead}"
     )
 
 
 def _ask(backend: ServerBackend[Any], question: str) -> dict[str, Any]:
-    """Return a judge's reply to a question, and the score in it."""
-    transport, scale = backend.settings.transport, backend.prompt.scale
+    """Return a judge's reply to a question, and what it says."""
+    transport = backend.settings.transport
     body = backend.request(question, 0)
     # The first question loads the model, and servers may unload it before the second.
     reply = with_retries(lambda: backend.send(body, transport.first_timeout), transport, Event())
-    score = None if reply.cut else read_score(reply.text, scale.worst, scale.best)
-    return {"reply": reply.text, "score": score, "cut": reply.cut}
+    said = "verdict" if backend.settings.pairwise else "score"
+    return {"reply": reply.text, said: read_reply(backend, reply), "cut": reply.cut}
 
 
 class UnreachableError(UserError):

@@ -1,9 +1,9 @@
-"""The question to a judge: a template file filled with an entry and the response to it."""
+"""The question to a judge: a template file filled with an entry and one or two responses."""
 
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -11,6 +11,7 @@ from workflow.lib.data.entries import Entry
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.yaml_files import read_yaml
 from workflow.lib.settings.base import Section
+from workflow.lib.settings.judges import REFERENCE, ServerJudge
 from workflow.lib.settings.mistakes import in_words
 from workflow.lib.tokens.prompt_style import PROMPTS, PromptStyle, load_style, prompt_file
 
@@ -36,6 +37,9 @@ _TURN_MARKS = re.compile(
 )
 
 
+PromptT = TypeVar("PromptT", bound="BasePrompt")
+
+
 class Scale(Section):
     """The numbers that a prompt asks for; mapped to 0 and 100."""
 
@@ -49,20 +53,23 @@ class Scale(Section):
         return self
 
 
-class JudgePrompt(Section):
-    """A file of workflow/prompts/judge; integer.yaml explains the keys."""
+class BasePrompt(Section):
+    """What all files of workflow/prompts/judge share; integer.yaml explains the keys."""
 
     entry: str = Field(description="prompt style that renders instruction and input")
     template: str = Field(description="the question, every placeholder between backticks")
     format: dict[str, Any] | None = Field(None, description="JSON schema of the reply")
-    scale: Scale = Scale()
-    again: str | None = Field(None, description="what is said where a reply holds no score")
+    again: str | None = Field(None, description="what is said where a reply cannot be read")
+
+    placeholders: ClassVar[tuple[str, ...]] = PLACEHOLDERS  # of the template
+    optional: ClassVar[tuple[str, ...]] = ()  # those that may be missing
 
     @model_validator(mode="after")
-    def has_its_placeholders_between_backticks(self) -> "JudgePrompt":
+    def has_its_placeholders_between_backticks(self) -> Self:
         found = [match[1] for match in _PLACEHOLDER.finditer(self.template)]
-        if sorted(found) != sorted(PLACEHOLDERS):
-            wanted = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+        missing = set(self.optional) - set(found)
+        if sorted(found) != sorted(set(self.placeholders) - missing):
+            wanted = ", ".join(f"{{{name}}}" for name in self.placeholders if name not in missing)
             raise ValueError(
                 f"template: should have {wanted} once each, "
                 f"not {', '.join(f'{{{name}}}' for name in found) or 'none'}"
@@ -78,38 +85,75 @@ class JudgePrompt(Section):
 
     @property
     def again_text(self) -> str:
-        """What is said to the judge where no score can be read from its reply."""
-        ends = f"from {self.scale.worst} to {self.scale.best}"
-        return self.again or f"Respond with the score alone, an integer number {ends}."
+        """What is said to the judge where its reply cannot be read."""
+        raise NotImplementedError
 
     @cached_property
     def style(self) -> PromptStyle:
         """The prompt style named by `entry`."""
         return load_style(self.entry)
 
-    def question(self, entry: Mapping[str, str]) -> str:
-        """Return the question about one response (listing 7.11).
+    def filled(self, entry: Mapping[str, str], **responses: str) -> str:
+        """Return the question about responses to an entry (listing 7.11).
 
         All placeholders are filled in one pass, so braces in a response stay what they are.
         Inside the texts, backticks, which delimit them, become apostrophes, and the marks that
         delimit the turns of a chat are broken up; other texts keep every byte.
 
         Args:
-            entry: instruction, input, output and model_response.
+            entry: instruction, input and output.
+            responses: by placeholder.
         """
         asked = Entry(
             instruction=entry["instruction"], input=entry["input"], output=entry["output"]
         )
-        texts = {
-            "prompt": self.style.prompt(asked),
-            "output": entry["output"],
-            "model_response": entry["model_response"],
-        }
+        texts = {"prompt": self.style.prompt(asked), "output": entry["output"], **responses}
         return _PLACEHOLDER.sub(lambda match: _disarm(texts[match[1]]), self.template)
 
 
+class JudgePrompt(BasePrompt):
+    """A prompt that asks for a score."""
+
+    scale: Scale = Scale()
+
+    @property
+    def again_text(self) -> str:
+        """What is said to the judge where no score can be read from its reply."""
+        ends = f"from {self.scale.worst} to {self.scale.best}"
+        return self.again or f"Respond with the score alone, an integer number {ends}."
+
+    def question(self, entry: Mapping[str, str]) -> str:
+        """Return the question about one response.
+
+        Args:
+            entry: instruction, input, output and model_response.
+        """
+        return self.filled(entry, model_response=entry["model_response"])
+
+
+class PairPrompt(BasePrompt):
+    """A prompt that asks which of two responses is better; pairs.yaml explains the keys."""
+
+    placeholders = ("prompt", "output", "response_a", "response_b")
+    optional = ("output",)
+
+    @property
+    def shows_reference(self) -> bool:
+        """Whether the judge sees the reference answer."""
+        return "{output}" in self.template
+
+    @property
+    def again_text(self) -> str:
+        """What is said to the judge where no verdict can be read from its reply."""
+        return self.again or "Respond with the verdict alone: A, B or tie."
+
+    def question(self, entry: Mapping[str, str], first: str, second: str) -> str:
+        """Return the question about two responses, in the order in which they are shown."""
+        return self.filled(entry, response_a=first, response_b=second)
+
+
 def load_judge_prompt(name: str) -> JudgePrompt:
-    """Read a file of a judge's prompt.
+    """Read a file of a prompt that asks for a score.
 
     Args:
         name: a file of workflow/prompts/judge without .yaml, or the path of your own: anything
@@ -118,9 +162,36 @@ def load_judge_prompt(name: str) -> JudgePrompt:
     Raises:
         UserError: there is no such file, or it is broken; one line.
     """
+    return _load(name, JudgePrompt)
+
+
+def load_pair_prompt(name: str) -> PairPrompt:
+    """Read a file of a prompt that asks which response is better; as `load_judge_prompt`."""
+    return _load(name, PairPrompt)
+
+
+def prompt_of(judge: ServerJudge) -> JudgePrompt | PairPrompt:
+    """Read the prompt of a judge.
+
+    Raises:
+        UserError: as `load_judge_prompt`; or it shows the reference beside the reference.
+    """
+    if not judge.pairwise:
+        return load_judge_prompt(judge.prompt)
+    prompt = load_pair_prompt(judge.prompt)
+    if judge.baseline == REFERENCE and prompt.shows_reference:
+        raise UserError(
+            f"judge prompt {judge.prompt}: shows the reference, which is the baseline as well and "
+            "would always win; take a prompt without {output}, such as pairs-free"
+        )
+    return prompt
+
+
+def _load(name: str, kind: type[PromptT]) -> PromptT:
+    """Read a file of workflow/prompts/judge as a prompt of one kind."""
     path = prompt_file("judge prompt", name, JUDGE_PROMPTS)
     try:
-        prompt = JudgePrompt.model_validate(read_yaml(path, "judge prompt"))
+        prompt = kind.model_validate(read_yaml(path, "judge prompt"))
     except ValidationError as error:
         mistakes = "; ".join(in_words(detail) for detail in error.errors())
         raise UserError(f"judge prompt {path}: {mistakes}") from error

@@ -8,11 +8,9 @@ import importlib
 import pkgutil
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit, urlunsplit
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -28,17 +26,51 @@ from workflow.lib.runtime.names import suggest
 from workflow.lib.settings.base import Count, Number, Section, WholeNumber
 
 BACKENDS = "workflow.lib.judge.backends"
-FILE = "file:"  # before the path of a file that holds an address
+REFERENCE = "reference"  # as baseline: the data set's own answers
 
 
 class JudgeSettings(Section):
     """The settings that all judges share."""
 
     backend: str = Field(description="a file of workflow/lib/judge/backends, without .py")
+    # The usual values are left out of dumps, so that a judge of scores keeps its identity.
+    kind: Literal["score", "pairwise"] = Field(
+        "score",
+        exclude_if=lambda kind: kind == "score",
+        description="score: each response from 0 to 100; pairwise: which of two is better",
+    )
+    baseline: str | None = Field(
+        None,
+        min_length=1,
+        exclude_if=lambda baseline: baseline is None,
+        description="of a pairwise judge: recipe or model/recipe to compare with, or reference",
+    )
 
     needs_server: ClassVar[bool] = False
     # Options that change no score: they neither rerun a judge nor count in its identity.
     changes_no_score: ClassVar[frozenset[str]] = frozenset()
+    # Whether it judges by the reference, which it could then only find the best of all.
+    knows_reference: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def has_a_baseline_if_pairwise(self) -> Self:
+        if self.pairwise and self.baseline is None:
+            raise ValueError(
+                "kind pairwise needs a `baseline`: a recipe, model/recipe or reference"
+            )
+        if not self.pairwise and self.baseline is not None:
+            raise ValueError("baseline is of judges with `kind: pairwise`; remove it or set that")
+        if self.baseline == REFERENCE and self.knows_reference:
+            raise ValueError(
+                f"baseline: {self.backend} compares with the reference, which nothing can surpass; "
+                "name a recipe"
+            )
+        return self
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether it says which of two responses is better."""
+        return self.kind == "pairwise"
 
     @property
     @abstractmethod
@@ -82,7 +114,8 @@ class ServerJudge(JudgeSettings):
     prompt: str = Field(
         "integer",
         min_length=1,
-        description="a file of workflow/prompts/judge, without .yaml, or the path of your own",
+        description="a file of workflow/prompts/judge, without .yaml, or the path of your own; of "
+        "a pairwise judge pairs, or pairs-free beside the reference",
     )
     repeats: Count = Field(1, description="times each entry is judged, each with the next seed")
     max_failed: WholeNumber = Field(
@@ -110,6 +143,15 @@ class ServerJudge(JudgeSettings):
     not_options: ClassVar[frozenset[str]] = frozenset(
         {"model", "messages", "prompt", "input", "stream", "format", "response_format", "truncate"}
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def ask_pairs_about_pairs(cls, values: Any) -> Any:
+        """Fill in the usual prompt of a pairwise judge."""
+        if isinstance(values, Mapping) and values.get("kind") == "pairwise":
+            usual = "pairs-free" if values.get("baseline") == REFERENCE else "pairs"
+            return {"prompt": usual, **values}
+        return values
 
     @field_validator("options")
     @classmethod
@@ -144,48 +186,6 @@ class ServerJudge(JudgeSettings):
     def note(self) -> str:
         """The note after the judge's name on the console; empty for a language model."""
         return ""
-
-
-def check_address(address: str) -> str:
-    """Refuse an address that no request can be sent to, or one with a password in it.
-
-    A password would end up in the records of the run.
-    """
-    parts = urlsplit(address)
-    usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    if not usable or parts.fragment or not address.isprintable() or " " in address:
-        raise ValueError("should be an address such as http://localhost:11434")
-    if parts.username is not None:
-        raise ValueError("should contain no user name or password")
-    return address
-
-
-def refuse_endings(address: str, endings: tuple[str, ...], instead: str = "") -> str:
-    """Refuse an address that goes on to a single call of the server's protocol.
-
-    Args:
-        address: of a server, or `file:` and a path.
-        endings: paths that do not belong to it, the longest first.
-        instead: path that it should end with.
-    """
-    if address.startswith(FILE):
-        return address
-    parts = urlsplit(address)
-    path = parts.path.rstrip("/")
-    for ending in endings:
-        if path.endswith(ending):
-            right = urlunsplit(parts._replace(path=path.removesuffix(ending) + instead))
-            raise ValueError(f"should be {right}, without {ending}")
-    return address
-
-
-def _address_or_file(address: str) -> str:
-    if address.startswith(FILE) and address != FILE:
-        return address
-    return check_address(address)
-
-
-Address = Annotated[str, AfterValidator(_address_or_file)]
 
 
 def backend_names() -> list[str]:

@@ -13,6 +13,7 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json
 from workflow.lib.runtime.names import in_one_line
 from workflow.lib.runtime.yaml_files import read_yaml
+from workflow.lib.settings.baselines import baseline_mistakes
 from workflow.lib.settings.inheritance import complete_recipes
 from workflow.lib.settings.mistakes import explain, undefined_names
 from workflow.lib.settings.places import Layer, Mistake, source_of
@@ -53,6 +54,7 @@ def load_settings(config: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Se
     else:
         if not mistakes:
             settings, mistakes = settings.expanded()
+            mistakes = mistakes or [*baseline_mistakes(settings)]
     refuse(mistakes, layers)
     return settings
 

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_
 from workflow.lib.settings.base import Count, Name, NameList, Section
 from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
-from workflow.lib.settings.judges import Judge
+from workflow.lib.settings.judges import REFERENCE, Judge
 from workflow.lib.settings.places import Mistake
 from workflow.lib.settings.recipe import EXECUTION_KEYS, Recipe
 from workflow.lib.settings.replicates import Variants, count_runs, expand
@@ -64,8 +64,9 @@ class Settings(Computing):
     recipes: dict[Name, Recipe] = Field(description="ways to finetune, by name")
     judges: dict[Name, Judge] = Field(description="judges of the responses, by name")
 
-    # Of the compared recipes: the names of each variant's runs, by the variant's name.
+    # The names of each variant's runs, by the variant's name: of the compared recipes, and of all.
     _variants: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+    _all_variants: dict[str, list[str]] = PrivateAttr(default_factory=dict)
 
     @property
     def variants(self) -> Mapping[str, Sequence[str]]:
@@ -74,6 +75,11 @@ class Settings(Computing):
         A recipe without a sweep is one variant, and without seeds its own only run.
         """
         return self._variants
+
+    @property
+    def all_variants(self) -> Mapping[str, Sequence[str]]:
+        """The same of every recipe, compared or not."""
+        return self._all_variants
 
     def recipes_compared(self) -> dict[str, dict[str, Any]]:
         """Return what the report says of each variant of a recipe, as plain values.
@@ -130,10 +136,13 @@ class Settings(Computing):
             mistakes += found
         runs = {n: r for of in variants.values() for own in of.values() for n, r in own.items()}
         complete = self.model_copy(update={"recipes": self.recipes | runs})
+        complete._all_variants = {
+            variant: [*own] for of in variants.values() for variant, own in of.items()
+        }
         complete._variants = {
-            variant: [*own]
+            variant: [*variants[name][variant]]
             for name in self.compare.recipes
-            for variant, own in variants[name].items()
+            for variant in variants[name]
         }
         return complete, mistakes
 
@@ -205,6 +214,11 @@ def compared(settings: Settings) -> dict[str, Any]:
         if earlier := settings.trained_first(name):
             models.append(earlier[0])
             recipes.append(earlier[1])
+    for judge in names.judges:
+        model, _, variant = (settings.judges[judge].baseline or REFERENCE).rpartition("/")
+        recipe = variant.partition(",")[0]
+        models += [model] if model else []
+        recipes += [recipe] if variant != REFERENCE else []
     runs = [run for runs in settings.variants.values() for run in runs]
     used = {
         "models": models,

@@ -12,10 +12,11 @@ from workflow.lib.judge.backend import ServerBackend
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.ollama_server import OllamaServer
-from workflow.lib.judge.prompt import JudgePrompt
+from workflow.lib.judge.prompt import BasePrompt
 from workflow.lib.judge.tokens_read import does_not_fit, was_cut
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.judges import FILE, Address, Options, ServerJudge, refuse_endings
+from workflow.lib.settings.addresses import FILE, Address, refuse_endings
+from workflow.lib.settings.judges import Options, ServerJudge
 
 if TYPE_CHECKING:  # the client takes about a second to import, and reading config.yaml needs none
     import ollama
@@ -69,7 +70,7 @@ class OllamaBackend(ServerBackend[Ollama]):
 
     token_limits = ("num_predict",)
 
-    def __init__(self, settings: Ollama, prompt: JudgePrompt, address: str) -> None:
+    def __init__(self, settings: Ollama, prompt: BasePrompt, address: str) -> None:
         super().__init__(settings, prompt, address)
         self._server = OllamaServer(address)
         self._digest: str | None = None

@@ -14,12 +14,13 @@ from workflow.lib.judge.backend import ServerBackend
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import limit_size, within
 from workflow.lib.judge.no_reply import NoReplyError, refusal
-from workflow.lib.judge.prompt import JudgePrompt
+from workflow.lib.judge.prompt import BasePrompt
 from workflow.lib.runtime.connection import client_options, read_key, tls_problem
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.names import suggest
-from workflow.lib.settings.judges import Address, ServerJudge, refuse_endings
+from workflow.lib.settings.addresses import Address, refuse_endings
+from workflow.lib.settings.judges import ServerJudge
 
 if TYPE_CHECKING:  # the client takes about a second to import, and reading config.yaml needs none
     import openai
@@ -79,7 +80,7 @@ class OpenAIBackend(ServerBackend[OpenAI]):
 
     token_limits = ("max_tokens", "max_completion_tokens")
 
-    def __init__(self, settings: OpenAI, prompt: JudgePrompt, address: str) -> None:
+    def __init__(self, settings: OpenAI, prompt: BasePrompt, address: str) -> None:
         import openai
 
         super().__init__(settings, prompt, address)

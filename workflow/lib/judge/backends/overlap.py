@@ -25,6 +25,8 @@ class Overlap(JudgeSettings):
 
     backend: Literal["overlap"]
 
+    knows_reference = True
+
     @property
     def label(self) -> str:
         """A warning that this is no language model."""
