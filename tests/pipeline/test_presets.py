@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections import Counter
 
 import pytest
 import yaml
@@ -206,7 +207,9 @@ def test_the_study_plans_two_sizes_three_recipes_and_three_seeds(tmp_path):
         for seed in (1, 2, 3)
     }
     assert len(runs) == 18
-    assert finetuned == runs
+    models = ("pico-650K", "nano-1M")
+    assert finetuned == runs | {f"finetune {m} small-world-untuned" for m in models}  # baselines
+    assert len([job for job in outcome.jobs if job.startswith("judge_pairs ")]) == 18
 
 
 @pytest.fixture(scope="module")
@@ -226,22 +229,30 @@ def study(tmp_path_factory) -> Project:
     return project
 
 
+def responses_of(project: Project, run: str) -> list[dict[str, str]]:
+    """The test entries of a run with the model's responses."""
+    return json.loads(project.path(f"results/{run}/responses.json").read_text("utf-8"))
+
+
 def nearness(entry: dict[str, str], response: str) -> float:
     """The pairwise judge's known preference, from the description in docs/judging.md."""
     if response.strip() == entry["output"].strip():
         return 100
-    words = {k: re.findall(r"[a-z0-9']+", t.lower()) for k, t in {**entry, "": response}.items()}
-    if words[""] == words["input"]:
+    instruction, given_input, wanted, written = (
+        re.findall(r"[a-z0-9']+", text.lower())
+        for text in (entry["instruction"], entry["input"], entry["output"], response)
+    )
+    if written == given_input:
         return 0
-    given = {*words["instruction"], *words["input"]}
-    wanted, written = ([w for w in words[k] if w not in given] for k in ("output", ""))
-    if not wanted and not written:
-        wanted, written = words["output"], words[""]
+    new = [[w for w in of if w not in instruction + given_input] for of in (wanted, written)]
+    wanted, written = new if any(new) else (wanted, written)
     common = sum((Counter(wanted) & Counter(written)).values())
     f1 = 2 * common / (len(wanted) + len(written)) if common else 0
-    numbers = [{float(n) for n in re.findall(r"[0-9.]*[0-9]", t)} for t in (entry["output"], response)]
-    both, either = numbers[0] & numbers[1], numbers[0] | numbers[1]
-    return round(70 * f1 * (len(both) / len(either) if either else 1))
+    one, other = (
+        {float(number) for number in re.findall(r"[0-9]+(?:[.][0-9]+)?", text)}
+        for text in (entry["output"], response)
+    )
+    return round(70 * f1 * (len(one & other) / len(one | other) if one | other else 1))
 
 
 @pytest.mark.parametrize("model", ["pico-650K", "nano-1M"])
@@ -252,7 +263,7 @@ def test_win_rates_of_the_study_follow_from_the_responses_alone(study, model):
         run = f"{model}/chapter,seed={seed}"
         won = []
         for entry, other in zip(responses_of(study, run), baseline, strict=True):
-            ours, theirs = (nearness(text_of(entry), e["model_response"]) for e in (entry, other))
+            ours, theirs = (nearness(entry, e["model_response"]) for e in (entry, other))
             won.append(1 if ours > theirs else 0 if ours < theirs else 0.5)
         with study.path(f"results/{run}/overlap-pairs/wins.csv").open() as file:
             rows = list(csv.DictReader(file))

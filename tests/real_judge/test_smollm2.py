@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow.lib.judge.pairs import judge_pairs
-from workflow.lib.judge.wins import read_wins
 
 from tests.support.paths import ROOT, SMALL_WORLD
 from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.judge import Names
+from workflow.lib.judge.pairs import judge_pairs
 from workflow.lib.judge.parse import read_score
 from workflow.lib.judge.preflight import check_judge
+from workflow.lib.judge.wins import read_wins
 from workflow.lib.runtime.errors import UserError
 
 NAMES: Names = {"model": "nano", "recipe": "book", "judge": "smollm2"}
