@@ -37,6 +37,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/sources.smk"
 include: "workflow/rules/comparison.smk"
 include: "workflow/rules/cluster.smk"
 include: "workflow/rules/pairwise.smk"

@@ -105,8 +105,8 @@ def main() -> None:
             print(f"{' '.join(parts):44}{peak / 1e9:10.2f}{asked / 1e9:10.2f}", flush=True)
 
 
-def measure(case: Case) -> list[int]:
-    """Return the peak memory of a real job and the estimate, in bytes."""
+def measure(case: Case, device: torch.device = CPU) -> list[int]:
+    """Return the peak memory of a real job on the host and the estimate, in bytes."""
     shape, recipe, style = SIZES[case.size], case.recipe, load_style("alpaca")
     config = {**asdict(shape), "n_heads": HEADS[case.size]}
     tokenizer = _tokenizer(shape.vocab_size)
@@ -123,12 +123,14 @@ def measure(case: Case) -> list[int]:
         files["entries.json"].write_text(json.dumps(entries))
         if case.rule == "generate":
             model = load_trained_model(files["model.pth"], folder / "training.json")
-            speed_up(model, CPU)
-            write_responses(model, files["entries.json"], tokenizer, style, recipe.generation,
-                            folder / "responses.json")  # fmt: skip
+            speed_up(model, device)
+            write_responses(
+                model.to(device), files["entries.json"], tokenizer, style, recipe.generation,
+                folder / "responses.json",
+            )  # fmt: skip
             longest = max(len(tokenizer.encode_ordinary(style.prompt(e))) for e in entries)
             work = Workload(count, longest, count * longest)
-            asked = generate_needs(shape, recipe, work, "cpu").mem_mb
+            asked = generate_needs(shape, recipe, work, device.type).mem_mb
             return [peak_memory(CPU), asked * 10**6]
         for split in ("train", "val"):
             np.savez(
@@ -143,10 +145,11 @@ def measure(case: Case) -> list[int]:
         finetune(
             FinetuneFiles(Inputs(*inputs), Outputs(*(folder / name for name in outputs))),
             FinetuneRecipe(tokenizer, style, recipe.training, recipe.evaluation),
-            Compute(CPU),
+            Compute(device),
         )
         work = Workload(count, case.length, count * case.length)
-        return [peak_memory(CPU), finetune_needs(shape, recipe, work, "cpu").mem_mb * 10**6]
+        asked = finetune_needs(shape, recipe, work, device.type).mem_mb
+        return [peak_memory(CPU), asked * 10**6]
 
 
 _MAKE_WEIGHTS = """

@@ -8,6 +8,7 @@ beside it is gone.
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -77,11 +78,11 @@ class Submitted(Project):
 
 
 def jobs_of(cluster: Cluster, project: Project) -> list[tuple[str, str]]:
-    """Number and rule with wildcards of every job that was submitted from a project."""
+    """Number and rule with wildcards, but keys, of every job that was submitted from a project."""
     jobs = cluster.jobs("JobID", "Comment", "WorkDir")
     folder = str(project.folder)
     return [
-        (number, comment.removeprefix("rule_").replace("_wildcards_", " "))
+        (number, re.sub("_-[0-9a-f]{8}$", "", comment[len("rule_") :]).replace("_wildcards_", " "))
         for number, comment, where in sorted(jobs, key=lambda job: int(job[0]))
         if where == folder
     ]
@@ -161,7 +162,7 @@ def test_jobs_ask_for_what_the_formula_says(cluster, finished):
     submitted, _ = finished
     [number] = numbers_of(cluster, submitted, "finetune tiny-a_quick")
     details = cluster.details(number)
-    shape = shape_of_weights(submitted.path("resources/gpt2/tiny-a/model.safetensors"))
+    shape = shape_of_weights(submitted.kept("gpt2/tiny-a") / "model.safetensors")
     data = workload_of_tokens(submitted.path("results/tokens/small-world/few/alpaca/train.npz"))
     recipe = Recipe(dataset="few", training={"epochs": 1, "learning_rate": 1e-3})
     asked = asked_for(finetune_needs(shape, recipe, data), JobResources())

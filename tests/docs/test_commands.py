@@ -289,6 +289,7 @@ RECORDS = {
     "losses.csv": "results/nano-1M/small-world/losses.csv",
     "scores.csv": "results/nano-1M/small-world/overlap/scores.csv",
     "summary.csv": "results/summary.csv",
+    "manifest.json": "results/manifest.json",
     "training.json": "results/nano-1M/small-world/training.json",
     "usage.json": "results/nano-1M/small-world/overlap/usage.json",
     "quality.json": "results/data/small-world/quality.json",

@@ -1,9 +1,11 @@
 # ruff: noqa: E501 (a case is a line)
 """Bad input as real Snakemake meets it: one line, early; the table is in tests/unit."""
 
+import sys
+
 import pytest
 
-from tests.support.project import one_error
+from tests.support.project import one_error, run_command
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ from tests.support.project import one_error
             {},
             {},
             "resources/datasets/few.csv",
-            ["unknown file of dataset few: 'resources/datasets/few.csv'; did you mean", "few.json?"],
+            ["unknown file of dataset few: 'resources/datasets/few.csv'; did you mean", ".json?"],
         ),
     ],
     ids=["config syntax", "no style", "bad style", "bad judge prompt", "bad row", "no file", "format"],
@@ -61,6 +63,32 @@ def test_bad_input_is_one_line(project, files, change, target, said):
     line = one_error(project.run(target))
     for words in said:
         assert words in line, line
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.yaml", None, "none.yaml: cannot be read: No such file or directory"),
+        (".", None, ".: cannot be read: Is a directory"),
+        ("/dev/zero", None, "/dev/zero: it is no ordinary file"),
+        ("16.yaml", "device: cpu".encode("utf-16"), "16.yaml: is UTF-16, not UTF-8; save"),
+        ("raw.yaml", b"device: \xff\xfe", "raw.yaml: is not UTF-8"),
+        ("bad.yaml", b"a: [1\nb: : 2", "bad.yaml: not YAML (line 2"),
+        ("list.yaml", b"- a", "list.yaml: should hold keys and values such as"),
+        ("results/scores.csv", None, "results/scores.csv: is a target, but stands where"),
+        (
+            "odd.json",
+            b'\xef\xbb\xbf{\n\t"device": "cpu"}',
+            "odd.json, which Snakemake cannot read: unknown key",
+        ),
+    ],
+)
+def test_a_file_of_settings_that_cannot_be_read(project, name, content, said):
+    """Snakemake itself reads it first, and would end with a traceback."""
+    if content is not None:
+        project.path(name).write_bytes(content)
+    command = [sys.executable, "-m", "snakemake", "--configfile", name, "--cores", "1", "all"]
+    assert said in one_error(run_command(command, project.folder))
 
 
 def test_a_value_on_the_command_line(project):

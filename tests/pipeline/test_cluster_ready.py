@@ -52,7 +52,7 @@ def test_jobs_of_a_gpu_node_open_no_connection(project, watched):
     environment, record = watched
     for path in ("responses.json", "model.pth"):
         project.path(f"results/tiny-a/quick/{path}").unlink()
-    project.path("resources/gpt2/tiny-a/model.safetensors").unlink()
+    (project.kept("gpt2/tiny-a") / "model.safetensors").unlink()
     outcome = project.run("results/tiny-a/quick/responses.json", environment=environment)
     assert outcome.code == 0, outcome.tail
     assert {"convert_gpt2 tiny-a", "finetune tiny-a quick", "generate tiny-a quick"} <= outcome.jobs

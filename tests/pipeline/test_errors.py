@@ -55,7 +55,7 @@ def test_a_local_path_that_is_not_there_is_named(project):
 
 def test_without_network_the_ways_on_are_named(project):
     project.change(models__away={"url": "http://127.0.0.1:9/gpt2", "tokenizer": "small-world"})
-    line = one_error(project.run("resources/gpt2/away/model.safetensors"))
+    line = one_error(project.run(f"{project.keyed('gpt2/away')}/model.safetensors"))
     for words in ("http://127.0.0.1:9/gpt2", "models.away", "url", "mirror", "offline"):
         assert words in line, line
 
@@ -71,11 +71,12 @@ def test_a_bad_data_set_is_refused_where_it_is_split(project):
 
 def test_a_checkpoint_that_was_cut_off_is_refused(project):
     folder = project.folder / "cut"
-    shutil.copytree(project.path("resources/gpt2/tiny-a"), folder)
+    shutil.copytree(project.kept("gpt2/tiny-a"), folder)
     data = folder / "model.ckpt.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:1000])
     project.change(models__cut={"url": "cut", "tokenizer": "small-world"})
-    assert "damaged or truncated" in one_error(project.run("resources/gpt2/cut/model.safetensors"))
+    target = f"{project.keyed('gpt2/cut')}/model.safetensors"
+    assert "damaged or truncated" in one_error(project.run(target))
 
 
 def test_a_missing_judge_is_noticed_before_training(project):

@@ -13,7 +13,7 @@ VARIANT = "results/tiny-a/quick"
 
 
 def base(project, model):
-    return load_file(project.path(f"resources/gpt2/{model}/model.safetensors"))
+    return load_file(project.kept(f"gpt2/{model}") / "model.safetensors")
 
 
 def weights_of(project, variant):
@@ -28,10 +28,11 @@ def test_a_variant_is_trained_first_and_then_onward(project):
     target = "results/onward/quick/model.pth"
     outcome = project.run(target)
     assert outcome.code == 0, outcome.tail
-    assert outcome.jobs == {"finetune tiny-a quick", "import_weights onward",
+    assert outcome.jobs == {"finetune tiny-a quick", "import_trained onward",
                             "finetune onward quick"}  # fmt: skip
     trained = weights_of(project, VARIANT)
-    started, ended = base(project, "onward"), weights_of(project, "results/onward/quick")
+    started = load_file(project.path("results/onward/base.safetensors"))
+    ended = weights_of(project, "results/onward/quick")
     assert all(torch.equal(tensor, trained[name]) for name, tensor in started.items())
     assert not torch.equal(started["out_head.weight"], ended["out_head.weight"])
     assert not project.run(target).jobs
@@ -54,18 +55,18 @@ def test_an_export_a_chapters_file_and_a_variant_of_elsewhere_are_the_same_model
     with FileServer(elsewhere) as server:
         models["served"] = {"url": f"{server.url}/hf", "format": "huggingface", "tokenizer": "gpt2"}
         project.change(models__served=models["served"])
-        outcome = project.run(*(f"resources/gpt2/{name}/model.safetensors" for name in models))
+        outcome = project.run(
+            *(f"{project.keyed(f'gpt2/{name}')}/model.safetensors" for name in models)
+        )
     assert outcome.code == 0, outcome.tail
     trained = weights_of(project, VARIANT)
     for name in models:
         for key, tensor in base(project, name).items():
             assert torch.equal(tensor, trained[key]), (name, key)
-    outcome = project.run("resources/tokenizers/exported/vocab.bpe")
+    outcome = project.run(f"{project.keyed('tokenizers/exported')}/vocab.bpe")
     assert outcome.code == 0, outcome.tail
     for name in ("encoder.json", "vocab.bpe"):
-        made = [
-            project.path(f"resources/tokenizers/{t}/{name}") for t in ("exported", "small-world")
-        ]
+        made = [project.kept(f"tokenizers/{t}") / name for t in ("exported", "small-world")]
         assert made[0].read_bytes() == made[1].read_bytes()
 
 

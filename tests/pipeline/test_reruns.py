@@ -1,5 +1,6 @@
 """What a change makes run again, and only that: the table of reruns, row by row."""
 
+import base64
 import json
 import os
 import re
@@ -119,7 +120,9 @@ def test_a_new_variant_runs_its_own_jobs(project):
 def test_nothing_reruns_for_settings_that_change_no_result(project):
     """Log paths, threads, resources, timeouts, retries, concurrency, device, processes."""
     project.edit("workflow/rules/finetune.smk", "results/logs/finetune/", "results/logs/tune/")
-    project.edit("workflow/rules/finetune.smk", "gpu=gpus_of,", "gpu=2,\n        disk_mb=900,")
+    project.edit(
+        "workflow/rules/finetune.smk", "gpu=of_recipe(all_gpus),", "gpu=2,\n        disk_mb=900,"
+    )
     project.edit("workflow/rules/finetune.smk", "threads: cores_of", "threads: 2")
     project.change(
         judges__server__transport={"concurrency": 3, "timeout": 9, "retries": 1},
@@ -204,8 +207,8 @@ def test_a_half_finished_training_goes_on_after_such_an_edit(project):
 def test_touching_files_reruns_nothing(project):
     touched = [
         "workflow/scripts/finetune.py",
-        "resources/gpt2/tiny-a/model.safetensors",
-        "resources/datasets/few.json",
+        project.kept("gpt2/tiny-a") / "model.safetensors",
+        project.kept("datasets/few"),
         "results/tiny-a/quick/model.pth",
         "results/tiny-b/quick/responses.json",
     ]
@@ -240,7 +243,7 @@ def test_a_changed_module_reruns_the_rules_that_import_it(project, module, jobs)
 def test_a_changed_data_set_reruns_what_reads_it(project):
     """The url is a local path: editing that file counts, as it does for any input."""
     source = project.folder / "own.json"
-    source.write_bytes(project.path("resources/datasets/few.json").read_bytes())
+    source.write_bytes(project.kept("datasets/few").read_bytes())
     project.change(datasets__few__url="own.json")
     project.run("--touch", "results/scores.csv")
     source.write_text(source.read_text().replace("?", "!", 1))
@@ -286,3 +289,23 @@ def test_editing_a_style_of_ones_own_reruns_its_tokens(project):
     project.edit("own/style.yaml", "user", "asker")
     [job] = project.run("-n", target).jobs
     assert job.startswith("tokenize ")
+
+
+def test_a_recipe_that_becomes_lora_is_finetuned_again(project):
+    """It makes a file more, of which there is no record."""
+    project.change(recipes__quick__training__lora={"rank": 2})
+    jobs = project.run("-n", "results/tiny-a/quick/responses.json").jobs
+    assert jobs == {"finetune_lora tiny-a quick", "generate tiny-a quick"}
+
+
+def test_a_changed_setting_counts_for_results_of_a_version_that_made_fewer_files(project):
+    """Here generation.json, of which neither the file nor a record is there."""
+    made = project.path("results/tiny-a/quick/generation.json")
+    made.unlink()
+    for record in project.path(".snakemake/metadata").iterdir():
+        name = base64.b64decode(record.name, altchars=b"-_").decode()
+        if name == "results/tiny-a/quick/generation.json":
+            record.unlink()
+    assert "Nothing to be done" in project.run("-n", "results/tiny-a/quick/responses.json").text
+    project.change(recipes__quick__generation__temperature=1.0)
+    assert "generate tiny-a quick" in project.run("-n", "results/tiny-a/quick/responses.json").jobs

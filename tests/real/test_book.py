@@ -58,7 +58,7 @@ def test_everything_was_fetched_once_from_the_server(book):
 
 def test_the_data_set_is_the_chapters(book):
     project, *_ = book
-    content = project.path("resources/datasets/instruction-data.json").read_bytes()
+    content = project.kept("datasets/instruction-data").read_bytes()
     assert hashlib.sha256(content).hexdigest() == (
         "7e09a9af353722ca15c18bc580f093f9c39d3178335a75177319cb1e1d163944"
     )
@@ -76,7 +76,7 @@ def test_every_loss_is_the_textbooks(book):
     project, *_ = book
     tokens = project.path("results/tokens/gpt2/instruction-data/alpaca")
     train, val = load_tokens(tokens / "train.npz"), load_tokens(tokens / "val.npz")
-    model = load_base_model(project.path(f"resources/gpt2/{MODEL}/model.safetensors"))
+    model = load_base_model(project.kept(f"gpt2/{MODEL}") / "model.safetensors")
     trace = finetune_textbook(model, train.sequences, val.sequences, 50256)
     assert trace.batch_lengths[:8] == FIRST_LENGTHS
     assert trace.batch_lengths[114:116] == LAST_LENGTHS

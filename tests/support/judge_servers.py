@@ -19,6 +19,7 @@ from typing import Any
 from workflow.lib.judge.backends.ollama import Ollama
 from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.judge import Names, judge_responses
+from workflow.lib.judge.pairs import judge_pairs
 from workflow.lib.judge.preflight import KNOWN_ENTRY, KNOWN_RESPONSES
 from workflow.lib.settings.judges import JudgeSettings, ServerJudge, Transport
 
@@ -107,7 +108,7 @@ class JudgeServer(ThreadingHTTPServer):
         content = body["messages"][0]["content"]
         if KNOWN_ENTRY["instruction"] in content:
             self.known_questions.append(body)
-            kind = "wrong" if KNOWN_RESPONSES["wrong"] in content else "right"
+            kind = _known_kind(content)
             yield self.behave_when_checked(kind, body)
             return
         with self._lock:
@@ -127,8 +128,18 @@ class JudgeServer(ThreadingHTTPServer):
         """Clients that leave early are part of the tests."""
 
 
+def _known_kind(content: str) -> str:
+    """Return which of the check's questions this is: by its response, or by its first one."""
+    wrong, right = (f"`{KNOWN_RESPONSES[kind]}`" for kind in ("wrong", "right"))
+    if "Response A: `" in content or "응답 A: `" in content:
+        return "wrong first" if content.index(wrong) < content.rindex(right) else "right first"
+    return "wrong" if wrong in content else "right"
+
+
 def _know(kind: str, body: dict[str, Any]) -> Reply:
     """Return the best score for the right answer and the worst for the wrong one."""
+    if kind in ("right first", "wrong first"):
+        return Reply("A" if kind == "right first" else "B")
     best, worst = (5, 1) if "1 to 5" in body["messages"][0]["content"] else (100, 0)
     return Reply(json.dumps({"score": best if kind == "right" else worst}))
 
@@ -156,6 +167,37 @@ def judge_entries(
         folder / "usage.json",
     )
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def compare_entries(
+    folder: Path,
+    judge: JudgeSettings,
+    entries: Sequence[dict[str, str]] = ENTRIES,
+    others: Sequence[str] | None = None,
+) -> list[dict[str, str]]:
+    """Compare the responses to entries as the rule does; the rows of the table.
+
+    Args:
+        others: responses of the baseline; None for the reference answers.
+    """
+    (folder / "responses.json").write_text(json.dumps(entries), "utf-8")
+    baseline = folder / "baseline.json" if others is not None else None
+    if baseline and others:
+        pairs = zip(entries, others, strict=True)
+        content = [{**entry, "model_response": other} for entry, other in pairs]
+        baseline.write_text(json.dumps(content), "utf-8")
+    judge_pairs(
+        folder / "responses.json",
+        baseline,
+        judge,
+        NAMES,
+        "nano/other" if baseline else "reference",
+        folder / "wins.csv",
+        folder / "answers.jsonl",
+        folder / "usage.json",
+    )
+    with (folder / "wins.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

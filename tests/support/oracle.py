@@ -100,6 +100,7 @@ class Trace:
 
     initial: tuple[float, float] = (0.0, 0.0)
     evaluations: list = field(default_factory=list)  # (step, epoch, tokens seen, train, val)
+    step_losses: list = field(default_factory=list)  # of every training batch
     batch_lengths: list = field(default_factory=list)  # T of every training batch
 
 
@@ -118,12 +119,14 @@ def finetune_textbook(
     batches=5,
     seed=123,
     prompt_lengths=None,
+    steps=None,
 ):
     """Sections 7.4 and 7.6 with chapter 5's training functions; changes the model.
 
     Args:
         train, val: lists of token id sequences.
         prompt_lengths: (of train, of val) to mask prompts, or None.
+        steps: after which to stop; None for all.
     """
     masks = prompt_lengths or (None, None)
 
@@ -164,13 +167,17 @@ def finetune_textbook(
     for epoch in range(epochs):
         for inputs, targets in train_loader:
             optimizer.zero_grad()
-            loss_of(inputs, targets).backward()
+            loss = loss_of(inputs, targets)
+            loss.backward()
             optimizer.step()
+            trace.step_losses.append(loss.item())
             trace.batch_lengths.append(inputs.shape[1])
             tokens_seen += inputs.numel()
             step += 1
             if step % every == 0:
                 trace.evaluations.append((step, epoch + 1, tokens_seen, *both_losses()))
+            if step + 1 == steps:
+                return trace
     return trace
 
 
@@ -199,7 +206,7 @@ class ChapterModel(nn.Module):
         self.out_head = nn.Linear(cfg["emb_dim"], cfg["vocab_size"], bias=False)
 
     def forward(self, in_idx):
-        x = self.tok_emb(in_idx) + self.pos_emb(torch.arange(in_idx.shape[1]))
+        x = self.tok_emb(in_idx) + self.pos_emb(torch.arange(in_idx.shape[1], device=in_idx.device))
         return self.out_head(self.final_norm(self.trf_blocks(x)))
 
 

@@ -125,6 +125,16 @@ class Project:
             "--configfile", "overlay.yaml",
         ]  # fmt: skip
 
+    def kept(self, name: str) -> Path:
+        """Return what resources/ keeps under a path with a key, such as gpt2/tiny-a."""
+        [found] = self.path("resources").glob(f"{name}-????????*")
+        return found
+
+    def keyed(self, folder: str) -> str:
+        """Return a folder of resources/, such as gpt2/tiny-a, with the key that an error names."""
+        line = one_error(self.run("-n", f"resources/{folder}/vocab.bpe"))
+        return line.partition("did you mean ")[2].removesuffix("?")
+
     def contents(self) -> dict[str, tuple[bytes, int]]:
         """Bytes and modification time of every result and resource, logs left out."""
         return {
@@ -201,6 +211,6 @@ def _jobs(text: str) -> set[str]:
     for block in re.split(r"\n\n|\n(?=\[)", text):
         if rule := re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE):
             wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
-            values = re.findall(r"\w+=([^,]+)", wildcards[1]) if wildcards else []
+            values = re.findall(r"\b(?!key=)\w+=([^,]+)", wildcards[1]) if wildcards else []
             jobs.add(" ".join([rule[1], *values]))
     return jobs

@@ -69,9 +69,19 @@ def convert_memory(wildcards, input, attempt):
     return int((2000 + 3 * weights / 1e6) * (1 + attempt) / 2)
 
 
-def gpus_of(wildcards):
+def of_recipe(value):
+    """Return a resource that depends on the recipe alone.
+
+    It is the value itself where all recipes have the same one: Snakemake calls a function for each
+    job, which would be a good part of the time that it takes to plan hundreds of runs.
+    """
+    values = {value(recipe) for recipe in SETTINGS.recipes.values()}
+    return values.pop() if len(values) == 1 else lambda wildcards: value(recipe_of(wildcards))
+
+
+def all_gpus(recipe):
     """Return the GPUs of all nodes together, 0 if config.yaml says `device: cpu`."""
-    return 0 if SETTINGS.device == "cpu" else recipe_of(wildcards).processes
+    return 0 if SETTINGS.device == "cpu" else recipe.processes
 
 
 def refuse_if_no_machine_fits(job, shape, recipe, data):

@@ -6,23 +6,23 @@ from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
+from snakemake.persistence import PersistenceBase
+
 from workflow.lib.cli.inputs import located as located_from
 from workflow.lib.cli.inputs import missing_inputs, used_by
 from workflow.lib.export.chapter_file import check_chapter_file_name
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.model.shape import CHECKPOINT_FILES, shape_of_source
-from workflow.lib.model.source import model_source, split_url, vocabulary_names
 from workflow.lib.runtime import provenance
 from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.environment import prepare_environment
 from workflow.lib.runtime.errors import or_exit
 from workflow.lib.runtime.event_files import check_library
-from workflow.lib.runtime.files import check_folder, local_path
+from workflow.lib.runtime.files import check_folder
 from workflow.lib.runtime.folders import check_results
 from workflow.lib.runtime.names import choose
 from workflow.lib.settings.load import load_settings, refuse
 from workflow.lib.settings.root import compared
-from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
 prepare_environment()
@@ -31,6 +31,21 @@ located = partial(located_from, home=HOME)
 # Cached, as all that is read from a file here, because thousands of jobs may ask for the same.
 code_digest = cache(partial(or_exit, provenance.code_digest))
 
+
+def compare_what_is_recorded():
+    """Have Snakemake compare a job's params and inputs with the records of any of its outputs.
+
+    It compares nothing if one output has no record. So it would miss the changes of a recipe that
+    becomes LoRA, which adds an output, and of results of a version that made fewer files.
+    """
+
+    def has_metadata(self, job):
+        return any(self.metadata(path) is not None for path in job.output)
+
+    PersistenceBase.has_metadata = has_metadata
+
+
+compare_what_is_recorded()
 SETTINGS = or_exit(load_settings, config, LAYERS)
 COMPARED = compared(SETTINGS)
 RUNS = [run for runs in SETTINGS.variants.values() for run in runs]
@@ -81,8 +96,12 @@ LORA_RECIPES = (
 
 def tokenizer_of(wildcards):
     """Return the files of the tokenizer that a model reads."""
-    name = defined("model", wildcards.model).tokenizer
-    return [f"resources/tokenizers/{name}/{file}" for file in ("encoder.json", "vocab.bpe")]
+    return tokenizer_files(defined("model", wildcards.model).tokenizer)
+
+
+def tokenizer_files(name):
+    """Return the two files of a tokenizer."""
+    return [f"{tokenizer_folder(name)}/{file}" for file in ("encoder.json", "vocab.bpe")]
 
 
 def tokens_of(wildcards, split):
@@ -138,91 +157,19 @@ def cores_of(wildcards):
     return min(recipe_of(wildcards).gpus, cores) if small else cores
 
 
+SHAPES = {}  # of base models, as far as they are known
+
+
 def shape_of_model(model):
     """Return the shape of a base model, None if it is not known before the download."""
-    if earlier := SETTINGS.trained_first(model):
-        return shape_of_model(earlier[0])
-    url = located(defined("model", model).url)
-    return shape_of_source(url, Path("resources/gpt2", model))
-
-
-def source_params(source):
-    """Return where files come from, as params of a download."""
-    values = source.model_dump(include={"url", "mirrors", "sha256"})
-    return values | {"url": located(source.url), "mirrors": list(map(located, source.mirrors))}
-
-
-@cache
-def source_of_model(name):
-    """Return which files make a base model."""
-    model = SETTINGS.models[name]
-    in_run = SETTINGS.trained_first(name) is not None
-    url = model.url if in_run else located(model.url)
-    return or_exit(model_source, f"models.{name}", model, url, in_run)
-
-
-def weights_to_import(name):
-    """Return the files of a base model: in place if this run makes them, else as downloaded."""
-    source = source_of_model(name)
-    in_run = SETTINGS.trained_first(name) is not None
-    folder = Path(source.folder if in_run else f"resources/gpt2/{name}/source")
-    return [str(folder / file) for file in source.files]
-
-
-def local_model_file(name, file):
-    """Return a base model's file on this machine, so that editing it counts; none of an address.
-
-    The path is absolute: a relative one into results/ would stand for a job of this run.
-    """
-    folder = source_of_model(name).folder
-    path = local_path(folder).absolute() / file
-    return [str(path)] if "://" not in folder and path.is_file() else []
-
-
-def model_source_params(name):
-    """Return where the files of a base model come from, as params of a download."""
-    params = source_params(defined("model", name))
-    mirrors = [split_url(mirror)[0] for mirror in params["mirrors"]]
-    return params | {"url": source_of_model(name).folder, "mirrors": mirrors}
-
-
-def vocabulary_of(tokenizer):
-    """Return what encoder.json and vocab.bpe are called where a tokenizer comes from."""
-    return vocabulary_names(located(defined("tokenizer", tokenizer).url))
-
-
-def tokenizer_source_params(name):
-    """Return where a tokenizer's files come from, with digests by the names they have there."""
-    params = source_params(defined("tokenizer", name))
-    names = vocabulary_of(name)
-    return params | {"sha256": {names[ours]: digest for ours, digest in params["sha256"].items()}}
-
-
-def raw_files_of(dataset):
-    """Return the files of a data set as downloaded, by split, or one under the empty name."""
-    return defined("dataset", dataset).raw(dataset)
-
-
-def source_of_raw_file(dataset, path):
-    """Return where one of the files of a data set comes from."""
-    definition = defined("dataset", dataset)
-    sources = {kept: definition.parts()[part] for part, kept in raw_files_of(dataset).items()}
-    return or_exit(choose, f"file of dataset {dataset}:", path, sources)
-
-
-def selection_of(dataset):
-    """Return what is taken of a data set's files, as params."""
-    return defined("dataset", dataset).model_dump(include=set(Selection.model_fields))
-
-
-def local_files(source, names=("",)):
-    """Return the files of a source that is a local path, so that editing them counts.
-
-    Missing files are reported by the download rule.
-    """
-    url = located(source.url)
-    files = [] if "://" in url else [Path(url).expanduser() / name for name in names]
-    return [str(file) for file in files if file.is_file()]
+    if model not in SHAPES:
+        if earlier := SETTINGS.trained_first(model):
+            return shape_of_model(earlier[0])
+        url = located(defined("model", model).url)
+        if not (shape := shape_of_source(url, Path(model_folder(model)))):
+            return None
+        SHAPES[model] = shape
+    return SHAPES[model]
 
 
 def of_variants(file):
@@ -259,11 +206,12 @@ def model_for_chapter(wildcards):
 
 
 wildcard_constraints:
-    dataset=r"[^/]+",
+    dataset=r"[^/]+?",
     format="json|jsonl|csv|parquet",
     judge=r"[^/]+",
-    model=r"[^/]+",
+    key="(-[0-9a-f]{8})?",
+    model=r"[^/]+?",
     prompt=r"[^/]+",
     recipe=r"[^/]+",
     split="train|val|test",
-    tokenizer=r"[^/]+",
+    tokenizer=r"[^/]+?",

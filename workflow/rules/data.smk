@@ -1,7 +1,8 @@
 # From a data set's address to token ids (sections 7.2 and 7.3).
 
-RAW = "resources/datasets/{dataset}.{format}"
-RAW_SPLIT = "resources/datasets/{dataset}/{split}.{format}"
+# The key stands for the source: see `key_of`.
+RAW = "resources/datasets/{dataset}{key}.{format}"
+RAW_SPLIT = "resources/datasets/{dataset}/{split}{key}.{format}"
 
 
 rule download_dataset:
@@ -12,7 +13,7 @@ rule download_dataset:
     output:
         RAW,
     log:
-        "results/logs/download_dataset/{dataset}.{format}.log",
+        "results/logs/download_dataset/{dataset}{key}.{format}.log",
     retries: 0
     localrule: True
     conda:
@@ -36,7 +37,7 @@ use rule download_dataset as download_split with:
     output:
         RAW_SPLIT,
     log:
-        "results/logs/download_split/{dataset}/{split}.{format}.log",
+        "results/logs/download_split/{dataset}/{split}{key}.{format}.log",
     params:
         key="datasets.{dataset}.files.{split}",
         source=lambda wildcards: source_params(
@@ -94,14 +95,12 @@ rule quality:
 
 rule download_tokenizer:
     input:
-        lambda wildcards: local_files(
-            defined("tokenizer", wildcards.tokenizer), vocabulary_of(wildcards.tokenizer).values()
-        ),
+        local_tokenizer,
     output:
-        "resources/tokenizers/{tokenizer}/encoder.json",
-        "resources/tokenizers/{tokenizer}/vocab.bpe",
+        "resources/tokenizers/{tokenizer}{key}/encoder.json",
+        "resources/tokenizers/{tokenizer}{key}/vocab.bpe",
     log:
-        "results/logs/download_tokenizer/{tokenizer}.log",
+        "results/logs/download_tokenizer/{tokenizer}{key}.log",
     retries: 0
     localrule: True
     conda:
@@ -118,7 +117,7 @@ rule download_tokenizer:
 rule tokenize:
     input:
         entries="results/data/{dataset}/{split}.json",
-        tokenizer=rules.download_tokenizer.output,
+        tokenizer=lambda wildcards: tokenizer_files(wildcards.tokenizer),
     output:
         "results/tokens/{tokenizer}/{dataset}/{prompt}/{split}.npz",
     log:

@@ -23,9 +23,9 @@ rule generate:
         PIPELINE_ENV
     threads: cores_of
     resources:
-        gpu=gpus_of,
-        processes=lambda wildcards: recipe_of(wildcards).gpus,
-        nodes=lambda wildcards: recipe_of(wildcards).nodes,
+        gpu=of_recipe(all_gpus),
+        processes=of_recipe(lambda recipe: recipe.gpus),
+        nodes=of_recipe(lambda recipe: recipe.nodes),
         mem_mb=generate_asks_for("mem_mb"),
         runtime=generate_asks_for("runtime"),
     params:

@@ -5,7 +5,7 @@
 # is no declared output, because Snakemake deletes those when a job fails.
 rule finetune:
     input:
-        weights="resources/gpt2/{model}/model.safetensors",
+        weights=lambda wildcards: weights_of(wildcards.model),
         train=lambda wildcards: tokens_of(wildcards, "train"),
         val=lambda wildcards: tokens_of(wildcards, "val"),
         val_entries=lambda wildcards: f"results/data/{recipe_of(wildcards).dataset}/val.json",
@@ -23,10 +23,10 @@ rule finetune:
         PIPELINE_ENV
     threads: cores_of
     resources:
-        gpu=gpus_of,
-        processes=lambda wildcards: recipe_of(wildcards).gpus,
-        nodes=lambda wildcards: recipe_of(wildcards).nodes,
-        sharding=lambda wildcards: recipe_of(wildcards).sharding,
+        gpu=of_recipe(all_gpus),
+        processes=of_recipe(lambda recipe: recipe.gpus),
+        nodes=of_recipe(lambda recipe: recipe.nodes),
+        sharding=of_recipe(lambda recipe: recipe.sharding),
         mem_mb=finetune_asks_for("mem_mb"),
         runtime=finetune_asks_for("runtime"),
     params:

@@ -1,6 +1,7 @@
 # Where this workflow's own files are, which need not be the working folder: it may be run with
 # `--directory`, or be a module of another workflow. Only results/ and resources/ are made there.
 
+import gc
 import os
 import sys
 import tarfile
@@ -45,6 +46,9 @@ def quote_interpreter():
 
 
 quote_interpreter()
+# What is loaded by now stays to the end. Looking through it for garbage again and again takes a tenth
+# of the time of planning hundreds of runs.
+gc.freeze()
 IS_MODULE = not workflow.modifier.is_main_snakefile()
 HOME = (
     Path(workflow.current_basedir).parents[1]

@@ -1,20 +1,17 @@
 # From published or trained weights to those that the other rules read (section 7.5).
 
-# A regular expression for models that are no TensorFlow checkpoints; it matches nothing if there are
-# none.
-IMPORTED = (
-    "|".join(re.escape(n) for n in SETTINGS.models if source_of_model(n).format != "tensorflow")
-    or "(?!)"
-)
+# Models that this run trains first, and others that are no TensorFlow checkpoints.
+TRAINED = regex_of(name for name in SETTINGS.models if SETTINGS.trained_first(name))
+IMPORTED = regex_of(n for n in SETTINGS.models if source_of_model(n).format != "tensorflow")
 
 
 rule download_gpt2:
     input:
-        lambda wildcards: local_files(defined("model", wildcards.model), CHECKPOINT_FILES),
+        lambda wildcards: local_model_files(wildcards, CHECKPOINT_FILES),
     output:
-        expand("resources/gpt2/{{model}}/{file}", file=CHECKPOINT_FILES),
+        expand("resources/gpt2/{{model}}{{key}}/{file}", file=CHECKPOINT_FILES),
     log:
-        "results/logs/download_gpt2/{model}.log",
+        "results/logs/download_gpt2/{model}{key}.log",
     retries: 0
     localrule: True
     conda:
@@ -32,11 +29,11 @@ rule convert_gpt2:
     input:
         rules.download_gpt2.output,
     output:
-        "resources/gpt2/{model}/model.safetensors",
+        "resources/gpt2/{model}{key}/model.safetensors",
     log:
-        "results/logs/convert_gpt2/{model}.log",
+        "results/logs/convert_gpt2/{model}{key}.log",
     wildcard_constraints:
-        model=f"(?!({IMPORTED})/)[^/]+",
+        model=f"(?!({IMPORTED})(-[0-9a-f]{{8}})?/)[^/]+?",
     conda:
         "../../envs/convert.yaml"
     resources:
@@ -47,14 +44,14 @@ rule convert_gpt2:
         "../scripts/convert_gpt2.py"
 
 
-# A file of a base model from elsewhere. Weights of a variant that this run trains are read in place.
+# A file of a base model from elsewhere.
 rule download_weights:
     input:
-        lambda wildcards: local_model_file(wildcards.model, wildcards.file),
+        lambda wildcards: local_model_files(wildcards, [wildcards.file]),
     output:
-        "resources/gpt2/{model}/source/{file}",
+        "resources/gpt2/{model}{key}/source/{file}",
     log:
-        "results/logs/download_weights/{model}/{file}.log",
+        "results/logs/download_weights/{model}{key}/{file}.log",
     wildcard_constraints:
         file=r"[^/]+",
     retries: 0
@@ -72,13 +69,17 @@ rule download_weights:
 
 rule import_weights:
     input:
-        lambda wildcards: weights_to_import(wildcards.model),
+        lambda wildcards: expand(
+            "resources/gpt2/{model}{key}/source/{file}",
+            file=source_of_model(wildcards.model).files,
+            **wildcards,
+        ),
     output:
-        "resources/gpt2/{model}/model.safetensors",
+        "resources/gpt2/{model}{key}/model.safetensors",
     log:
-        "results/logs/import_weights/{model}.log",
+        "results/logs/import_weights/{model}{key}.log",
     wildcard_constraints:
-        model=IMPORTED,
+        model=f"(?!({TRAINED})(-[0-9a-f]{{8}})?/)({IMPORTED})",
     conda:
         PIPELINE_ENV
     resources:
@@ -89,3 +90,18 @@ rule import_weights:
         code=code_digest("workflow/scripts/import_weights.py"),
     script:
         "../scripts/import_weights.py"
+
+
+# The weights of a variant that this run trains are read in place, and belong to its results.
+use rule import_weights as import_trained with:
+    input:
+        lambda wildcards: [
+            str(Path(source_of_model(wildcards.model).folder, file))
+            for file in source_of_model(wildcards.model).files
+        ],
+    output:
+        "results/{model}/base.safetensors",
+    log:
+        "results/logs/import_trained/{model}.log",
+    wildcard_constraints:
+        model=TRAINED,

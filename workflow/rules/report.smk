@@ -67,10 +67,13 @@ rule report:
         "../scripts/write_report.py"
 
 
-# Made last, so that asking for the scores makes the report too.
+# Made last, so that asking for the scores makes the report too. The manifest has the digests of all
+# that the comparison was made from, so all of that is input.
 rule scores:
     input:
+        rules.report.input,
         tables=of_judged("scores.csv"),
+        trainings=of_variants("training.json"),
         report=f"{COMPARISON}/report.html",
     output:
         report(
@@ -80,12 +83,15 @@ rule scores:
             labels={"what": "all scores"},
         ),
         parquet=f"{COMPARISON}/scores.parquet",
+        config=f"{COMPARISON}/config.yaml",
+        manifest=f"{COMPARISON}/manifest.json",
     log:
         comparison_log("scores"),
     localrule: True
     conda:
         PIPELINE_ENV
     params:
+        settings=COMPARED,
         code=code_digest("workflow/scripts/collect_scores.py"),
     script:
         "../scripts/collect_scores.py"

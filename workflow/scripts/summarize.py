@@ -12,5 +12,6 @@ with rule_log(snakemake.log[0]):
         snakemake.params.recipes,
         {Path(path).parent.name: Path(path) for path in snakemake.input.qualities},
         Path(snakemake.output[0]),
+        [Path(table) for table in snakemake.input.wins],
     )
     write_parquet(Path(snakemake.output[0]), Path(snakemake.output.parquet))

@@ -15,4 +15,5 @@ with rule_log(snakemake.log[0]):
         Path(snakemake.input.summary),
         Path(snakemake.output[0]),
         [Path(path) for path in snakemake.input.tokens],
+        snakemake.params.pairwise,
     )

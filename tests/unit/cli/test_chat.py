@@ -220,6 +220,19 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch, capsys, missing, said):
     assert err.count("\n") == 1
 
 
+def test_the_base_model_is_the_one_that_was_trained(tmp_path, monkeypatch, capsys):
+    """By the path in training.json, whatever lies beside it under the model's name."""
+    variant = make_project(tmp_path)
+    record = json.loads((variant / "training.json").read_text())
+    record |= {"weights": "resources/gpt2/tiny-01234567/model.safetensors"}
+    (variant / "training.json").write_text(json.dumps(record))
+    code, _, err = say(monkeypatch, capsys, b"Hi\n", variant, "--before")
+    assert code
+    assert "run `snakemake resources/gpt2/tiny-01234567/model.safetensors` to make it" in err
+    (tmp_path / "resources/gpt2/tiny").rename(tmp_path / "resources/gpt2/tiny-01234567")
+    assert not say(monkeypatch, capsys, b"Hi\n", variant, "--before")[0]
+
+
 def test_a_variant_of_an_earlier_version_says_so(tmp_path, monkeypatch, capsys):
     variant = make_project(tmp_path)
     record = json.loads((variant / "training.json").read_text())

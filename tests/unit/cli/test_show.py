@@ -14,6 +14,7 @@ from tests.support.training_case import BYTES, CONFIG, TRAINING, random_split, w
 from workflow.lib.cli.program import run_program
 from workflow.lib.cli.show import main, shown_tokens
 from workflow.lib.cli.show_batch import ALL, batch_lines, first_epoch
+from workflow.lib.runtime.errors import UserError
 from workflow.lib.tokens.collate import IGNORE_INDEX, collate
 from workflow.lib.tokens.dataset import load_tokens
 from workflow.lib.tokens.prompt_style import load_style
@@ -176,6 +177,22 @@ def test_batches_are_those_of_the_first_epoch(tmp_path, capsys, mask_prompt):
             targets.tolist(),
         ]
         assert IGNORE_INDEX in targets
+
+
+def test_the_tokenizer_is_found_by_its_name(tmp_path, capsys):
+    """With the key of its source; of two sources one is to be named."""
+    make_project(tmp_path)
+    tokens = str(tmp_path / "results/tokens/words/few/alpaca/train.npz")
+    kept = tmp_path / "resources/tokenizers/words-01234567"
+    (tmp_path / "resources/tokenizers/words").rename(kept)
+    shutil.copytree(kept, kept.with_name("words-two-01234567"))  # of another name
+    main([tokens, "0"])
+    shutil.copytree(kept, kept.with_name("words-89abcdef"))
+    with pytest.raises(UserError, match=r"several sources; name one with --tokenizer: .*01234567"):
+        main([tokens, "0"])
+    capsys.readouterr()
+    main([tokens, "0", "--tokenizer", str(kept)])
+    assert "<|endoftext|>" in capsys.readouterr().out
 
 
 def test_the_only_tokenized_split_is_found(show, project, monkeypatch):

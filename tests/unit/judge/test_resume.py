@@ -21,7 +21,8 @@ from tests.support.judge_servers import (
     running,
 )
 from tests.support.paths import ROOT
-from workflow.lib.judge import again, parse
+from workflow.lib.judge import parse
+from workflow.lib.judge import reply as reply_module
 from workflow.lib.judge.backends.ollama import Ollama
 from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.runtime.errors import UserError
@@ -157,7 +158,9 @@ def test_another_way_of_reading_asks_nothing(tmp_path: Path, monkeypatch) -> Non
         server.behave = lambda number, body: Reply("80 because I say so")
         with pytest.raises(UserError, match="12 replies hold no readable score"):
             judge(tmp_path, server.address)
-        monkeypatch.setattr(again, "read_score", lambda reply, *scale: float(reply.split()[0]))
+        monkeypatch.setattr(
+            reply_module, "read_score", lambda reply, *scale: float(reply.split()[0])
+        )
         assert judge(tmp_path, server.address).count(b",80,scored,") == 12
         assert len(server.questions) == 24  # each was asked once more for the number alone
     assert parse.read_score("80 because I say so") is None

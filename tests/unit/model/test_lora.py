@@ -35,7 +35,7 @@ from workflow.lib.model.weights import (
     trainable_state,
 )
 from workflow.lib.parallel.engine import Engine
-from workflow.lib.runtime.digests import sha256_of
+from workflow.lib.runtime.digests import check_digest, record_of, sha256_of
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Evaluation, Lora, Training
 from workflow.lib.tokens.collate import collate
@@ -195,6 +195,8 @@ def test_a_run_leaves_a_small_adapter_and_a_plain_merged_model(lora_files):
         adapters = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     assert len(adapters) == 2 * (6 * CONFIG.n_layers + 1)
     digest = sha256_of(inputs.weights)
+    check_digest(outputs.adapter)
+    assert record_of(outputs.adapter).is_file()
     assert (metadata["rank"], metadata["alpha"]) == ("4", "8.0")
     assert metadata["base_sha256"] == digest
     assert outputs.adapter.stat().st_size < 4 * record["trainable_parameters"] + 8000

@@ -163,6 +163,26 @@ def test_without_published_figures_there_is_no_such_section(tmp_path):
     assert "Published figures" not in Page(tmp_path / "report.html").text
 
 
+@pytest.mark.parametrize(
+    ("settings", "recipe", "words"),
+    [
+        (None, None, "With which settings is not known; published.settings of the recipe"),
+        ({"dataset": "words"}, None, "All settings that are known of it are those of this run."),
+        ({"training.epochs": 3}, None,
+         "Settings that are not the published ones: epochs 2 (published: 3)."),
+        ({"training.epochs": 3}, "book",
+         "small / plain , a change of book: epochs 2 (published: 3) Printed in: A printed book."),
+    ],
+)  # fmt: skip
+def test_published_figures_say_which_settings_differ(tmp_path, settings, recipe, words):
+    case = write_run(tmp_path / "run")
+    case["recipes"]["plain"]["published"] |= {"settings": settings, "recipe": recipe}
+    write_report(**case, output=tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert words in page.said("published")
+    assert page.part("published").count("<details>") == (recipe is not None)
+
+
 def test_data_quality_is_shown_with_its_effect(page):
     data = page.said("data")
     assert "100 to train on, 10 to validate, 30 to test" in data

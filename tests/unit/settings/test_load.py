@@ -1,5 +1,7 @@
 """config.yaml is checked whole before anything runs, and its mistakes are said plainly."""
 
+from copy import deepcopy
+
 import pytest
 import yaml
 from snakemake.utils import update_config
@@ -86,6 +88,56 @@ def test_presets_fit_the_config(config, preset):
         assert [settings.recipes[run].training.seed for run in settings.variants[name]] == recipe[
             "seeds"
         ]
+
+
+EVERYTHING = {
+    "name": "all-of-it",
+    "compare": {"models": ["onward", "nano-1M"], "recipes": ["swept", "lora"], "judges": ["asked"]},
+    "datasets": {
+        "mine": {"files": {"train": "a.csv", "val": "b.csv", "test": "c.csv"}, "near": 90},
+        "small-world": {"split": {"shuffle": 1}, "fields": {"kind": None}, "limit": 10},
+    },
+    "models": {"onward": {"url": "results/pico-650K/first", "tokenizer": "small-world"}},
+    "recipes": {
+        "first": {"extends": "small-world", "generation": {"temperature": 1}},
+        "swept": {
+            "extends": "small-world",
+            "dataset": "mine",
+            "seeds": [1, 2],
+            "sweep": {"training.learning_rate": ["1e-4", 1], "training.mask_prompt": [True, False]},
+        },
+    },
+    "judges": {
+        "asked": {
+            "backend": "openai", "model": "m", "options": {"seed": None, "top_p": 1},
+            "prices": {"input": 1, "output": 2.5}, "transport": {"retries": 1},
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_resolved_config_gives_the_same_settings_to_the_last_digit(config, alone):
+    """Snakemake compares params as they are written, so 95 and 95.0 would run again."""
+    own = deepcopy(config)
+    update_config(own, EVERYTHING)
+    resolved = compared(load_settings(own))
+    again = {} if alone else deepcopy(config)
+    update_config(again, yaml.safe_load(yaml.safe_dump(resolved, sort_keys=False)))
+    loaded = load_settings(again)
+    assert repr(compared(loaded)) == repr(resolved)
+    assert "name" in resolved
+    kept = [repr(loaded.recipes[run]) for runs in loaded.variants.values() for run in runs]
+    assert kept == [
+        repr(load_settings(own).recipes[run])
+        for runs in load_settings(own).variants.values()
+        for run in runs
+    ]
+
+
+def test_every_default_of_a_number_is_written_as_a_given_one_is(config):
+    settings = load_settings(config)
+    assert repr(settings.datasets["small-world"].near) == "95.0"
 
 
 def test_every_published_size_is_defined_at_openais_address(config):
@@ -253,6 +305,34 @@ def test_published_figures_are_not_inherited(config):
     assert recipes["mine"].published is None
     assert recipes["book-untuned"].published is None
     assert recipes["phi3"].published.losses.keys() == {230}
+
+
+def test_a_change_of_a_recipe_knows_whose_published_figures_to_show(config):
+    """Those of the nearest recipe that says with which settings, by extension or before a sweep."""
+    published = {"model": "nano-1M", "judge": "overlap", "source": "mine", "score": 1}
+    config["recipes"] |= {
+        "mine": {"extends": "phi3", "training": {"learning_rate": 1e-4}},
+        "further": {"extends": "mine", "published": published},
+        "furthest": {"extends": "further", "sweep": {"training.epochs": [1, 2]}},
+        "seeds": {"extends": "book", "seeds": [1, 2]},
+    }
+    config["compare"]["recipes"] = ["book", "mine", "further", "furthest", "seeds", "small-world"]
+    found = load_settings(config).recipes_compared()
+    whose = {name: of["published"] and of["published"]["recipe"] for name, of in found.items()}
+    assert whose == {
+        "book": None, "mine": "phi3", "further": None, "furthest,epochs=1": "phi3",
+        "furthest,epochs=2": "phi3", "seeds": "book", "small-world": None,
+    }  # fmt: skip
+    assert found["mine"]["published"]["score"] == 48.87
+    assert found["further"]["published"]["score"] == 1
+    assert found["small-world"]["published"] is None
+
+
+@pytest.mark.parametrize("key", ["epochs", "training.epoch", "training", "judge", "entries.all"])
+def test_published_settings_that_no_run_has_are_refused(config, key):
+    config["recipes"]["book"]["published"]["settings"] = {key: 1}
+    with pytest.raises(UserError, match=rf"recipes.book.published.settings: .*unknown key {key};"):
+        load_settings(config)
 
 
 def test_training_with_adapters_can_be_taken_back(config):

@@ -1,6 +1,8 @@
 """The files that a run takes from the user, looked for before anything runs."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,15 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
         match Path(target).parts:
             case ["results", "data", dataset, *_] | ["resources", "datasets", dataset, _]:
                 used["datasets"].add(dataset)
+            case ["resources", "datasets", file]:
+                used["datasets"].add(_name_of(Path(file).stem))
             case ["results", "tokens", tokenizer, dataset, *_]:
                 used["tokenizers"].add(tokenizer)
                 used["datasets"].add(dataset)
             case ["resources", "tokenizers", tokenizer, *_]:
-                used["tokenizers"].add(tokenizer)
+                used["tokenizers"].add(_name_of(tokenizer))
             case ["resources", "gpt2", model, *_]:
-                used["models"].add(model)
+                used["models"].add(_name_of(model))
             case ["results", model, recipe, *rest] if model in settings.models:
                 used["models"].add(model)
                 used["recipes"].add(recipe)
@@ -63,6 +67,11 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
         defined["datasets"] |= {settings.recipes[name].dataset for name in defined["recipes"]}
         defined["tokenizers"] |= {settings.models[name].tokenizer for name in defined["models"]}
     return defined
+
+
+def _name_of(kept: str) -> str:
+    """Return the name of the definition whose files are kept under a name with a key."""
+    return re.sub("-[0-9a-f]{8}$", "", kept)
 
 
 def located(url: str, home: Path) -> str:
@@ -101,13 +110,15 @@ def missing_inputs(settings: Settings, used: Names, written: Any, home: Path) ->
         if _is_local(source) and not local_path(located(source.url, home)).exists():
             kind = "file" if split_url(source.url)[1] else "folder"
             yield Mistake(("models", name, "url"), f"{source.url}: there is no such {kind}")
+    problem_of = cache(_problem_of)  # a file is read once, however many recipes name it
     for name in sorted(used["recipes"]):
-        keys = ("recipes", origin(name.partition(",")[0], ["prompt"], written), "prompt")
-        yield from _broken(keys, load_style, settings.recipes[name].prompt)
+        if problem := problem_of(load_style, settings.recipes[name].prompt):
+            owner = origin(name.partition(",")[0], ["prompt"], written)
+            yield Mistake(("recipes", owner, "prompt"), problem)
     for name in sorted(used["judges"]):
         judge = settings.judges[name]
-        if isinstance(judge, ServerJudge):
-            yield from _broken(("judges", name, "prompt"), prompt_of, judge)
+        if isinstance(judge, ServerJudge) and (problem := _problem_of(prompt_of, judge)):
+            yield Mistake(("judges", name, "prompt"), problem)
 
 
 def _is_local(source: Source) -> bool:
@@ -124,8 +135,10 @@ def _missing(
                 yield Mistake(keys, f"{Path(source.url, name)}: {problem}")
 
 
-def _broken(keys: tuple[str, ...], load: Callable[[Any], object], name: Any) -> Iterator[Mistake]:
+def _problem_of(load: Callable[[Any], object], name: Any) -> str | None:
+    """Return why a file that a setting names cannot be loaded, None if it can."""
     try:
         load(name)
     except UserError as error:
-        yield Mistake(keys, str(error))
+        return str(error)
+    return None

@@ -3,6 +3,7 @@
 A token is learned (a target of the loss), only read, or cut off beyond max_length.
 """
 
+import glob
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -260,11 +261,16 @@ def _sole_split() -> Path:
 def _tokenizer_of(tokens: Path, named: Path | None) -> Path:
     """Return the tokenizer's folder, by default that in the path of results/tokens."""
     path = tokens.resolve()
-    folder = named or (
-        path.parents[5] / "resources/tokenizers" / path.parts[-4]
-        if len(path.parts) > 6
-        else path.parent
-    )
+    folder = named or path.parent
+    if not named and len(path.parts) > 6:
+        name = path.parents[5] / "resources/tokenizers" / path.parts[-4]
+        kept = sorted(name.parent.glob(f"{glob.escape(name.name)}-{'[0-9a-f]' * 8}"))
+        if len(kept) > 1:
+            places = ", ".join(map(str, kept))
+            raise UserError(
+                f"{name.name} was taken from several sources; name one with --tokenizer: {places}"
+            )
+        [folder] = kept or [name]
     if not (folder / "encoder.json").is_file():
         raise UserError(f"{folder} holds no encoder.json; name the folder with --tokenizer")
     return folder

@@ -31,8 +31,8 @@ class TrainedVariant:
         return PromptStyle(**self.record["style"])
 
     def load_tokenizer(self) -> tiktoken.Encoding:
-        folder = self._resource(f"tokenizers/{self.record['tokenizer']}/encoder.json").parent
-        return load_tokenizer(folder)
+        name = f"resources/tokenizers/{self.record['tokenizer']}/encoder.json"
+        return load_tokenizer(self._file(name).parent)
 
     def load_model(self) -> GPTModel:
         """Load the finetuned model, on the CPU."""
@@ -40,13 +40,15 @@ class TrainedVariant:
 
     def load_base(self) -> GPTModel:
         """Load the model before finetuning, on the CPU."""
-        return load_base_model(self._resource(f"gpt2/{self.folder.parent.name}/model.safetensors"))
+        # Records of earlier versions do not name the file.
+        earlier = f"resources/gpt2/{self.folder.parent.name}/model.safetensors"
+        return load_base_model(self._file(self.record.get("weights", earlier)))
 
-    def _resource(self, name: str) -> Path:
-        """Return the path of a file of resources/, the folder beside results/."""
-        path = self.folder.parents[2] / "resources" / name
+    def _file(self, name: str) -> Path:
+        """Return the path of a file by its path in the working folder."""
+        path = self.folder.parents[2] / name
         if not path.is_file():
-            raise UserError(f"{path} is missing; run `snakemake {'resources/' + name}` to make it")
+            raise UserError(f"{path} is missing; run `snakemake {name}` to make it")
         return path
 
 

@@ -92,7 +92,7 @@ def save_adapters(model: GPTModel, settings: Lora, base: str, path: Path) -> Non
         "base_sha256": base,
         "config": json.dumps(asdict(model.config)),
     }
-    with replacing(path) as unfinished:
+    with replacing(path, recorded=True) as unfinished:
         unfinished.write_bytes(save(tensors, metadata))
 
 

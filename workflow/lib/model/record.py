@@ -45,6 +45,7 @@ class _Record(Stored):
     parameters: PositiveInt = OPEN
     trainable_parameters: NonNegativeInt = OPEN
     tokenizer: str = ""
+    weights: str = ""
     style: dict[str, Any] = OPEN
     training: _Training = OPEN
     evaluation: _Evaluation = OPEN

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workflow.lib.report.summary_rows import read_summary
+from workflow.lib.report.win_lines import win_lines
 
 MOST_SENTENCES = 4  # variants
 SAID = (
@@ -24,12 +25,14 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
     """
     lines = []
     rows = read_summary(summary, SAID)
+    compared = [row for row in rows if row.get("baseline") and not row["run_of"]]
+    rows = [row for row in rows if not row.get("baseline")]
     variants = [row for row in rows if not row["run_of"]]
     if len({(row["model"], row["recipe"]) for row in variants}) > MOST_SENTENCES:
         for judge in dict.fromkeys(row["judge"] for row in variants):
             lines += [f"Scores by {judge}{_note(notes.get(judge))}, best first:"]
             lines += [*_table([row for row in variants if row["judge"] == judge]), ""]
-        return [*lines, f"Report: {report}"]
+        return [*lines, *win_lines(compared, notes), f"Report: {report}"]
     for row in variants:
         scored = int(row["scored"]) + int(row["empty"])
         average = _mean(row)
@@ -48,7 +51,7 @@ def outcome_lines(summary: Path, report: Path, notes: Mapping[str, str]) -> list
             *_flaws(row, max(len(runs), 1)),
             "",
         ]
-    return [*lines, f"Report: {report}"]
+    return [*lines, *win_lines(compared, notes), f"Report: {report}"]
 
 
 def _note(words: str | None) -> str:

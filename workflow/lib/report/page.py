@@ -31,6 +31,7 @@ from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL
 from workflow.lib.report.summary import GOOD_SCORE
 from workflow.lib.report.validation import unlike_losses, validation_curves
 from workflow.lib.report.variants import Variant, read_variants
+from workflow.lib.report.win_tables import range_of, win_tables
 from workflow.lib.runtime.files import replacing
 from workflow.lib.runtime.printable import visible
 from workflow.lib.runtime.version import VERSION
@@ -51,6 +52,7 @@ def write_report(
     summary: Path,
     output: Path,
     tokens: Sequence[Path] = (),
+    pairwise: Mapping[str, str] | None = None,
 ) -> None:
     """Write one self-contained page about a comparison (section 7.8 and figure 7.17).
 
@@ -66,6 +68,7 @@ def write_report(
         summary: summary.csv of the same comparison.
         output: HTML file to write; the same bytes from the same files.
         tokens: token files of the variants.
+        pairwise: label of each judge that compares with a baseline, by name.
     """
     variants = read_variants(folders, recipes, [*judges], summary)
     runs = [run for variant in variants for run in variant.runs or [variant]]
@@ -96,8 +99,13 @@ def write_report(
         judges=judges,
         models=_models(variants),
         examples=_examples(variants, first_judge),
-        published=published_beside_own(variants, recipes),
+        published=published_beside_own(
+            variants, recipes, settings["judges"], {each.dataset: each.entries for each in measured}
+        ),
         comparisons={judge: _comparisons(variants, judge) for judge in judges},
+        win_tables=win_tables(variants, pairwise or {}, folders[0].parents[1]),
+        pairwise=pairwise or {},
+        range_of=range_of,
         draw_mean=draw_mean,
         draw_scale=draw_scale,
         kinds=[

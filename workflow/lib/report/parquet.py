@@ -5,12 +5,12 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from workflow.lib.report.summary_rows import COUNTS, NUMBERS
+from workflow.lib.report.summary_rows import COUNTS, NUMBERS, WIN_COUNTS, WIN_NUMBERS
 from workflow.lib.runtime.files import replacing
 from workflow.lib.runtime.tables import read_csv
 
-WHOLE = {*COUNTS, "entry", "repeat", "exact_match", "judge_tokens", "cut_off"}
-FLOATING = {*NUMBERS, "score", "train_loss", "val_loss"} - WHOLE
+WHOLE = {*COUNTS, *WIN_COUNTS, "entry", "repeat", "exact_match", "judge_tokens", "cut_off"}
+FLOATING = {*NUMBERS, *WIN_NUMBERS, "score", "train_loss", "val_loss"} - WHOLE
 
 
 def write_parquet(table: Path, output: Path) -> None:

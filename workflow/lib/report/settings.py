@@ -36,6 +36,25 @@ def differences(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
+def unlike(own: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
+    """Return how settings differ from published ones, as texts such as "epochs 3 (published: 2)".
+
+    Args:
+        own, published: settings by dotted key. A key that one of them lacks is not compared, unless
+            its section is None there, as training.lora is without adapters.
+    """
+    found = []
+    for key in dict.fromkeys([*own, *published]):
+        section, _, last = key.rpartition(".")
+        without = None in (own.get(section, ""), published.get(section, ""))
+        both = key in own and key in published
+        if (both or without) and own.get(key) != published.get(key):
+            name = last if section in ("training", "evaluation", "generation") else key
+            values = _text(own.get(key)), _text(published.get(key))
+            found.append("{} {} (published: {})".format(name.removeprefix("training."), *values))
+    return found
+
+
 def _short(keys: Sequence[str]) -> dict[str, str]:
     """Return the last part of each key, or the whole of it where two share that part."""
     last = [key.rpartition(".")[2] for key in keys]

@@ -26,6 +26,8 @@ from workflow.lib.report.losses import read_losses
 from workflow.lib.report.replicates import interval_of_runs, spread_of_runs
 from workflow.lib.report.settings import differences, flat
 from workflow.lib.report.statistics import mean_interval
+from workflow.lib.report.summary_rows import WIN_COLUMNS, as_text, effort
+from workflow.lib.report.win_summary import win_rows
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv
 
@@ -51,6 +53,7 @@ def summarize(
     recipes: Mapping[str, Mapping[str, Any]],
     qualities: Mapping[str, Path],
     output: Path,
+    wins: Sequence[Path] = (),
 ) -> None:
     """Write summary.csv: a row for each variant and judge, so judges are never mixed.
 
@@ -65,6 +68,7 @@ def summarize(
             `settings`.
         qualities: quality.json by data set.
         output: CSV file to write; the same bytes from the same files.
+        wins: files results/{model}/{run}/{judge}/wins.csv, which add rows, and columns for them.
 
     Raises:
         UserError: a table has other columns than a scores.csv or no rows.
@@ -115,8 +119,8 @@ def summarize(
                     ),
                     "backend": parts[0].usage["backend"],
                     **_sums(parts, leaks[recipes[variant]["dataset"]]),
-                    "training_seconds": _text(sum(run.training["seconds"] for run in parts), 1),
-                    **_effort([run.usage for run in parts]),
+                    "training_seconds": as_text(sum(run.training["seconds"] for run in parts), 1),
+                    **effort([run.usage for run in parts]),
                     **_losses(parts),
                     "device": _each(run.training["device"] for run in parts),
                     "versions": _each(
@@ -126,6 +130,8 @@ def summarize(
                     **{key: columns[variant].get(key, "") for key in keys},
                 }
             )
+    if found := win_rows(rows, wins, recipes):
+        rows = [{**row, **dict.fromkeys(WIN_COLUMNS, "")} for row in rows] + found
     write_csv(output, list(rows[0]), rows, recorded=True)
 
 
@@ -189,20 +195,20 @@ def _sums(runs: Sequence[_Run], leaks: _Leaks) -> dict[str, Any]:
         "entries": len(judged),
         **{status: counts[status] for status in STATUSES},
         "asked_again": sum(verdict.asked_again for run in runs for verdict in run.verdicts),
-        "mean": _text(mean, 4),
-        "low": _text(interval.low if interval else None, 4),
-        "high": _text(interval.high if interval else None, 4),
-        "seed_spread": _text(spread_of_runs(of_runs), 4),
+        "mean": as_text(mean, 4),
+        "low": as_text(interval.low if interval else None, 4),
+        "high": as_text(interval.high if interval else None, 4),
+        "seed_spread": as_text(spread_of_runs(of_runs), 4),
         "seen_in_training": sum(len(seen & entries.keys()) for entries in by_run),
         "seen_groups": len(leaks.seen) * len(runs),
-        "mean_without_seen": _text(without_seen, 4),
+        "mean_without_seen": as_text(without_seen, 4),
         "repeated_in_test": sum(len(repeated & entries.keys()) for entries in by_run),
         "repeated_groups": len(leaks.repeated) * len(runs),
         "cut_off": "" if None in cut_off else sum(len(own or ()) for own in cut_off),
-        "median": _text(median(scores) if scores else None, 4),
-        "exact_rate": _text(fmean(repeats[0].exact_match for repeats in judged), 4),
-        "share_50": _text(fmean(s >= GOOD_SCORE for s in scores) if scores else None, 4),
-        "judge_spread": _text(_spread(judged), 4),
+        "median": as_text(median(scores) if scores else None, 4),
+        "exact_rate": as_text(fmean(repeats[0].exact_match for repeats in judged), 4),
+        "share_50": as_text(fmean(s >= GOOD_SCORE for s in scores) if scores else None, 4),
+        "judge_spread": as_text(_spread(judged), 4),
         "response_tokens": sum(repeats[0].response_tokens or 0 for repeats in judged),
     }
 
@@ -218,7 +224,7 @@ def _losses(runs: Sequence[_Run]) -> dict[str, str]:
     """Return the last training and validation loss, as means over runs."""
     last = [run.losses[-1] if run.losses else None for run in runs]
     return {
-        column: _text(
+        column: as_text(
             fmean(
                 row[column] if row else run.training["initial_losses"][split]
                 for row, run in zip(last, runs, strict=True)
@@ -227,19 +233,3 @@ def _losses(runs: Sequence[_Run]) -> dict[str, str]:
         )
         for split, column in (("train", "train_loss"), ("val", "val_loss"))
     }
-
-
-def _effort(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return tokens, seconds and cost, blank for a judge without a server or without prices."""
-    asked = any(usage["answers"] for usage in usages)
-    tokens = sum(usage["question_tokens"] + usage["answer_tokens"] for usage in usages)
-    costs = [usage["cost"] for usage in usages if usage["cost"] is not None]
-    return {
-        "judge_tokens": tokens if asked else "",
-        "judge_seconds": _text(sum(u["seconds"] for u in usages) if asked else None, 1),
-        "cost": _text(sum(costs) if costs else None, 6),
-    }
-
-
-def _text(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"

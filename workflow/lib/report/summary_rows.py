@@ -1,8 +1,12 @@
-"""Reading summary.csv. The Snakefile imports this module: nothing slow in here."""
+"""The columns of summary.csv, and its rows as text.
+
+The Snakefile imports this module: nothing slow in here.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.tables import read_csv
@@ -16,6 +20,13 @@ NUMBERS = (  # blank where unknown
     "mean", "low", "high", "seed_spread", "mean_without_seen", "median", "exact_rate", "share_50",
     "judge_spread", "cut_off", "training_seconds", "judge_tokens", "judge_seconds", "cost",
 )  # fmt: skip
+# Of pairwise judges; not there without one.
+WIN_COUNTS = ("wins", "ties", "losses", "disagreements")
+WIN_NUMBERS = (
+    "win_rate", "win_low", "win_high", "lc_win_rate", "lc_win_low", "lc_win_high", "first_rate",
+    "first_low", "first_high",
+)  # fmt: skip
+WIN_COLUMNS = ("baseline", *WIN_NUMBERS, *WIN_COUNTS)
 
 
 def read_summary(
@@ -38,6 +49,23 @@ def read_summary(
                     f"{path}: row {number} has {value!r} as {column}; delete it and run again"
                 )
     return rows
+
+
+def effort(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return tokens, seconds and cost, blank for a judge without a server or without prices."""
+    asked = any(usage["answers"] for usage in usages)
+    tokens = sum(usage["question_tokens"] + usage["answer_tokens"] for usage in usages)
+    costs = [usage["cost"] for usage in usages if usage["cost"] is not None]
+    return {
+        "judge_tokens": tokens if asked else "",
+        "judge_seconds": as_text(sum(u["seconds"] for u in usages) if asked else None, 1),
+        "cost": as_text(sum(costs) if costs else None, 6),
+    }
+
+
+def as_text(value: float | None, digits: int) -> str:
+    """Return a number with this many digits, blank where it is unknown."""
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _is_number(value: str) -> bool:

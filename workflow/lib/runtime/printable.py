@@ -19,7 +19,7 @@ _CONTROLS = re.compile(
 )
 # Shorter texts are no secrets and could be part of any word, as stand-ins for a key often are.
 _SHORTEST, _SHORTEST_OF_LETTERS = 6, 7
-_NAMES_OF_SECRETS = re.compile("key|token|secret|passw|sig|auth|credential", re.IGNORECASE)
+NAMES_OF_SECRETS = re.compile("key|token|secret|passw|sig|auth|credential", re.IGNORECASE)
 
 _secrets: dict[str, re.Pattern[str]] = {}
 
@@ -52,7 +52,7 @@ def keep_secrets_of(address: str) -> None:
         return
     keep_secret(unquote(password or ""))
     for name, value in query:
-        if _NAMES_OF_SECRETS.search(name):
+        if NAMES_OF_SECRETS.search(name):
             keep_secret(value)
 
 

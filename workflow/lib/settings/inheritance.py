@@ -76,6 +76,15 @@ def origin(name: Any, keys: Iterable[Any], written: Any) -> Any:
     return name
 
 
+def extended(written: Any) -> dict[str, list[str]]:
+    """Return the recipes that each recipe extends, the nearest first.
+
+    Args:
+        written: the section `recipes` of the config, checked.
+    """
+    return {name: _ancestors(name, written, [])[1:] for name in written if name != DEFAULTS}
+
+
 def _ancestors(name: Any, written: Mapping[Any, Any], mistakes: list[Mistake]) -> list[Any]:
     """Return a recipe, the one it extends, and so on; add mistakes to a list."""
     names: list[Any] = []

@@ -14,7 +14,7 @@ from workflow.lib.runtime.files import read_json
 from workflow.lib.runtime.names import in_one_line
 from workflow.lib.runtime.yaml_files import read_yaml
 from workflow.lib.settings.baselines import baseline_mistakes
-from workflow.lib.settings.inheritance import complete_recipes
+from workflow.lib.settings.inheritance import complete_recipes, extended
 from workflow.lib.settings.mistakes import explain, undefined_names
 from workflow.lib.settings.places import Layer, Mistake, source_of
 from workflow.lib.settings.root import Settings
@@ -53,7 +53,7 @@ def load_settings(config: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Se
         mistakes = [explain(detail, written) for detail in error.errors()] + mistakes
     else:
         if not mistakes:
-            settings, mistakes = settings.expanded()
+            settings, mistakes = settings.expanded(extended(written))
             mistakes = mistakes or [*baseline_mistakes(settings)]
     refuse(mistakes, layers)
     return settings
@@ -92,7 +92,7 @@ def read_config_layer(file: str | Path) -> Layer:
     if Path(file).is_relative_to(Path.cwd()):
         path = str(Path(file).relative_to(Path.cwd()))
     read = read_json if path.endswith(".json") else read_yaml
-    if path.startswith(("results/", "resources/")):
+    if path.startswith(("results/", "resources/")) and Path(path).name != "config.yaml":
         raise UserError(f"{path}: {SWALLOWED}")
     content = read(path)
     if not isinstance(content, dict):

@@ -6,7 +6,7 @@ comment, in config.yaml.
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from workflow.lib.settings.base import Count, Number, Section, Seed, WholeNumber, unique
 from workflow.lib.settings.cluster import RecipeResources
@@ -86,6 +86,11 @@ class Generation(Section):
     seed: Seed = Field(123, description="of sampling; each entry derives its own from it")
 
 
+Scalar = bool | int | float | str | None
+# Keys of `published.settings` that no recipe has, besides those of the judge.
+_BESIDE_RECIPE = ("precision", "entries.train", "entries.val", "entries.test")
+
+
 class Published(Section):
     """Published results of a recipe, shown in the report beside the run's own."""
 
@@ -102,11 +107,35 @@ class Published(Section):
     score_range: tuple[Number, Number] | None = Field(
         None, description="lowest and highest mean score of repeated runs"
     )
+    settings: dict[str, Scalar] | None = Field(
+        None,
+        description="what they were measured with where it is no default of a recipe, such as "
+        "{prompt: phi3, judge.ask_again: 0}; the report says what differs. null: not known",
+    )
 
     model_config = ConfigDict(strict=False)  # YAML has lists where Python has tuples
 
+    @field_validator("settings")
+    @classmethod
+    def settings_are_known(cls, settings: dict[str, Scalar] | None) -> dict[str, Scalar] | None:
+        """Refuse keys that no run has, which would never be found to differ."""
+        for key in settings or ():
+            if not (key.startswith("judge.") or key in _BESIDE_RECIPE or _is_setting(key)):
+                raise ValueError(
+                    f"unknown key {key}; should be one of a recipe, such as training.epochs, or of "
+                    "the judge, such as judge.model, or precision, entries.train, entries.val or "
+                    "entries.test"
+                )
+        return settings
 
-Scalar = bool | int | float | str | None
+
+def _is_setting(key: str) -> bool:
+    """Return whether a dotted key names a single setting of a recipe."""
+    sections: dict[str, type[Section]] = {"training": Training, "training.lora": Lora}
+    sections |= {"evaluation": Evaluation, "generation": Generation}
+    section, _, last = key.rpartition(".")
+    known = sections[section].model_fields if section in sections else ()
+    return last in known or key in ("dataset", "prompt")
 
 
 def _of_recipes(sweep: dict[str, list[Scalar]]) -> dict[str, list[Scalar]]:
@@ -148,7 +177,9 @@ class Recipe(Section):
         "all combinations",
     )
     published: Published | None = Field(
-        None, description="published results to show in the report; not inherited by `extends`"
+        None,
+        description="published results to show in the report; recipes that extend this one show "
+        "them with what differs",
     )
     gpus: Count = Field(1, description="processes per node, each on its own GPU if there are GPUs")
     nodes: Count = Field(1, description="machines per Slurm job")

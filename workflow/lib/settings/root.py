@@ -67,6 +67,8 @@ class Settings(Computing):
     # The names of each variant's runs, by the variant's name: of the compared recipes, and of all.
     _variants: dict[str, list[str]] = PrivateAttr(default_factory=dict)
     _all_variants: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+    # By the same name, the recipe that a compared variant is of, and those that this one extends.
+    _origins: dict[str, list[str]] = PrivateAttr(default_factory=dict)
 
     @property
     def variants(self) -> Mapping[str, Sequence[str]]:
@@ -87,13 +89,16 @@ class Settings(Computing):
         Returns:
             By name of the variant: `runs`, the names of its runs, `dataset`, `published`, and
             `settings`, what can change its result; without seeds that differ or have no effect.
+            `published` is that of the recipe, or else of the nearest one that it extends and that
+            says with which settings; its `recipe` is then that one's name, not None.
         """
         found = {}
         for variant, runs in self.variants.items():
             values = self.recipes[runs[0]].model_dump(
                 mode="json", exclude={"seeds", "sweep", *EXECUTION_KEYS}
             )
-            published = values.pop("published")
+            own = values.pop("published")
+            published = {**own, "recipe": None} if own else self._published_before(variant)
             if len(runs) > 1 or not values["training"]["epochs"]:
                 del values["training"]["seed"]
             if len(runs) > 1 or not values["generation"]["temperature"]:
@@ -106,8 +111,19 @@ class Settings(Computing):
             }
         return found
 
-    def expanded(self) -> tuple["Settings", list[Mistake]]:
-        """Return settings whose `recipes` also hold the runs of sweeps and seeds, and mistakes."""
+    def _published_before(self, variant: str) -> dict[str, Any] | None:
+        """Return the published results of the nearest recipe that a variant is a change of."""
+        for name in self._origins.get(variant, ()):
+            if (found := self.recipes[name].published) and found.settings is not None:
+                return {**found.model_dump(mode="json"), "recipe": name}
+        return None
+
+    def expanded(self, extended: Mapping[str, list[str]]) -> tuple["Settings", list[Mistake]]:
+        """Return settings whose `recipes` also hold the runs of sweeps and seeds, and mistakes.
+
+        Args:
+            extended: the recipes that each recipe extends, the nearest first.
+        """
         counts = {name: count_runs(recipe) for name, recipe in self.recipes.items()}
         most = self.compare.max_runs
         mistakes = [
@@ -141,6 +157,11 @@ class Settings(Computing):
         }
         complete._variants = {
             variant: [*variants[name][variant]]
+            for name in self.compare.recipes
+            for variant in variants[name]
+        }
+        complete._origins = {
+            variant: [name, *extended[name]]
             for name in self.compare.recipes
             for variant in variants[name]
         }

@@ -1,6 +1,7 @@
 """The sources of data sets, tokenizers and models, and which entries of a data set are used."""
 
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from workflow.lib.runtime.files import local_path
 from workflow.lib.settings.base import Count, Number, Section, Seed, Sha256
+from workflow.lib.settings.keys import key_of
 
 Format = Literal["json", "jsonl", "csv", "parquet"]
 _FORMATS: dict[str, Format] = {
@@ -169,7 +171,7 @@ class Dataset(Selection):
         None, description="files of a data set that is already split, instead of url"
     )
     near: Number = Field(
-        95,
+        95.0,
         ge=80,
         le=100,
         description="similarity in percent from which quality.json lists entries as near "
@@ -204,16 +206,20 @@ class Dataset(Selection):
             return {name: getattr(self.files, name) for name in ("train", "val", "test")}
         return {"": File(url=self.url or "", mirrors=self.mirrors, sha256=self.sha256)}
 
-    def raw(self, name: str) -> dict[str, str]:
+    def raw(self, name: str, located: Callable[[str], str] = str) -> dict[str, str]:
         """Return where its downloaded files are kept, by their names in `parts`.
 
         Args:
             name: of the data set.
+            located: finds a local path that may lie in the folder of the workflow.
         """
-        return {
-            part: f"resources/datasets/{name}{part and '/' + part}.{self._stored_as(file)}"
-            for part, file in self.parts().items()
-        }
+        kept = {}
+        for part, file in self.parts().items():
+            key = key_of([*map(located, (file.url, *file.mirrors))], sha256=file.sha256)
+            kept[part] = (
+                f"resources/datasets/{name}{part and '/' + part}-{key}.{self._stored_as(file)}"
+            )
+        return kept
 
     def _stored_as(self, file: File) -> Format | None:
         """Return the format of a file, None if it is not known; JSON tells JSON lines itself."""

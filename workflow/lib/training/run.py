@@ -201,6 +201,7 @@ def _record_of(
         "parameters": parameters - trained if recipe.training.lora else parameters,
         "trainable_parameters": trained,
         "tokenizer": recipe.tokenizer.name,
+        "weights": str(files.inputs.weights),
         "style": asdict(recipe.style),
         "training": recipe.training.model_dump(),
         "evaluation": recipe.evaluation.model_dump(),

@@ -73,7 +73,10 @@ def _run_nodes(description: Path, meeting: Meeting) -> bool:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, interrupt)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # When one machine ends, torch on the others may warn of lost connections before they end, too;
+    # the notes say what happened.
+    quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+    environment = {**quiet, **os.environ, "PYTHONPATH": str(ROOT)}
     step = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         return step.wait() == 0

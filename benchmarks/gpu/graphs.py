@@ -1,0 +1,123 @@
+"""Variants that are not in the pipeline: CUDA graphs of training steps, and of decoding.
+
+A step of GPT-2 medium is thousands of small kernels, so a GPU may wait for their launches. A graph
+launches them all at once, but for tensors of fixed sizes at fixed places. Without CUDA the same
+functions are called one by one.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from benchmarks.gpu.indexed import IndexedBatch, IndexedEngine
+from workflow.lib.generation.kv_cache import KeyValueCache
+from workflow.lib.model.gpt import GPTModel
+
+WARM_UP = 2  # calls before a capture: libraries allocate what they keep
+
+
+class GraphEngine(IndexedEngine):
+    """Forward and backward passes as one CUDA graph for each size of batch.
+
+    The gradients of every size stay allocated: the price is 4 bytes for each weight and size.
+    """
+
+    rounded, rounded_evaluation = (128, 32), (512, 32)
+
+    def compute(self, batch: IndexedBatch, learns: bool) -> Tensor:
+        """Replay the graph for a batch of this size, captured when it is first met."""
+        device = self.model.tok_emb.weight.device
+        if device.type != "cuda":
+            return super().compute(batch, learns)
+        graphs = self.__dict__.setdefault("graphs", {})
+        if (key := (learns, batch.sizes)) not in graphs:
+            graphs[key] = self._capture(batch.to(device), learns)
+        graph, static, loss, gradients = graphs[key]
+        static.numbers.copy_(batch.numbers.pin_memory(), non_blocking=True)
+        static.weights.copy_(batch.weights.pin_memory(), non_blocking=True)
+        graph.replay()
+        for weight, gradient in gradients:
+            weight.grad = gradient
+        return loss
+
+    def _capture(self, static: IndexedBatch, learns: bool) -> tuple:
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        graph, loss = capture(lambda: self._afresh(static, learns, weights))
+        return graph, static, loss, [(w, w.grad) for w in weights] if learns else []
+
+    def _afresh(self, static: IndexedBatch, learns: bool, weights: Sequence[Tensor]) -> Tensor:
+        for weight in weights:
+            weight.grad = None
+        return self.loss_of(static, learns)
+
+
+def capture(action: Callable[[], Tensor]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    """Capture an action, after calling it to warm up; return the graph and its result's tensor."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP):
+            action()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = action()
+    return graph, result
+
+
+@torch.no_grad()
+def decode_static(
+    model: GPTModel, prompts: Sequence[Sequence[int]], limits: Sequence[int]
+) -> list[list[int]]:
+    """Continue all prompts greedily, each by its number of tokens, with a cache of fixed size.
+
+    Tokens are chosen on the device, and no step waits for the host. A row goes on after its limit
+    until the longest is done.
+    """
+    model.eval()
+    weight, most = model.tok_emb.weight, max(limits)
+    capacity = max(map(len, prompts)) + most
+    assert capacity <= model.config.context_length
+    cache = KeyValueCache(model.config, len(prompts), capacity, weight)
+    cache.keys.zero_()
+    cache.values.zero_()
+    cache.cleared = capacity
+    device, rows = weight.device, torch.arange(len(prompts), device=weight.device)
+    tokens = model.out_head(cache.add(model, prompts)).argmax(-1)  # (B,)
+    lengths = torch.tensor(cache.lengths, device=device)
+    history = torch.zeros(len(prompts), most, dtype=torch.int64, device=device)
+    history[:, 0] = tokens
+    place = torch.ones(1, dtype=torch.int64, device=device)
+    seen = torch.arange(capacity, device=device)
+
+    def step() -> Tensor:
+        visible = (seen <= lengths[:, None])[:, None, None, :]
+
+        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            cache.keys[layer][rows, :, lengths] = keys[:, 0]
+            cache.values[layer][rows, :, lengths] = values[:, 0]
+            context = scaled_dot_product_attention(
+                queries.transpose(1, 2), cache.keys[layer], cache.values[layer], attn_mask=visible
+            )
+            return context.transpose(1, 2)
+
+        states = model.hidden(tokens[:, None], lengths[:, None], attend)
+        tokens.copy_(model.out_head(states[:, 0]).argmax(-1))
+        history.index_copy_(1, place, tokens[:, None])
+        lengths.add_(1).clamp_(max=capacity - 1)
+        place.add_(1).clamp_(max=most - 1)
+        return tokens
+
+    repeat: Callable[[], object] = step
+    if device.type == "cuda" and most > 1:
+        kept = [x.clone() for x in (tokens, lengths, history, place)]
+        graph, _ = capture(step)
+        for x, before in zip((tokens, lengths, history, place), kept, strict=True):
+            x.copy_(before)  # warming up has moved them; the cache is written again
+        repeat = graph.replay
+    for _ in range(most - 1):
+        repeat()
+    found = history.tolist()
+    return [tokens[:limit] for tokens, limit in zip(found, limits, strict=True)]

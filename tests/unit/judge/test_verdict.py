@@ -1,0 +1,215 @@
+"""Verdicts on two responses are read right or not at all."""
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow.lib.judge.verdict import read_verdict
+
+A, B, T, N = "first", "second", "tie", None
+CASES = [
+    ("A", A),
+    ("B", B),
+    ("b", B),
+    (" A.\n", A),
+    ("**A**", A),
+    ("[[A]]", A),
+    ("[[B]]", B),
+    ("[[C]]", T),
+    ("[[A>B]]", A),
+    ("[[A<<B]]", B),
+    ("[[A=B]]", T),
+    ("A > B", A),
+    ("tie", T),
+    ("Tie.", T),
+    ("It's a tie.", T),
+    ("[[tie]]", T),
+    ("Response A", A),
+    ("Response B.", B),
+    ("Response A is better.", A),
+    ("Response B is better than Response A.", B),
+    ("Answer: B", B),
+    ("Answer: A, because it is correct.", A),
+    ("The winner is B", B),
+    ("Verdict: Response A", A),
+    ("Final verdict: [[B]]", B),
+    ('{"winner": "A"}', A),
+    ('{"winner": "Response B", "reason": "A is better in style"}', B),
+    ('{"winner": "tie"}', T),
+    ('{"verdict":"a"}', A),
+    ('```json\n{"winner": "B"}\n```', B),
+    ('{"reason": "x", "better_response": "A"}', A),
+    ("<think>Response B is better</think>A", A),
+    ("<think>hm A", N),
+    ("I think A is better, B is wrong", A),
+    ("A or B", N),
+    ("A and B are good", N),
+    ("Both", T),
+    ("Both responses are equally good.", T),
+    ("Neither is better.", T),
+    ("Response A is not better.", N),
+    ("If response A is better, say A.", N),
+    ("A better answer would be Paris.", N),
+    ("Response A is better in style, but Response B is correct.", N),
+    ("Response A is better on style. Overall, Response B is better.", B),
+    ("Response A is better. [[B]]", N),
+    ("[[A]] [[B]]", N),
+    ("[[A]] because [[A]]", A),
+    ("A\n\nResponse A states the capital.", A),
+    ("Response B states the capital.\n\nB", B),
+    ("B\nResponse A is better.", N),
+    ("응답 A가 더 좋습니다.", A),
+    ("응답 B가 더 낫습니다", B),
+    ("무승부", T),
+    ("무승부입니다.", T),
+    ("A입니다.", A),
+    ("답: B", B),
+    ("판정: A", A),
+    ("B가 더 우수합니다.", B),
+    ("더 나은 응답은 B입니다.", B),
+    ("回答A更好", A),
+    ("A更好", A),
+    ("平局", T),
+    ("勝者: B", B),
+    ("回答Bの方が良い", B),
+    ("Antwort A ist besser.", A),
+    ("Gewinner: B", B),
+    ("unentschieden", T),
+    ("La réponse A est meilleure.", A),
+    ("La respuesta B es mejor.", B),
+    ("empate", T),
+    ("I prefer A.", A),
+    ("I would choose Response B.", B),
+    ("I'd go with B because it is shorter", B),
+    ("85", N),
+    ("", N),
+    ("The first response is better.", A),
+    ("The second response is better.", B),
+    ("Output (a)", A),
+    ("\\boxed{A}", A),
+    ("$\\boxed{\\text{B}}$", B),
+    ("<answer>B</answer>", B),
+    ("Neither", T),
+    ("Response A: 90, Response B: 80", N),
+    ("A: correct. B: wrong.", N),
+    ("Is A better?", N),
+    ("Response A wins.", A),
+    ("A is the better response.", A),
+    ("The better response is A.", A),
+    ("Better response: B", B),
+    ("I cannot decide.", N),
+    ("Response A is better than B in accuracy but B is better overall.", B),
+    ("a response is better if it is short", N),
+    ("A good answer.", N),
+    ("Winner: A or B", N),
+    ("Answer: A/B", N),
+    ("Response A and Response B are equally correct, so it is a tie.", T),
+    ("It is not a tie; B is better.", B),
+    ("Therefore, the answer is A", A),
+    ("The answer is B.", B),
+    ("A, since it names Paris", A),
+    ("A, B", N),
+    ("A vs B", N),
+    ("Both are wrong, but A is better.", A),
+    ("Option B", B),
+    ("Assistant A is better", A),
+    ("‘A’", A),
+    ("(B)", B),
+    ("Response  A  is  slightly  better", A),
+    ("A B", N),
+    ("AB", N),
+    ("Response A is the worse one", N),
+    ("Response A is worse than Response B", N),
+    ("I don't think Response A is better.", N),
+    ("**Winner: Response B**", B),
+    ("## Verdict\nA", A),
+    ("C", N),
+    ("N/A", N),
+    ("Response B's answer is better", N),
+    ("A는 틀렸고 B가 맞습니다", N),
+    ("response a", A),
+    ("Neither response is better than the other", T),
+    ("My choice: tie", T),
+    ("Verdict: Tie - both are right", T),
+    ("I can't say that A is better", N),
+    ("Question: which is better? Answer: A", A),
+    ("Response A is incorrect and Response B is correct.", N),
+    ("A is better than B? No.", N),
+    ("Response A mentions a red tie.", N),
+    ("A better answer, in my view, names Paris.", N),
+    ("I slightly prefer A.", A),
+    ("Some may prefer A.", N),
+    ("A, in my view, is worse than B.", N),
+    ("BA is better", N),
+    ("The result is a tie.", T),
+    ("I declare a tie", T),
+    ("Winner: tie", T),
+    ("판정: 무승부", T),
+    ("Overall winner: Response B", B),
+    ("Response A is better. Response B is better.", N),
+    ("It is a draw.", T),
+    ("They are equally good.", T),
+    ("Prefer A", N),
+    ("My preference is B.", B),
+    ("Respond with A if A is better.", N),
+    ("Both responses are equally good, but A is shorter. The winner is A.", A),
+    ('"B"', B),
+    ("Response A is much better than response b", A),
+    ("A.\nB.", N),
+    ("Vote: A", A),
+    ("I choose A over B.", A),
+    ("Response B is not only correct but also better.", N),
+    ("결론: 응답 B", B),
+    ("胜者: A", A),
+    ("引き分け", T),
+    ("選択: A", N),
+    ("A\nA", A),
+    ('{"winner": "C"}', N),
+    ('{"winner": null}', N),
+    ('{"winner": "A", "loser":"B"}', A),
+    ('{"A": 8, "B": 5}', N),
+    ("Response A.\nResponse B.", N),
+    (
+        "<|channel|>analysis<|message|>B is better<|end|><|start|>assistant"
+        "<|channel|>final<|message|>A",
+        A,
+    ),
+    ("Rating: [[A]]", A),
+    ("The second one is better", B),
+    ("Response A is the better answer overall.", A),
+    ("If I had to choose, I would pick A.", N),
+]
+
+
+@pytest.mark.parametrize(("reply", "verdict"), CASES)
+def test_a_verdict_is_read_as_a_person_reads_it(reply: str, verdict: str | None) -> None:
+    assert read_verdict(reply) == verdict
+
+
+SWAPPED = str.maketrans("AB", "BA")
+
+
+@pytest.mark.parametrize(
+    "reply", ["A", "[[A]]", "Response A is better.", "Answer: A", "응답 A가 더 좋습니다.", "A > B"]
+)
+def test_with_the_letters_swapped_the_other_one_wins(reply: str) -> None:
+    assert read_verdict(reply) == "first"
+    labels = re.sub(r"(?<![A-Za-z])[AB](?![a-z])", lambda m: m[0].translate(SWAPPED), reply)
+    assert read_verdict(labels) == "second"
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    assert read_verdict(text) in (A, B, T, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["A is better ", "a", "A ", "response ", "[[", "{", "Answer: ", "\n", "both "]
+)
+def test_a_long_reply_takes_no_longer_than_its_length(text: str) -> None:
+    began = time.monotonic()
+    read_verdict(text * 20_000)
+    assert time.monotonic() - began < 5
