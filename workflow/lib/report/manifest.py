@@ -67,13 +67,9 @@ def write_manifest(
     trainings = list(trainings)
     models = [path.with_name(name) for path in trainings for name in MODELS]
     every = {*files, *(path for path in models if path.is_file())} - {output}
-    command = os.environ.get(COMMAND)
     content = {
         "name": settings.get("name"),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command and ADDRESS.sub(lambda match: without_secrets(match[0]), command),
-        "version": VERSION,
-        **_commit(),
+        **made_by(),
         "code": {path.stem: code_digest(path) for path in _scripts()},
         "versions": {"python": platform.python_version(), **_packages()},
         "platform": platform.platform(),
@@ -81,6 +77,17 @@ def write_manifest(
         "files": {str(path): _file(path) for path in sorted(every)},
     }
     write_json(output, content)
+
+
+def made_by() -> dict[str, Any]:
+    """Return when this is written, by which command and by which version of the code."""
+    command = os.environ.get(COMMAND)
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command and ADDRESS.sub(lambda match: without_secrets(match[0]), command),
+        "version": VERSION,
+        **_commit(),
+    }
 
 
 def _scripts() -> list[Path]:
