@@ -37,6 +37,18 @@ def test_results_go_to_the_working_folder(tmp_path):
     assert "Nothing to be done" in snakemake(tmp_path, *run, SPLIT, TOKENS).text
 
 
+def test_a_named_comparison_is_made_in_the_working_folder(tmp_path):
+    """By a preset, which is found where the command is given."""
+    preset = ROOT / "workflow/presets/small-world-model-sizes.yaml"
+    folder = tmp_path / "there"
+    folder.mkdir()
+    run = [f"--snakefile={ROOT / 'Snakefile'}", "--directory=there"]
+    planned = snakemake(tmp_path, *run, "-n", "--configfile", str(preset))
+    assert planned.code == 0, planned.tail
+    assert "output: results/comparisons/small-world-model-sizes/scores.csv" in planned.text
+    assert [*folder.glob("results/*")] == []
+
+
 def test_files_of_the_working_folder_come_first(tmp_path):
     """Its config.yaml, and what local paths in it name."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))

@@ -30,11 +30,13 @@ BESIDE = {
     "results/data/d/test.json": "[]",
     "results/comparisons/another/report.html": "<p>",
     "data/own.json": "[]",
+    "data/base.pth": "weights",
 }
 SETTINGS = {
     "name": "mine",
     "compare": {"models": ["m"], "recipes": ["r"], "judges": ["j"]},
     "datasets": {"d": {"url": "data/own.json"}, "e": {"url": "/etc/hostname"}},
+    "models": {"m": {"url": "data/base.pth"}},
 }
 
 
@@ -74,7 +76,7 @@ def test_it_holds_what_repeats_the_comparison_and_no_more(capsys):
         "ARCHIVE.txt", "Snakefile", "config.yaml", "envs/lock.txt", "profiles/default/config.yaml",
         "workflow/lib/model/gpt.py", "workflow/resources/small-world/instruction-data.json",
         "results/comparisons/mine/config.yaml", "results/comparisons/mine/manifest.json",
-        "results/data/d/test.json", "data/own.json", f"{VARIANT}/j/answers.jsonl",
+        "results/data/d/test.json", "data/own.json", "data/base.pth", f"{VARIANT}/j/answers.jsonl",
         f"{VARIANT}/.sha256/training.json.sha256",
     }  # fmt: skip
     assert not {

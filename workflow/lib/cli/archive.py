@@ -155,7 +155,7 @@ def _local_files(settings: Any) -> tuple[list[Path], list[str]]:
         if path.is_absolute():
             absolute.append(value)
         elif "/" in value or path.suffix:  # no name that a folder happens to have
-            found += [*_walk(path)]
+            found += [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     kept = [path for path in found if path.parts[0] not in ("results", "resources", "..")]
     return kept, sorted(set(absolute))
 
