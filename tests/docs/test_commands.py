@@ -247,7 +247,7 @@ def check_snakemake(project: Path, found: list[Command]) -> None:
 
 
 def local_data(project: Path, config: str) -> list[Path]:
-    """Data files that a page's config names and that only its reader has."""
+    """Data files and ratings that a page's config names and that only its reader has."""
     settings = yaml.safe_load((project / config).read_text("utf-8"))
     urls = [
         url
@@ -255,7 +255,9 @@ def local_data(project: Path, config: str) -> list[Path]:
         for url in (dataset.get("url"), *dataset.get("files", {}).values())
         if url and "://" not in url
     ]
-    return [project / url for url in urls]
+    judges = settings.get("judges", {}).values()
+    ratings = [file for judge in judges for file in judge.get("ratings", [])]
+    return [project / file for file in (*urls, *ratings)]
 
 
 def check_python(project: Path, found: list[Command]) -> None:

@@ -25,6 +25,8 @@ COMPARISON_FILES = [
     "report.html",
     "config.yaml",
     "manifest.json",
+    "rating.html",
+    "rating-key.json",
 ]
 
 

@@ -7,7 +7,7 @@ from threading import Event
 from typing import Any
 
 from workflow.lib.judge.again import body_again
-from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
+from workflow.lib.judge.backend import ServerBackend, ServerlessBackend, open_backend
 from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.prompt import JudgePrompt, PairPrompt
@@ -50,7 +50,7 @@ def check_judge(judge: JudgeSettings, name: str, output: Path) -> None:
     """
     record: dict[str, Any] = {"judge": name, "backend": judge.backend}
     with closing(open_backend(judge, name)) as backend:
-        if isinstance(backend, LocalBackend):
+        if isinstance(backend, ServerlessBackend):
             record["label"] = judge.label
             log.info("%s: %s", name, judge.label)
         else:
