@@ -36,7 +36,7 @@ quick: .venv/ready-dev
 test: .venv/ready-dev judge-model
 	$(PYTEST) -n 3 $(if $(REAL_DATA),--real-data=$(REAL_DATA))
 
-# A real language model as judge, on a server: about two minutes on two cores.
+# A real language model as judge, on a server: two and a half minutes of one core.
 real-judge: .venv/ready-dev judge-model
 	$(PYTEST) -n 0 tests/real_judge
 
