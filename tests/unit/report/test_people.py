@@ -88,6 +88,16 @@ def test_the_interval_of_the_estimate_covers_the_mean_as_often_as_it_says():
     assert 88 <= sum(interval.low <= 40 <= interval.high for interval in intervals) <= 100
 
 
+def test_no_estimate_is_beyond_the_scale():
+    people = [[100.0]] * 12 + [[None]] * 12
+    judge = [[50.0 + n] for n in range(12)] + [[90.0 + n / 2] for n in range(12)]
+    one = variant("v", [f"a{n}" for n in range(24)], people=people, judge=judge)
+    [found] = compare_with_people([one], ["judge", "people"], ["people"])
+    [row] = found.judges[0].corrected
+    assert row.mean == row.interval.high == 100
+    assert row.interval.low <= 100
+
+
 def test_with_few_ratings_there_is_no_number():
     found = simulated(np.random.default_rng(3), rated=9)
     assert (found.correlation, found.interval, found.difference_interval) == (None, None, None)

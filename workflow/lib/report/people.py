@@ -153,8 +153,12 @@ def _corrected(variant: Variant, judge: str, people: str) -> Corrected:
     others = np.array([judged[n] for n in sorted(judged.keys() - rated.keys())])
     mean, interval = None, None
     if min(len(errors), len(others)) >= FEWEST_FOR_INTERVAL:
-        mean = float(others.mean() + errors.mean())
+        estimate = float(others.mean() + errors.mean())
         error = (others.var(ddof=1) / len(others) + errors.var(ddof=1) / len(errors)) ** 0.5
         half = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error)
-        interval = Interval(mean - half, mean + half)
+        # No mean is beyond the scale, so cutting there loses no coverage.
+        mean, low, high = (
+            min(100.0, max(0.0, value)) for value in (estimate, estimate - half, estimate + half)
+        )
+        interval = Interval(low, high)
     return Corrected(variant, len(errors), len(others), mean, interval)
