@@ -21,7 +21,8 @@ def print_table(folder: Path) -> None:
             break
     for name, part in works.items():
         if isinstance(part, dict):
-            print(f"{name}: {part.get('said', part)}", *part.get("failed", []), sep="\n  ")
+            failed = part["failed"] if "said" in part else []
+            print(f"{name}: {part.get('said', part)}", *failed, sep="\n  ")
     for name, part in right.items():
         if isinstance(part, dict) and "right" in part:
             apart = (
