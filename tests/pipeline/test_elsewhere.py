@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.project import ROOT, Outcome, Project, run_command
+from tests.support.project import ROOT, Outcome, Project, one_error, run_command
 
 SPLIT = "results/data/small-world/train.json"
 TOKENS = "results/tokens/small-world/small-world/alpaca/train.npz"
@@ -82,6 +82,22 @@ def test_it_runs_in_a_folder_of_any_name(tmp_path, name):
     outcome = run_command(["make", "scores"], project.folder)
     assert outcome.code == 0, outcome.tail
     assert project.path(SPLIT).exists()
+
+
+def test_a_folder_whose_name_snakemake_cannot_take_is_refused(tmp_path):
+    """A brace anywhere, a space where jobs are submitted: before anything runs."""
+    braces = Project.create(tmp_path / "a{b}", {})
+    braces.path("overlay.yaml").touch()
+    line = one_error(braces.run("-n", "all"))
+    assert line.startswith(f"error: {braces.folder}: Snakemake takes a brace")
+    space = Project.create(tmp_path / "a b", {})
+    space.path("workflow/resources").symlink_to(ROOT / "workflow/resources")
+    space.path(".venv").symlink_to(Path(sys.executable).parents[1])
+    command = [".venv/bin/python", "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
+    target = "results/nano-1M/small-world/model.pth"
+    line = one_error(run_command([*command, "--jobs", "1", target], space.folder))
+    assert line.startswith(f"error: {space.path('.venv/bin/python')}: jobs on other machines")
+    assert not space.path("results").exists()
 
 
 @pytest.mark.parametrize(
