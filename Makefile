@@ -4,11 +4,15 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c envs/lock.txt
 PYTEST = .venv/bin/python -m pytest
 
-.PHONY: scores check lint types quick test judge-model real-judge
+.PHONY: scores archive check lint types quick test judge-model real-judge
 
 # The default run, offline: results/scores.csv and results/report.html.
 scores: .venv/ready
 	.venv/bin/python -m snakemake --cores all results/scores.csv
+
+# A finished comparison in one file: make archive, or make archive NAME=small-world-seeds.
+archive: .venv/ready
+	.venv/bin/python -m workflow archive $(NAME)
 
 # What to run before every commit, a minute or so: lint and types beside the quick tests.
 check: .venv/ready-dev
@@ -32,7 +36,7 @@ quick: .venv/ready-dev
 test: .venv/ready-dev judge-model
 	$(PYTEST) -n 3 $(if $(REAL_DATA),--real-data=$(REAL_DATA))
 
-# A real language model as judge, on a server: about two minutes on two cores.
+# A real language model as judge, on a server: two and a half minutes of one core.
 real-judge: .venv/ready-dev judge-model
 	$(PYTEST) -n 0 tests/real_judge
 

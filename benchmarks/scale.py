@@ -3,11 +3,13 @@
 python -m benchmarks.scale [--data FOLDER] [--rounds 3]
 
 Tokenizes as many entries as Stanford Alpaca has, and a tenth of them; the entries are those of the
-data, extended to the mean length of Alpaca's. Plans (`snakemake --dry-run`) 200 variants, and 20.
+data, extended to the mean length of Alpaca's. Plans (`snakemake --dry-run`) up to 1,000 runs of one
+recipe with a sweep and five seeds, and of as many recipes.
 """
 
 import json
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ import yaml
 from benchmarks.common import ROOT, SMALL_WORLD, arguments, load_entries, machine
 
 ALPACA_ENTRIES, ALPACA_CHARACTERS = 52_002, 360  # characters of its three texts, on average
+RUNS_PLANNED = (4, 40, 400, 500, 1_000)
 TOKENIZE = """
 import resource, sys
 from pathlib import Path
@@ -48,18 +51,38 @@ def main() -> None:
                 f"tokenize {count:6} entries: {median(times):6.1f} s, "
                 f"{median(map(int, memory)) / 2**20:.2f} GiB at most"
             )
-        for count in (20, 200):
-            overlay = folder / "overlay.yaml"
-            recipes = {
-                f"rate-{n}": {"extends": "small-world", "training": {"learning_rate": n * 1e-6}}
-                for n in range(1, count + 1)
-            }
-            compare = {"models": ["nano-1M"], "recipes": list(recipes), "judges": ["overlap"]}
-            overlay.write_text(yaml.safe_dump({"compare": compare, "recipes": recipes}))
-            command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all",
-                       "--configfile", overlay]  # fmt: skip
-            print(f"dry run of {count:4} variants: ", end="")
-            print(f"{median(_timed(command)[0] for _ in range(chosen.rounds)):6.1f} s")
+        for count in RUNS_PLANNED:
+            for kind, recipes in (("one recipe", _swept(count)), ("recipes", _separate(count))):
+                overlay = folder / "overlay.yaml"
+                compare = {"models": ["nano-1M"], "recipes": list(recipes), "judges": ["overlap"]}
+                compare["max_runs"] = count
+                overlay.write_text(yaml.safe_dump({"compare": compare, "recipes": recipes}))
+                command = [sys.executable, "-m", "snakemake", "--dry-run",
+                           "--configfile", overlay, "--", "results/scores.csv"]  # fmt: skip
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                seconds = median(_timed(command)[0] for _ in range(chosen.rounds))
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                print(
+                    f"dry run of {count:5} runs, {kind:10}: {seconds:6.1f} s, "
+                    f"{busy / chosen.rounds:6.1f} s of a core"
+                )
+
+
+def _swept(count: int) -> dict[str, dict]:
+    """Return one recipe that makes as many runs: a sweep of learning rates, up to five seeds."""
+    seeds = 5 if count % 5 == 0 else 2
+    rates = [n * 1e-6 for n in range(1, count // seeds + 1)]
+    sweep = {"training.learning_rate": rates}
+    return {"swept": {"extends": "small-world", "seeds": [*range(seeds)], "sweep": sweep}}
+
+
+def _separate(count: int) -> dict[str, dict]:
+    """Return as many recipes, each with a learning rate of its own."""
+    return {
+        f"rate-{n}": {"extends": "small-world", "training": {"learning_rate": n * 1e-6}}
+        for n in range(1, count + 1)
+    }
 
 
 def _alpaca_sized(entries: list[dict], count: int) -> list[dict]:

@@ -15,6 +15,7 @@ COMMANDS = {
     "show": "show an entry, its prompt, its tokens, or a padded batch",
     "quality": "list the doubtful entries of a data set",
     "results": "list what lies in results/, and what no config names",
+    "archive": "pack a comparison with all that repeats it",
     "check": "check files of settings before Snakemake reads them",
     "schema": "print the JSON schema of config.yaml",
 }

@@ -72,7 +72,7 @@ def test_bad_input_is_one_line(project, files, change, target, said):
         (".", None, ".: cannot be read: Is a directory"),
         ("/dev/zero", None, "/dev/zero: it is no ordinary file"),
         ("16.yaml", "device: cpu".encode("utf-16"), "16.yaml: is UTF-16, not UTF-8; save"),
-        ("raw.yaml", b"device: \xff\xfe", "raw.yaml: is not UTF-8"),
+        ("raw.yaml", b"device: \xff\xfe", "raw.yaml: not UTF-8 (line 1, byte 8)"),
         ("bad.yaml", b"a: [1\nb: : 2", "bad.yaml: not YAML (line 2"),
         ("list.yaml", b"- a", "list.yaml: should hold keys and values such as"),
         ("results/scores.csv", None, "results/scores.csv: is a target, but stands where"),

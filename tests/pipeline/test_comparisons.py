@@ -2,10 +2,15 @@
 
 import json
 import re
+import shutil
+import sys
+import tarfile
 
 import pytest
+import yaml
 
-from tests.support.project import Project, one_error, run_command
+from tests.support.paths import NANO
+from tests.support.project import Project, one_error, run_command, tiny_overlay
 from workflow.lib.runtime.digests import sha256_of
 
 FILES = {
@@ -131,5 +136,43 @@ def test_what_a_run_replaces_is_said_before_it_begins(project):
     assert "generate tiny-b quick: new model, replaces 8 responses of today" in generate
     assert "comparison without a name: models [tiny-a, tiny-b] -> [tiny-b], replaces" in comparison
     outcome = project.run("results/tiny-b/quick/loss.png")
-    assert outcome.text.index(finetune) < outcome.text.index("\nrule finetune:"), outcome.tail
+    assert outcome.text.index(finetune) < outcome.text.index("rule finetune:"), outcome.tail
     assert outcome.text.count("This run replaces results:") == 1
+
+
+def test_an_archive_unpacked_elsewhere_has_nothing_to_do(ollama, tmp_path):
+    """Without the models, which a changed setting then finetunes again."""
+    project = Project.create(tmp_path / "project", {})
+    overlay = tiny_overlay(project.path("sources"), ollama.address)
+    shutil.copytree(NANO, project.path("sources/tokenizer"))
+    overlay["tokenizers"]["small-world"]["url"] = str(project.path("sources/tokenizer"))
+    own = yaml.safe_dump(overlay).replace(str(project.folder) + "/", "")
+    project.change(**yaml.safe_load(own), name="packed", compare__models=["tiny-a"])
+    assert run_default(project).code == 0
+    archive = [sys.executable, "-m", "workflow", "archive", "packed"]
+    packed = run_command(archive, project.folder)
+    assert packed.code == 0, packed.tail
+    assert "packed.tar.gz: " in packed.text
+    assert "absolute" not in packed.text
+    first = project.path("packed.tar.gz").read_bytes()
+    assert run_command(archive, project.folder).code == 0
+    assert project.path("packed.tar.gz").read_bytes() == first
+    with tarfile.open(project.path("packed.tar.gz")) as opened:
+        opened.extractall(tmp_path / "elsewhere", filter="data")
+    project.folder.rename(tmp_path / "gone")
+    there = tmp_path / "elsewhere/packed"
+    assert not [*there.rglob("model.pth")]
+    assert (there / "results/tiny-a/quick/server/answers.jsonl").exists()
+    command = [sys.executable, "-m", "snakemake", "--quiet", "host", "-n", "--configfile"]
+    config = "results/comparisons/packed/config.yaml"
+    again = run_command([*command, config], there)
+    assert again.code == 0, again.tail
+    assert "Nothing to be done" in again.text, again.tail
+    (there / "more.yaml").write_text("judges: {server: {model: phi3}}")
+    judged = run_command([*command, config, "more.yaml"], there)
+    assert {job.split()[0] for job in judged.jobs} == {
+        "check_judge", "judge", "summary", "report", "scores", "all",
+    }  # fmt: skip
+    (there / "more.yaml").write_text("recipes: {quick: {training: {learning_rate: 2e-3}}}")
+    jobs = run_command([*command, config, "more.yaml"], there).jobs
+    assert "finetune tiny-a quick" in jobs

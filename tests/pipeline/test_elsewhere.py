@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.project import ROOT, Outcome, Project, run_command
+from tests.support.project import ROOT, Outcome, Project, one_error, run_command
 
 SPLIT = "results/data/small-world/train.json"
 TOKENS = "results/tokens/small-world/small-world/alpaca/train.npz"
@@ -35,6 +35,18 @@ def test_results_go_to_the_working_folder(tmp_path):
     assert (tmp_path / "there" / SPLIT).exists()
     assert (tmp_path / "there" / TOKENS).exists()
     assert "Nothing to be done" in snakemake(tmp_path, *run, SPLIT, TOKENS).text
+
+
+def test_a_named_comparison_is_made_in_the_working_folder(tmp_path):
+    """By a preset, which is found where the command is given."""
+    preset = ROOT / "workflow/presets/small-world-model-sizes.yaml"
+    folder = tmp_path / "there"
+    folder.mkdir()
+    run = [f"--snakefile={ROOT / 'Snakefile'}", "--directory=there"]
+    planned = snakemake(tmp_path, *run, "-n", "--configfile", str(preset))
+    assert planned.code == 0, planned.tail
+    assert "output: results/comparisons/small-world-model-sizes/scores.csv" in planned.text
+    assert [*folder.glob("results/*")] == []
 
 
 def test_files_of_the_working_folder_come_first(tmp_path):
@@ -70,6 +82,22 @@ def test_it_runs_in_a_folder_of_any_name(tmp_path, name):
     outcome = run_command(["make", "scores"], project.folder)
     assert outcome.code == 0, outcome.tail
     assert project.path(SPLIT).exists()
+
+
+def test_a_folder_whose_name_snakemake_cannot_take_is_refused(tmp_path):
+    """A brace anywhere, a space where jobs are submitted: before anything runs."""
+    braces = Project.create(tmp_path / "a{b}", {})
+    braces.path("overlay.yaml").touch()
+    line = one_error(braces.run("-n", "all"))
+    assert line.startswith(f"error: {braces.folder}: Snakemake takes a brace")
+    space = Project.create(tmp_path / "a b", {})
+    space.path("workflow/resources").symlink_to(ROOT / "workflow/resources")
+    space.path(".venv").symlink_to(Path(sys.executable).parents[1])
+    command = [".venv/bin/python", "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
+    target = "results/nano-1M/small-world/model.pth"
+    line = one_error(run_command([*command, "--jobs", "1", target], space.folder))
+    assert line.startswith(f"error: {space.path('.venv/bin/python')}: jobs on other machines")
+    assert not space.path("results").exists()
 
 
 @pytest.mark.parametrize(

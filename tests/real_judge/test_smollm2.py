@@ -17,8 +17,10 @@ import pytest
 from tests.support.paths import ROOT, SMALL_WORLD
 from workflow.lib.judge.backends.openai import OpenAI
 from workflow.lib.judge.judge import Names
+from workflow.lib.judge.pairs import judge_pairs
 from workflow.lib.judge.parse import read_score
 from workflow.lib.judge.preflight import check_judge
+from workflow.lib.judge.wins import read_wins
 from workflow.lib.runtime.errors import UserError
 
 NAMES: Names = {"model": "nano", "recipe": "book", "judge": "smollm2"}
@@ -146,3 +148,45 @@ def test_what_could_not_be_read_was_asked_for_once_more(judged) -> None:
     used = json.loads((folder / "usage.json").read_text("utf-8"))
     assert used["answers"] == len(answers)
     assert used["question_tokens"] > 30 * len(answers)
+
+
+def test_pairs_are_asked_about_in_both_orders_once_each(smollm2, tmp_path: Path) -> None:
+    server, _ = smollm2
+    entries = responses()[:5]
+    others = [{**entry, "model_response": "I do not know."} for entry in entries]
+    others[0]["model_response"] = entries[0]["model_response"]
+    for name, of in (("responses.json", entries), ("others.json", others)):
+        (tmp_path / name).write_text(json.dumps(of), "utf-8")
+    judge = OpenAI(
+        **settings_of(smollm2, kind="pairwise", baseline="other", max_unparsed=1, ask_again=1)
+    )
+
+    def compare() -> bytes:
+        wins = tmp_path / "wins.csv"
+        judge_pairs(
+            tmp_path / "responses.json",
+            tmp_path / "others.json",
+            judge,
+            NAMES,
+            "nano/other",
+            wins,
+            tmp_path / "answers.jsonl",
+            tmp_path / "usage.json",
+        )
+        return wins.read_bytes()
+
+    before = server.questions()
+    table = compare()
+    wins = read_wins(tmp_path / "wins.csv")
+    assert wins[0].status == "same"  # the same text twice needs no question
+    assert all(win.status in ("judged", "unparsed") for win in wins[1:])
+    assert all(win.reply_first and win.reply_second for win in wins[1:])
+    asked = 2 * 4 + sum(win.asked_again for win in wins)
+    assert server.questions() - before == asked
+    keys = [
+        json.loads(line)["key"]
+        for line in (tmp_path / "answers.jsonl").read_text("utf-8").splitlines()
+    ]
+    assert len(set(keys)) == len(keys) == asked
+    assert compare() == table
+    assert server.questions() - before == asked

@@ -14,6 +14,7 @@ from workflow.lib.export.chapter_file import write_chapter_file
 from workflow.lib.generation.responses import write_responses
 from workflow.lib.judge.backends.overlap import Overlap
 from workflow.lib.judge.judge import judge_responses
+from workflow.lib.judge.pairs import judge_pairs
 from workflow.lib.model.shape import shape_of_run, shape_of_weights
 from workflow.lib.model.weights import load_base_model, load_trained_model
 from workflow.lib.report.console import outcome_lines
@@ -21,7 +22,8 @@ from workflow.lib.report.plots.losses import plot_losses
 from workflow.lib.report.quality import read_quality
 from workflow.lib.report.summary import collect_scores, summarize
 from workflow.lib.report.variants import read_variants
-from workflow.lib.runtime.files import replacing
+from workflow.lib.report.win_tables import win_tables
+from workflow.lib.runtime.files import read_json, replacing, write_json
 from workflow.lib.settings.recipe import Evaluation, Generation
 from workflow.lib.settings.sources import Selection
 from workflow.lib.tokens.dataset import load_lengths, load_tokens, tokenize_split
@@ -33,7 +35,7 @@ from workflow.lib.training.finetune import finetune
 STYLE = load_style("phi3")
 SPLITS = ("train", "val", "test", "origins")
 NAMES = {"model": "tiny", "recipe": "quick", "judge": "overlap"}
-RECIPES = {"quick": {"runs": ["quick"], "dataset": "few", "settings": {}}}
+RECIPES = {"quick": {"runs": ["quick"], "dataset": "few", "settings": {"training": {"epochs": 1}}}}
 RECIPE = recipe_of(TRAINING, Evaluation(every=1, batches=1))
 
 
@@ -45,6 +47,7 @@ class FinishedRun:
         self.data, self.variant = folder / "data/few", folder / "tiny/quick"
         self.weights = folder / "resources/tiny/model.safetensors"
         self.judged, self.summary = self.variant / "overlap", folder / "summary.csv"
+        self.pairs, self.other = self.variant / "pairs", folder / "other.json"
 
     def make(self) -> "FinishedRun":
         """Run all jobs."""
@@ -64,6 +67,10 @@ class FinishedRun:
         self.generate()
         self.judge()
         self.summarize()
+        answered = read_json(self.variant / "responses.json")
+        others = [{**entry, "model_response": f"Or {n}"} for n, entry in enumerate(answered)]
+        write_json(self.other, others, recorded=True)
+        self.judge_pairs()
         return self
 
     def split(self) -> None:
@@ -113,6 +120,31 @@ class FinishedRun:
             self.judged / "answers.jsonl",
             self.judged / "usage.json",
         )
+
+    def judge_pairs(self) -> None:
+        judge_pairs(
+            self.variant / "responses.json",
+            self.other,
+            Overlap(backend="overlap", kind="pairwise", baseline="other"),
+            {**NAMES, "judge": "pairs"},
+            "tiny/other",
+            self.pairs / "wins.csv",
+            self.pairs / "answers.jsonl",
+            self.pairs / "usage.json",
+        )
+
+    def summarize_wins(self) -> None:
+        summarize(
+            [self.judged / "scores.csv"],
+            RECIPES,
+            {"few": self.data / "quality.json"},
+            self.folder / "with-wins.csv",
+            [self.pairs / "wins.csv"],
+        )
+
+    def report_wins(self) -> None:
+        variants = read_variants([self.variant], RECIPES, ["overlap"], self.summary)
+        win_tables(variants, {"pairs": ""}, self.folder)
 
     def summarize(self) -> None:
         summarize(
@@ -178,6 +210,9 @@ class FinishedRun:
                 self.card,
             ],
             "tiny/quick/overlap/usage.json": [self.summarize, self.report],
+            "other.json": [self.judge_pairs],
+            "tiny/quick/pairs/wins.csv": [self.summarize_wins, self.report_wins],
+            "tiny/quick/pairs/usage.json": [self.summarize_wins, self.report_wins],
             "summary.csv": [
                 self.report,
                 lambda: outcome_lines(self.summary, Path("report.html"), {"overlap": ""}),

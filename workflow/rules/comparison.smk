@@ -25,6 +25,8 @@ COMPARISON_FILES = [
     "report.html",
     "config.yaml",
     "manifest.json",
+    "rating.html",
+    "rating-key.json",
 ]
 
 
@@ -78,11 +80,12 @@ def say_what_is_replaced(record, said=[]):
 
     That is before the first job, and in a dry run too, for which there is no `onstart`.
     """
-    if getattr(record, "event", None) == LogEvent.RUN_INFO and not said:
+    if getattr(record, "event", None) == LogEvent.RUN_INFO and not said and not workflow.touch:
         said.append(True)
         jobs = [*workflow.dag.needrun_jobs()]
         made = {str(file) for job in jobs for file in job.output}
-        lines = replaced_lines(map(replaced_by, jobs))
+        again = [job for job in jobs if any(map(os.path.exists, job.output))]
+        lines = replaced_lines(map(replaced_by, again))
         if f"{COMPARISON}/config.yaml" in made:
             lines += replaced_comparison(Path(COMPARISON, "config.yaml"), COMPARED)
         if lines:

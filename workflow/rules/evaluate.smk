@@ -37,6 +37,29 @@ rule generate:
         "../scripts/generate_responses.py"
 
 
+# The page on which people rate. The files that it saves come back as `ratings` of a judge.
+rule rating:
+    input:
+        of_variants("responses.json"),
+    output:
+        page=f"{COMPARISON}/rating.html",
+        key=f"{COMPARISON}/rating-key.json",
+    log:
+        comparison_log("rating"),
+    localrule: True
+    conda:
+        PIPELINE_ENV
+    params:
+        entries=lambda wildcards: rating_page().entries,
+        seed=lambda wildcards: rating_page().seed,
+        templates={
+            path.name: sha256_of(path) for path in (HOME / "workflow/report/rating").glob("*.j2")
+        },
+        code=code_digest("workflow/scripts/write_rating_page.py"),
+    script:
+        "../scripts/write_rating_page.py"
+
+
 # Runs before all other jobs, so that no hour of training ends at a missing judge server. Its output is
 # temporary, so that the next judging checks again.
 rule check_judge:
@@ -62,6 +85,7 @@ rule judge:
     input:
         responses="results/{model}/{recipe}/responses.json",
         check=check_of,
+        ratings=ratings_of,
     output:
         scores=report(
             "results/{model}/{recipe}/{judge}/scores.csv",

@@ -56,6 +56,11 @@ HOME = (
     else unpacked(workflow.current_basedir)
 )
 sys.path.insert(0, str(HOME))  # before another package named `workflow`
+if "{" in str(HOME) or "}" in str(HOME):
+    sys.exit(
+        f"error: {HOME}: Snakemake takes a brace in the path of a script for a wildcard; move the "
+        "workflow to a folder without one"
+    )
 # A config.yaml in the working folder comes first, unless it is that of the workflow with the module.
 CONFIG_FILE = (
     Path("config.yaml") if Path("config.yaml").exists() and not IS_MODULE else HOME / "config.yaml"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from workflow.lib.report.manifest import made_by
 from workflow.lib.report.page import write_report
 from workflow.lib.runtime.log import rule_log
 
@@ -16,4 +17,5 @@ with rule_log(snakemake.log[0]):
         Path(snakemake.output[0]),
         [Path(path) for path in snakemake.input.tokens],
         snakemake.params.pairwise,
+        made_by(),
     )

@@ -74,7 +74,9 @@ def random_rewriting(kind: str, random: Random) -> Fact:
         A fact whose key is an active statement, such as "The girl paints the fence."
     """
     sentences = _words()["sentences"]
-    person, verb, thing = (random.choice(sentences[part]) for part in ("people", "verbs", "things"))
+    person, verb, thing = (
+        random.choice(sentences[part]) for part in ("persons", "verbs", "things")
+    )
     past = random.random() < 0.5
     active = _past(verb) if past else _third_person(verb)
     key = f"{capitalized(person)} {active} the {thing}."
@@ -95,7 +97,7 @@ def fill(template: str, fact: Fact, random: Random) -> str:
         fact: what replaces {key}, {value} and their forms.
         random: picks the person of {who} and {Who}, which are the same one.
     """
-    who = random.choice(_words()["sentences"]["people"]) if "{who}" in template.lower() else ""
+    who = random.choice(_words()["sentences"]["persons"]) if "{who}" in template.lower() else ""
     return template.format(
         key=fact.key,
         value=fact.value,

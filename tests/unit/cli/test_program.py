@@ -69,7 +69,11 @@ def test_version():
     ("arguments", "said"),
     [
         (["chta"], "unknown command 'chta'; did you mean chat?"),
-        (["xyz"], "unknown command 'xyz'; there are: chat, check, quality, results, schema, show"),
+        (
+            ["xyz"],
+            "unknown command 'xyz'; there are: archive, chat, check, quality, results, schema, "
+            "show",
+        ),
         (["schema", "more"], "unrecognized arguments: more; see --help"),
         (["quality"], "the following arguments are required: DATASET; see --help"),
     ],

@@ -307,7 +307,7 @@ def test_a_good_judge_of_pairs_is_asked_in_both_orders(served, tmp_path: Path, p
         ("A", "A", "its verdict is first where the right one stands first and first where"),
         ("B", "A", "cannot tell a right answer from a plainly wrong one"),
         ("tie", "tie", "its verdict is tie"),
-        ("Well.", "B", "no verdict can be read from its reply about a right answer beside a wrong"),
+        ("Well.", "B", "no verdict can be read from its reply about a right, then a wrong answer"),
     ],
 )
 def test_a_judge_of_pairs_of_no_use_is_refused_or_warned_of(

@@ -96,6 +96,35 @@ def test_a_passing_failure_of_the_check_is_asked_again(served, tmp_path: Path) -
     assert len(server.known_questions) == 3
 
 
+@pytest.mark.parametrize("again", [Reply("100"), Reply("Good."), Reply(status=400, error="no")])
+def test_a_reply_that_cannot_be_read_is_asked_again_as_in_judging(
+    served, tmp_path: Path, again: Reply
+) -> None:
+    """For the score alone, once, if the settings have it; else the first reply counts."""
+    server, judge = served
+
+    def behave(kind, body):
+        if kind == "wrong":
+            return Reply("0")
+        return again if len(body["messages"]) == 3 else Reply("It is right.")
+
+    server.behave_when_checked = behave
+    if again.text == "100" and again.status == 200:
+        right = check(tmp_path, judge)["known"]["right"]
+        assert (right["reply"], right["score"]) == ("100", 100)
+        question = server.known_questions[1]["messages"]
+        assert [turn["content"] for turn in question[1:]] == [
+            "It is right.", load_judge_prompt(judge.prompt).again_text,
+        ]  # fmt: skip
+    else:
+        with pytest.raises(UserError, match="reply about a right answer, 'It is right"):
+            check(tmp_path, judge)
+    asked = len(server.known_questions)
+    with pytest.raises(UserError, match="no score can be read"):
+        check(tmp_path, judge, ask_again=0)
+    assert len(server.known_questions) == asked + 2
+
+
 def test_the_check_reruns_no_judging_and_leaves_the_cache_alone(served, tmp_path: Path) -> None:
     server, judge = served
     judge_entries(tmp_path, judge, ENTRIES)

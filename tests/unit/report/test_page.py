@@ -484,3 +484,25 @@ def test_losses_of_other_tokens_are_not_called_comparable(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer": "other"}))
     write_report(**case, output=tmp_path / "report.html")
     assert f"variants differ in tokenizer: {note}" in Page(tmp_path / "report.html").text
+
+
+def test_the_page_says_when_and_by_what_it_was_made(case, tmp_path):
+    """As far as it is known; the same facts make the same bytes."""
+    made = {"written": "2026-11-27T04:30:00+00:00", "version": "0.2.0", "commit": "c0ffee" * 6}
+    made |= {"command": "snakemake --configfile <mine>.yaml", "uncommitted_changes": True}
+    for name in ("one", "two"):
+        write_report(**case, made=made, output=tmp_path / f"{name}.html")
+    page = Page(tmp_path / "one.html")
+    assert page.source == (tmp_path / "two.html").read_text("utf-8")
+    assert (
+        "Written on 2026-11-27 by version 0.2.0, commit c0ffeec0ff with uncommitted changes. "
+        "Finetuned on cpu, 2 threads, with python 3.11.2, torch 2.13.0."
+    ) in page.text
+    assert "This page was made by snakemake --configfile &lt;mine&gt;.yaml" in page.said("repeat")
+    assert f"git checkout {'c0ffee' * 6}" in page.said("repeat")
+    made |= {"command": None, "commit": None, "uncommitted_changes": None}
+    write_report(**case, made=made, output=tmp_path / "unknown.html")
+    page = Page(tmp_path / "unknown.html")
+    assert "Written on 2026-11-27 by version 0.2.0. Finetuned" in page.text
+    assert "commit" not in page.text
+    assert "This page was made by" not in page.text

@@ -136,6 +136,7 @@ def test_the_summary_by_hand(tmp_path):
         "scored": "3",
         "unparsed": "1",
         "failed": "1",
+        "unrated": "0",
         "empty": "1",
         "asked_again": "0",
         "mean": "45.0000",

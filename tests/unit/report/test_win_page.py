@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.paths import ROOT
 from tests.support.report_case import write_run, write_usage
 from workflow.lib.judge.wins import COLUMNS, Win, outcome_of, row_of
 from workflow.lib.report.console import outcome_lines
@@ -181,3 +182,12 @@ def test_a_variant_with_seeds_has_one_win_rate_and_a_row_for_each_run(tmp_path):
         ("plain,seed=2", "plain", "30"),
     ]
     assert said.count("has a win rate of") == 1
+
+
+def test_every_column_is_described():
+    text = (ROOT / "docs/results.md").read_text("utf-8")
+    for heading, columns in (("## wins.csv", COLUMNS), ("### Pairwise judges", WIN_COLUMNS)):
+        section = re.split(r"\n##+ ", text.partition(f"\n{heading}\n")[2])[0]
+        rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+        described = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+        assert sorted(described) == sorted(columns)

@@ -1,7 +1,7 @@
 """The files that a run takes from the user, looked for before anything runs."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import local_path, why_unreadable
 from workflow.lib.settings.baselines import baseline_run
 from workflow.lib.settings.inheritance import origin
-from workflow.lib.settings.judges import ServerJudge
+from workflow.lib.settings.judges import RatedJudge, ServerJudge
 from workflow.lib.settings.places import Mistake
 from workflow.lib.settings.root import Settings
 from workflow.lib.settings.sources import Source
@@ -33,6 +33,9 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
     used: dict[str, set[str]] = {section: set() for section in sections}
     for target in list(targets) or ["all"]:
         match Path(target).parts:
+            case ["rating"] | [*_, "rating.html" | "rating-key.json"]:  # before anyone judges
+                used["models"].update(settings.compare.models)
+                used["recipes"].update(*settings.variants.values())
             case ["results", "data", dataset, *_] | ["resources", "datasets", dataset, _]:
                 used["datasets"].add(dataset)
             case ["resources", "datasets", file]:
@@ -119,6 +122,21 @@ def missing_inputs(settings: Settings, used: Names, written: Any, home: Path) ->
         judge = settings.judges[name]
         if isinstance(judge, ServerJudge) and (problem := _problem_of(prompt_of, judge)):
             yield Mistake(("judges", name, "prompt"), problem)
+        if isinstance(judge, RatedJudge):
+            yield from _no_ratings(("judges", name, "ratings"), judge.ratings)
+
+
+def _no_ratings(keys: tuple[str, ...], files: Sequence[str]) -> Iterator[Mistake]:
+    """Yield what is missing of the files that a judge's scores are read from."""
+    if not files:
+        yield Mistake(
+            keys,
+            "names no file; make the page with `snakemake --cores 1 rating`, have the answers "
+            "rated on it, and name the files that it saves",
+        )
+    for file in files:
+        if problem := why_unreadable(local_path(file)):
+            yield Mistake(keys, f"{file}: {problem}")
 
 
 def _is_local(source: Source) -> bool:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from workflow.lib.cli.program import Parser
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.folders import refuse_while_running
 from workflow.lib.runtime.provenance import ROOT
 from workflow.lib.settings.inheritance import overlay
 from workflow.lib.settings.load import load_settings, read_config_layer
 from workflow.lib.settings.root import FOLDERS, Settings, compared
 
 RESULTS = Path("results")
-LOCKS = Path(".snakemake/locks")
 NONE = "no config names it"
 UNUSED = "defined, but in no comparison"
 MOST_NAMES = 3  # of configs in one line
@@ -187,11 +187,7 @@ def prune(unnamed: Sequence[Result], sure: bool) -> None:
     if not unnamed:
         print("\nnothing to delete: a config names every result")
         return
-    if LOCKS.is_dir() and any(LOCKS.iterdir()):
-        raise UserError(
-            f"{LOCKS} says that a run of Snakemake uses this folder; wait until it has ended (or, "
-            "if it was killed: snakemake --unlock)"
-        )
+    refuse_while_running()
     kept = sum(result.replies for result in unnamed)
     plural = "s" if len(unnamed) > 1 else ""
     what = f"{len(unnamed)} folder{plural}, {_size(sum(result.size for result in unnamed))}"

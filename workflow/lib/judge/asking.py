@@ -197,7 +197,8 @@ def refuse_gaps(
         )
     if faults:
         without = failed | {entry for entry, _ in unparsed}
+        what = "entries have no verdict: " if judge.pairwise else "entries have no score: "
         raise UserError(
-            f"judge {name}: {len(without)} of {entries} entries have no {wanted}: "
-            f"{'; '.join(faults)}; all replies are kept in {cache}"
+            f"judge {name}: {len(without)} of {entries} {what}{'; '.join(faults)}; all replies are "
+            f"kept in {cache}"
         )

@@ -8,7 +8,7 @@ import json
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from workflow.lib.judge.address import current_address
@@ -40,8 +40,27 @@ class Backend(ABC, Generic[SettingsT]):
         """Close the connections, if there are any."""
 
 
-class LocalBackend(Backend[SettingsT]):
+class ServerlessBackend(Backend[SettingsT]):
+    """A judge that asks nobody while it judges."""
+
+    @abstractmethod
+    def scores(self, entries: Sequence[Mapping[str, str]]) -> Sequence[Sequence[float | None]]:
+        """Return the scores of all responses, from 0 to 100, as many of each.
+
+        Args:
+            entries: each with instruction, input, output (the reference) and model_response.
+
+        Returns:
+            for each response its scores, None where one is missing.
+        """
+
+
+class LocalBackend(ServerlessBackend[SettingsT]):
     """A judge that computes its scores in this process."""
+
+    def scores(self, entries: Sequence[Mapping[str, str]]) -> Sequence[Sequence[float | None]]:
+        """Return one score of each response; that of an empty one is 0."""
+        return [[self.score(e) if e["model_response"].strip() else 0] for e in entries]
 
     @abstractmethod
     def score(self, entry: Mapping[str, str]) -> float:
@@ -173,7 +192,7 @@ class ServerBackend(Backend[ServerT]):
         )
 
 
-def open_backend(judge: JudgeSettings, name: str) -> LocalBackend[Any] | ServerBackend[Any]:
+def open_backend(judge: JudgeSettings, name: str) -> ServerlessBackend[Any] | ServerBackend[Any]:
     """Return the implementation that belongs to a judge's settings; to be closed after use.
 
     Args:
@@ -185,7 +204,7 @@ def open_backend(judge: JudgeSettings, name: str) -> LocalBackend[Any] | ServerB
     """
     module = type(judge).__module__
     if not isinstance(judge, ServerJudge):
-        return class_in_backend(module, LocalBackend)(judge)
+        return class_in_backend(module, ServerlessBackend)(judge)
     prompt = prompt_of(judge)
     try:
         address = current_address(judge)

@@ -1,19 +1,18 @@
 """Judges the responses of one variant: a row for every entry and repeat (listing 7.11)."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 from workflow.lib.data.entries import read_responses
 from workflow.lib.judge.asking import Answer, Question, ask_all, refuse_gaps
-from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
+from workflow.lib.judge.backend import ServerBackend, ServerlessBackend, open_backend
 from workflow.lib.judge.lengths import response_length
 from workflow.lib.judge.prompt import JudgePrompt
-from workflow.lib.judge.scores import COLUMNS, Verdict
+from workflow.lib.judge.scores import COLUMNS, Verdict, text_sha256
 from workflow.lib.judge.usage import usage_of
 from workflow.lib.runtime.files import write_csv, write_json
 from workflow.lib.runtime.log import log
@@ -54,17 +53,12 @@ def judge_responses(
     """
     entries = read_responses(responses)
     with closing(open_backend(judge, names["judge"])) as backend:
-        if isinstance(backend, LocalBackend):
+        if isinstance(backend, ServerlessBackend):
             log.info("%s: %s", names["judge"], judge.label)
             verdicts = [
-                _verdict(
-                    names,
-                    number,
-                    entry,
-                    question=Question(number, 0, ""),
-                    answer=Answer(None, backend.score(entry), False),
-                )
-                for number, entry in enumerate(entries)
+                _unasked(names, number, entries[number], score, repeat)
+                for number, scores in enumerate(backend.scores(entries))
+                for repeat, score in enumerate(scores)
             ]
             used = usage_of(judge, [])
         else:
@@ -107,31 +101,39 @@ def _ask(
 def _verdict(
     names: Names, number: int, entry: Mapping[str, str], *, question: Question, answer: Answer
 ) -> Verdict:
-    """Return the row of one entry and repeat."""
-    response = entry["model_response"]
+    """Return the row of one entry and repeat of a judge with a server."""
     score, status = answer.said, "scored"
-    if not response.strip():
+    if not entry["model_response"].strip():
         score, status = 0, "empty"
     elif score is None:
         status = answer.status
-    return Verdict(
-        **names,
-        entry=number,
-        repeat=question.repeat,
-        score=score,
+    return replace(
+        _unasked(names, number, entry, score, question.repeat),
         status=status,
-        exact_match=int(response.strip() == entry["output"].strip()),
-        response_tokens=response_length(response),
         reply=answer.reply.text if answer.reply else "",
-        prompt_sha256=text_sha256(question.text) if question.text else "",
-        response_sha256=text_sha256(response),
+        prompt_sha256=text_sha256(question.text),
         asked_again=int(answer.asked_again),
     )
 
 
-def text_sha256(text: str) -> str:
-    """Return the digest of a question or a response."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def _unasked(
+    names: Names, number: int, entry: Mapping[str, str], score: float | None, repeat: int
+) -> Verdict:
+    """Return the row of one entry and repeat of a judge that is asked nothing."""
+    response = entry["model_response"]
+    status = "scored" if score or response.strip() else "empty"
+    return Verdict(
+        **names,
+        entry=number,
+        repeat=repeat,
+        score=score,
+        status="unrated" if score is None else status,
+        exact_match=int(response.strip() == entry["output"].strip()),
+        response_tokens=response_length(response),
+        reply="",
+        prompt_sha256="",
+        response_sha256=text_sha256(response),
+    )
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
@@ -153,6 +155,7 @@ def _log_scores(verdicts: Sequence[Verdict]) -> None:
         ("empty", "empty responses, scored 0"),
         ("unparsed", "replies without a readable score, left out"),
         ("failed", "requests without a reply, left out"),
+        ("unrated", "responses without a rating, left out"),
     ):
         if counts[status]:
             log.info("%d %s", counts[status], meaning)

@@ -10,9 +10,10 @@ from typing import Any
 from workflow.lib.data.entries import read_responses
 from workflow.lib.judge.asking import Answer, Question, ask_all, refuse_gaps
 from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
-from workflow.lib.judge.judge import Names, text_sha256
+from workflow.lib.judge.judge import Names
 from workflow.lib.judge.lengths import response_length
 from workflow.lib.judge.prompt import PairPrompt
+from workflow.lib.judge.scores import text_sha256
 from workflow.lib.judge.usage import usage_of
 from workflow.lib.judge.wins import COLUMNS, FIRST, SECOND, TIE, Win, outcome_of, row_of
 from workflow.lib.runtime.errors import UserError
@@ -62,7 +63,7 @@ def judge_pairs(
         if isinstance(backend, LocalBackend):
             log.info("%s: %s", names["judge"], judge.label)
             answers, used = _compared(entries, pairs, backend), usage_of(judge, [])
-        else:
+        elif isinstance(backend, ServerBackend):
             repeats = backend.settings.repeats
             answers, questions, used = _ask(entries, pairs, backend, names["judge"], cache)
     wins = []

@@ -1,11 +1,14 @@
 """Checks that a judge can work, before anything expensive starts."""
 
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
+from workflow.lib.judge.again import body_again
+from workflow.lib.judge.backend import ServerBackend, ServerlessBackend, open_backend
+from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.prompt import JudgePrompt, PairPrompt
 from workflow.lib.judge.reply import read_reply
@@ -47,7 +50,7 @@ def check_judge(judge: JudgeSettings, name: str, output: Path) -> None:
     """
     record: dict[str, Any] = {"judge": name, "backend": judge.backend}
     with closing(open_backend(judge, name)) as backend:
-        if isinstance(backend, LocalBackend):
+        if isinstance(backend, ServerlessBackend):
             record["label"] = judge.label
             log.info("%s: %s", name, judge.label)
         else:
@@ -87,8 +90,8 @@ def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dic
     if isinstance(prompt, PairPrompt):
         texts = list(KNOWN_RESPONSES.values())
         questions = {
-            "about a right answer beside a wrong one": prompt.question(KNOWN_ENTRY, *texts),
-            "about a wrong answer beside a right one": prompt.question(KNOWN_ENTRY, *texts[::-1]),
+            "right, then a wrong": prompt.question(KNOWN_ENTRY, *texts),
+            "wrong, then a right": prompt.question(KNOWN_ENTRY, *texts[::-1]),
         }
     else:
         assert isinstance(prompt, JudgePrompt)
@@ -111,17 +114,15 @@ def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dic
 
 def _unread(known: dict[str, dict[str, Any]], backend: ServerBackend[Any]) -> str | None:
     """Return which reply to the known questions cannot be read, and what to do."""
-    said = "verdict" if backend.settings.pairwise else "score"
     for kind, answer in known.items():
-        about = kind if backend.settings.pairwise else f"about a {kind} answer"
         if answer["cut"]:
             limit = "".join(f" options.{name}," for name in backend.token_limits[:1])
-            return f"its reply {about} was cut off; raise{limit} its limit of tokens"
-        if answer[said] is None:
-            return (
-                f"no {said} can be read from its reply {about}, {answer['reply'][:80]!r}; change "
-                "its prompt or its model"
-            )
+            return f"its reply about a {kind} answer was cut off; raise{limit} its limit of tokens"
+        what = f"{answer['reply'][:80]!r}; change its prompt or its model"
+        if backend.settings.pairwise and answer["verdict"] is None:
+            return f"no verdict can be read from its reply about a {kind} answer, {what}"
+        if not backend.settings.pairwise and answer["score"] is None:
+            return f"no score can be read from its reply about a {kind} answer, {what}"
     return None
 
 
@@ -146,11 +147,20 @@ def _confused(known: dict[str, dict[str, Any]], backend: ServerBackend[Any]) -> 
 
 
 def _ask(backend: ServerBackend[Any], question: str) -> dict[str, Any]:
-    """Return a judge's reply to a question, and what it says."""
+    """Return a judge's reply to a question, or to its repetition, and what it says."""
+
+    def send(body: Mapping[str, Any]) -> Reply:
+        # The first question loads the model, and servers may unload it before the second.
+        seconds = transport.first_timeout
+        return with_retries(lambda: backend.send(body, seconds), transport, Event())
+
     transport = backend.settings.transport
     body = backend.request(question, 0)
-    # The first question loads the model, and servers may unload it before the second.
-    reply = with_retries(lambda: backend.send(body, transport.first_timeout), transport, Event())
+    reply = send(body)
+    if again := body_again(backend, body, reply):
+        with suppress(NoReplyError):  # as in judging, the first reply then stands
+            second = send(again)
+            reply = reply if read_reply(backend, second) is None else second
     said = "verdict" if backend.settings.pairwise else "score"
     return {"reply": reply.text, said: read_reply(backend, reply), "cut": reply.cut}
 

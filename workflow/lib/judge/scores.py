@@ -1,5 +1,6 @@
 """The table that a judge writes and the report reads: a row for every verdict on a response."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -10,7 +11,7 @@ from workflow.lib.runtime.errors import UserError, first_line
 from workflow.lib.runtime.tables import read_csv
 
 _EXACT = {"0": 0, "1": 1, "false": 0, "true": 1}  # earlier versions wrote words
-STATUSES = ("scored", "unparsed", "failed", "empty")
+STATUSES = ("scored", "unparsed", "failed", "empty", "unrated")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Verdict:
         repeat: number of the request about this entry, from 0.
         score: 0 to 100; None without a readable score.
         status: `scored`; `empty`, an empty response, which scores 0 without a request; `unparsed`,
-            a reply without a readable score; `failed`, no reply.
+            a reply without a readable score; `failed`, no reply; `unrated`, no rating of a person.
         exact_match: 1 if response and reference are equal up to surrounding white space, else 0.
         response_tokens: length of the response in words and punctuation marks, None in tables
             that do not hold it.
@@ -86,6 +87,11 @@ def check_entries(table: Path, verdicts: Iterable[Verdict], count: int) -> None:
     """
     if (found := len({verdict.entry for verdict in verdicts})) != count:
         raise UserError(f"{table}: has {found} of {count} entries; delete it and run again")
+
+
+def text_sha256(text: str) -> str:
+    """Return the digest by which a question or a response is known."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _verdict(row: Mapping[str, str]) -> Verdict:
@@ -162,4 +168,4 @@ def entry_scores(entries: Mapping[int, Sequence[Verdict]]) -> dict[int, float]:
 def entry_status(verdicts: Sequence[Verdict]) -> str:
     """Return the status of an entry; it is scored if one of its repeats is."""
     statuses = {verdict.status for verdict in verdicts}
-    return next(s for s in ("scored", "empty", "unparsed", "failed") if s in statuses)
+    return next(s for s in ("scored", "empty", "unparsed", "failed", "unrated") if s in statuses)

@@ -22,7 +22,7 @@ from workflow.lib.runtime.version import COMMAND, VERSION
 
 MODELS = ("model.pth", "adapter.safetensors")  # no inputs of a comparison: they may be deleted
 _NEEDED = ("seconds", "device", "versions")  # of training.json
-_ADDRESS = re.compile(r"\w+://[^\s'\"]+")
+ADDRESS = re.compile(r"\w+://[^\s'\"]+")
 
 
 def write_config(settings: Mapping[str, Any], output: Path) -> None:
@@ -33,7 +33,7 @@ def write_config(settings: Mapping[str, Any], output: Path) -> None:
         output: YAML file to write. Passwords and keys in addresses are left out.
     """
     text = yaml.safe_dump(dict(settings), sort_keys=False, width=100, allow_unicode=True)
-    shown = _ADDRESS.sub(lambda match: without_secrets(match[0]), text)
+    shown = ADDRESS.sub(lambda match: without_secrets(match[0]), text)
     note = "" if shown == text else "# Passwords and keys in addresses are left out.\n"
     with replacing(output) as unfinished:
         unfinished.write_text(
@@ -67,13 +67,9 @@ def write_manifest(
     trainings = list(trainings)
     models = [path.with_name(name) for path in trainings for name in MODELS]
     every = {*files, *(path for path in models if path.is_file())} - {output}
-    command = os.environ.get(COMMAND)
     content = {
         "name": settings.get("name"),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command and _ADDRESS.sub(lambda match: without_secrets(match[0]), command),
-        "version": VERSION,
-        **_commit(),
+        **made_by(),
         "code": {path.stem: code_digest(path) for path in _scripts()},
         "versions": {"python": platform.python_version(), **_packages()},
         "platform": platform.platform(),
@@ -81,6 +77,17 @@ def write_manifest(
         "files": {str(path): _file(path) for path in sorted(every)},
     }
     write_json(output, content)
+
+
+def made_by() -> dict[str, Any]:
+    """Return when this is written, by which command and by which version of the code."""
+    command = os.environ.get(COMMAND)
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command and ADDRESS.sub(lambda match: without_secrets(match[0]), command),
+        "version": VERSION,
+        **_commit(),
+    }
 
 
 def _scripts() -> list[Path]:

@@ -53,6 +53,7 @@ def write_report(
     output: Path,
     tokens: Sequence[Path] = (),
     pairwise: Mapping[str, str] | None = None,
+    made: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one self-contained page about a comparison (section 7.8 and figure 7.17).
 
@@ -66,9 +67,10 @@ def write_report(
             repeats the run.
         qualities: quality.json by data set.
         summary: summary.csv of the same comparison.
-        output: HTML file to write; the same bytes from the same files.
+        output: HTML file to write; the same bytes from the same files and `made`.
         tokens: token files of the variants.
         pairwise: label of each judge that compares with a baseline, by name.
+        made: when and by which command and code, as `made_by` of manifest.py says.
     """
     variants = read_variants(folders, recipes, [*judges], summary)
     runs = [run for variant in variants for run in variant.runs or [variant]]
@@ -137,6 +139,8 @@ def write_report(
         fewest=FEWEST_FOR_INTERVAL,
         good=GOOD_SCORE,
         version=VERSION,
+        made=made,
+        ran_on=[*dict.fromkeys(_ran_on(run) for run in runs)],
     )
     with replacing(output) as unfinished:
         # Half a surrogate pair is valid in JSON but not in UTF-8.
@@ -148,6 +152,11 @@ def _title(variants: Sequence[Variant]) -> str:
     models = texts.listed(list(dict.fromkeys(v.model for v in tuned or variants)))
     datasets = texts.listed(list(dict.fromkeys(v.dataset for v in tuned or variants)))
     return f"{models}, {'finetuned' if tuned else 'before finetuning, tested'} on {datasets}"
+
+
+def _ran_on(run: Variant) -> str:
+    versions = ", ".join(map(" ".join, run.training["versions"].items()))
+    return f"{run.training['device']}, with {versions}"
 
 
 def _lead(variants: Sequence[Variant]) -> str:

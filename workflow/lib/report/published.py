@@ -5,6 +5,7 @@ Which other settings differ from the published ones is said beside them.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from workflow.lib.report.format import points
@@ -82,15 +83,16 @@ def _settings(variant: Variant, recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(variant: Variant, published: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    runs = variant.runs or [variant]
     if published.get("initial_losses"):
-        own = variant.training["initial_losses"]
-        yield from _losses(
-            "before finetuning", published["initial_losses"], own["train"], own["val"]
-        )
-    measured = {int(row["step"]): row for row in variant.losses}
+        own = [run.training["initial_losses"] for run in runs]
+        train, val = (fmean(losses[split] for losses in own) for split in ("train", "val"))
+        yield from _losses("before finetuning", published["initial_losses"], train, val)
+    measured = [{int(row["step"]): row for row in run.losses} for run in runs]
     for step, losses in (published.get("losses") or {}).items():
-        if row := measured.get(int(step)):
-            yield from _losses(f"after step {step}", losses, row["train_loss"], row["val_loss"])
+        if rows := [own[int(step)] for own in measured if int(step) in own]:
+            train, val = (fmean(row[f"{split}_loss"] for row in rows) for split in ("train", "val"))
+            yield from _losses(f"after step {step}", losses, train, val)
     judge = published["judge"]
     if published.get("score") is not None and judge in variant.judged:
         printed = points(published["score"], 2)

@@ -13,8 +13,8 @@ from workflow.lib.runtime.tables import read_csv
 
 NAMES = ("model", "recipe", "judge", "run_of", "seeds", "backend", "differs_in")
 COUNTS = (
-    "entries", "scored", "unparsed", "failed", "empty", "asked_again", "seen_in_training",
-    "seen_groups", "repeated_in_test", "repeated_groups", "response_tokens",
+    "entries", "scored", "unparsed", "failed", "empty", "unrated", "asked_again",
+    "seen_in_training", "seen_groups", "repeated_in_test", "repeated_groups", "response_tokens",
 )  # fmt: skip
 NUMBERS = (  # blank where unknown
     "mean", "low", "high", "seed_spread", "mean_without_seen", "median", "exact_rate", "share_50",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -23,7 +24,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from workflow.lib.runtime.names import suggest
-from workflow.lib.settings.base import Count, Number, Section, WholeNumber
+from workflow.lib.settings.base import Count, Number, Section, Seed, WholeNumber, unique
 
 BACKENDS = "workflow.lib.judge.backends"
 REFERENCE = "reference"  # as baseline: the data set's own answers
@@ -81,6 +82,33 @@ class JudgeSettings(Section):
     def note(self) -> str:
         """The note after the judge's name on the console; empty for a language model."""
         return self.label
+
+
+class RatingPage(Section):
+    """What stands on the page on which people rate; changes no score, so it reruns nothing."""
+
+    entries: Count | None = Field(
+        30, description="test entries to put on the page, drawn at random; null: all"
+    )
+    seed: Seed = Field(123, description="of the draw and of the order of entries and answers")
+
+
+class RatedJudge(JudgeSettings):
+    """The settings of a judge whose scores people have saved as files."""
+
+    ratings: Annotated[list[str], AfterValidator(unique)] = Field(
+        [], description="CSV files that the page for raters saved; several raters have one each"
+    )
+    page: RatingPage = RatingPage()
+
+    # A rated answer stays rated, wherever it stood.
+    changes_no_score = frozenset({"page"})
+
+    @model_validator(mode="after")
+    def scores_each_response(self) -> Self:
+        if self.pairwise:
+            raise ValueError("people score each response; remove `kind: pairwise` and `baseline`")
+        return self
 
 
 class Transport(Section):
