@@ -92,9 +92,11 @@ class Bench:
         except Exception as error:
             found = {"failed": f"{type(error).__name__}: {error}"[:500]}
         self.add(name, **found, took=round(time.monotonic() - began, 1))
+        torch.use_deterministic_algorithms(False)  # as a finetuning leaves them
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
 
     @cached_property
     def config(self) -> GPTConfig:

@@ -65,7 +65,6 @@ def finetune_model(
             train(engine, optimizer, loaders, training, evaluation, progress, StopAfter(steps))
 
     seconds = bench.seconds(run)
-    torch.use_deterministic_algorithms(False)
     return {
         "initial": before,
         "losses": [(row.train_loss, row.val_loss) for row in progress.losses],

@@ -21,7 +21,8 @@ def print_table(folder: Path) -> None:
             break
     for name, part in works.items():
         if isinstance(part, dict):
-            print(f"{name}: {part.get('said', part)}", *part.get("failed", []), sep="\n  ")
+            failed = part["failed"] if "said" in part else []
+            print(f"{name}: {part.get('said', part)}", *failed, sep="\n  ")
     for name, part in right.items():
         if isinstance(part, dict) and "right" in part:
             apart = (
@@ -48,7 +49,7 @@ def _print_times(fast: dict[str, Any], kind: str, label: str) -> None:
         if "seconds" not in part:
             print(f"  {name:36}{part}")
             continue
-        engine = parts.get(f"{kind}: engine" + name[name.rfind(",") :] * (kind == "respond"), {})
-        engine = engine or parts.get(f"{kind}: engine, references", {})
+        length = "" if kind == "train" else ", 256" if name.endswith("256") else ", references"
+        engine = parts.get(f"{kind}: engine{length}", {})
         ratio = f"{part['seconds'] / engine['seconds']:8.2f} x" if engine.get("seconds") else ""
         print(f"  {name:36}{part['seconds']:9.2f} s{ratio}")

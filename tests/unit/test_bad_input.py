@@ -98,7 +98,7 @@ CONFIG = [
         {"url": "ftp://a/b.json"},
         ["datasets.mine.url", "https://", "ftp://a/b.json"],
     ),
-    ("datasets.mine", {"url": "http://[a/b.json"}, ["datasets.mine: ", "Invalid IPv6 URL"]),
+    ("datasets.mine", {"url": "http://[a/b.json"}, ["datasets.mine.url: ", "Invalid IPv6 URL"]),
     (
         "datasets.mine",
         {"files": {"train": "a.csv", "test": "b.csv"}},

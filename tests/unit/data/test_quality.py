@@ -10,7 +10,7 @@ from tests.support.entries import DOUBTFUL, entry, write
 from workflow.lib.data.quality.lengths import bins, histogram
 from workflow.lib.data.quality.measure import count, find_doubtful, measure_quality
 from workflow.lib.data.quality.near_duplicates import NearDuplicates
-from workflow.lib.data.quality.record import read_quality
+from workflow.lib.data.quality.record import read_quality, repeated_in_test, seen_in_training
 from workflow.lib.data.quality.wording import findings
 from workflow.lib.data.split import split_dataset
 from workflow.lib.settings.sources import Selection
@@ -220,3 +220,16 @@ def test_long_alike_texts_use_up_what_may_be_compared(monkeypatch):
 
 def test_no_entries_have_no_near_duplicates():
     assert list(NearDuplicates({}, 95).among([])) == []
+
+
+def test_a_question_that_the_test_split_asks_once_is_not_repeated_in_it():
+    """Its twin in training is a leak; equal answers among different ones count once."""
+    splits = ["train", "test", "test", "test", "test", "test"]
+    quality = {
+        "where": {str(n): {"split": split, "index": n} for n, split in enumerate(splits)},
+        "duplicates": [[0, 1], [2, 3]],
+        "conflicting_answers": [[2, 3, 4]],
+        "test_also_in_train": [[0, 1]],
+    }
+    assert repeated_in_test(quality) == [{2, 3, 4}]
+    assert seen_in_training(quality) == [{1}]

@@ -8,7 +8,7 @@ import pytest
 
 from workflow.lib.runtime.digests import LARGE
 from workflow.lib.settings.keys import key_of
-from workflow.lib.settings.sources import Dataset
+from workflow.lib.settings.sources import Dataset, Model, Tokenizer
 
 URL = "https://example.org/a/mine.json"
 
@@ -109,6 +109,15 @@ def test_what_cannot_be_read_has_a_key_and_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for place in ("fifo", ".", "\0", "a" * 300):
         assert re.fullmatch("[0-9a-f]{8}", key_of([f"{tmp_path}/{place}"]))
+
+
+@pytest.mark.parametrize("url", ["https://[::1/x.json", "http://[zz]/x.json"])
+def test_an_address_that_is_none_is_refused_before_it_needs_a_key(url):
+    for definition, more in ((Dataset, {}), (Tokenizer, {}), (Model, {"tokenizer": "gpt2"})):
+        with pytest.raises(ValueError, match="is no valid address"):
+            definition(url=url, **more)
+        with pytest.raises(ValueError, match="is no valid address"):
+            definition(url="mine.json", mirrors=[url], **more)
 
 
 def test_the_files_of_a_split_data_set_have_keys_of_their_own(mine):

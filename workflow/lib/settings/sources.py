@@ -27,6 +27,10 @@ Action = Literal["report", "drop", "raise"]
 
 def _path_or_http(place: str) -> str:
     if place.lower().startswith(("https://", "http://")):
+        try:
+            urlsplit(place)
+        except ValueError as error:
+            raise ValueError(f"{place!r} is no valid address: {error}") from None
         return place
     if "://" in place:
         raise ValueError(
