@@ -59,7 +59,7 @@ class WithPeople:
 
 
 @dataclass(frozen=True)
-class People:
+class Raters:
     """A judge whose scores are ratings.
 
     Args:
@@ -78,7 +78,7 @@ class People:
 
 def compare_with_people(
     variants: Sequence[Variant], judges: Sequence[str], people: Sequence[str]
-) -> list[People]:
+) -> list[Raters]:
     """Compare raters with each other and with every judge that is none of them.
 
     Args:
@@ -92,7 +92,7 @@ def compare_with_people(
         table = np.array([*ratings.values()], dtype=float).T  # raters by answers, NaN: not rated
         counts = (~np.isnan(table)).sum(axis=0) if ratings else np.zeros(0)
         found.append(
-            People(
+            Raters(
                 name,
                 len(table),
                 int((counts > 0).sum()),
