@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.browser import browser, needs_browser
 from tests.support.project import Project, one_error
+from workflow.lib.report.rating import write_pairs_page
 
 pytestmark = needs_browser
 
@@ -229,3 +230,38 @@ def test_people_say_which_of_two_answers_is_better(project: Project, chromium):
     assert "Win rates by people" in report
     assert f"1 rater compared {total - 1} different pairs of answers" in report
     assert project.run().jobs == set()
+
+
+def test_who_stops_early_has_no_ties_of_pairs_after_that(tmp_path: Path, chromium):
+    """Else the same text twice would weigh more the fewer pairs somebody rates."""
+    paths = []
+    for variant in ("one", "other"):
+        paths.append(tmp_path / "m" / variant / "responses.json")
+        paths[-1].parent.mkdir(parents=True)
+        entries = [
+            {
+                "instruction": f"Question {n}?",
+                "input": "",
+                "output": "Yes.",
+                "model_response": "same" if n % 2 else f"of {variant}",
+            }
+            for n in range(40)
+        ]
+        paths[-1].write_text(json.dumps(entries))
+    write_pairs_page(
+        {paths[0]: paths[1], paths[1]: paths[1]}, None, 1, tmp_path / "p.html", tmp_path / "k.json"
+    )
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto((tmp_path / "p.html").as_uri())
+    assert page.locator("progress").get_attribute("max") == "20"
+    for _ in range(5):
+        page.keyboard.press("1")
+    rows = read_table(save(page, tmp_path))
+    context.close()
+    same = [row["first_sha256"] == row["second_sha256"] for row in rows]
+    assert (len(rows), sum(same)) == (40, 20)
+    shown = [number for number, of in enumerate(same) if not of]
+    for number, row in enumerate(rows):
+        rated = "tie" if same[number] else "first"
+        assert row["better"] == (rated if number < shown[5] else "")

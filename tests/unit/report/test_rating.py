@@ -171,7 +171,10 @@ def test_both_pages_draw_the_same_entries(responses, tmp_path):
 
 
 def test_beside_the_reference_the_page_does_not_show_which_it_is(responses, tmp_path):
-    _, content, key = pairs_made(dict.fromkeys(responses[:1]), tmp_path)
+    text, content, key = pairs_made(dict.fromkeys(responses[:1]), tmp_path)
+    hint = '<span data-label="keyReference">'
+    assert hint not in text
+    assert hint in pairs_made(against_last(responses), tmp_path)[0]
     assert not any("output" in entry for entry in content["entries"])
     for entry in key["entries"]:
         assert sorted(a["variants"] for a in entry["answers"]) == [["reference"], [VARIANTS[0]]]

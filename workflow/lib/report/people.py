@@ -16,7 +16,7 @@ import krippendorff
 import numpy as np
 from scipy import stats
 
-from workflow.lib.judge.wins import VALUES, read_wins
+from workflow.lib.judge.wins import VALUES, read_wins, wins_by_entry
 from workflow.lib.report.statistics import (
     CONFIDENCE,
     FEWEST_FOR_INTERVAL,
@@ -124,17 +124,18 @@ def _preferences(
 ) -> Mapping[tuple[_Answer, str], list[float]]:
     """Return what all raters say by pair: 1 for a win of the variant, 0 for a loss, 0.5 for a tie.
 
-    Pairs of the same text are left out: nobody was asked about them.
+    NaN where a pair is not rated, or nobody was asked because both texts are the same.
     """
     found: dict[tuple[_Answer, str], list[float]] = {}
     for variant in variants:
-        for win in read_wins(results / variant.model / variant.recipe / judge / "wins.csv"):
-            if win.baseline == f"{win.model}/{win.recipe}" or win.status == "same":
-                continue
-            answer = variant.test_set[win.entry], win.response_sha256
-            verdict = win.verdict_first or win.verdict_second
-            said = found.setdefault((answer, win.baseline_sha256), [])
-            said[win.repeat :] = [VALUES[verdict] if verdict else np.nan]
+        wins = read_wins(results / variant.model / variant.recipe / judge / "wins.csv")
+        if wins[0].baseline == f"{variant.model}/{variant.recipe}":
+            continue
+        for entry, repeats in wins_by_entry(wins).items():
+            answer = variant.test_set[entry], repeats[0].response_sha256
+            found[answer, repeats[0].baseline_sha256] = [
+                VALUES.get(win.verdict_first or win.verdict_second, np.nan) for win in repeats
+            ]
     return found
 
 
