@@ -29,6 +29,8 @@ import yaml
 
 from tests.support.pages import PAGES, blocks
 from tests.support.paths import ROOT
+from workflow.lib.judge.wins import COLUMNS
+from workflow.lib.report.summary_rows import WIN_COLUMNS
 
 pytestmark = pytest.mark.slow
 
@@ -354,15 +356,24 @@ RECORDS = {
 }
 
 
+def described(title: str) -> list[str]:
+    """Return the columns or keys that the tables below a heading of docs/results.md describe."""
+    text = (ROOT / "docs/results.md").read_text("utf-8")
+    section = re.split(r"\n##+ ", text.partition(f"# {title}\n")[2])[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return [key for row in rows for key in re.findall(r"`([^`]+)`", row)]
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_every_column_and_key_is_described(name, project):
     """And nothing else, in the order of the file where that is a table."""
-    text = (ROOT / "docs/results.md").read_text("utf-8")
-    section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    described = [key for row in rows for key in re.findall(r"`([^`]+)`", row)]
     content = (project / RECORDS[name]).read_text("utf-8")
     if name.endswith(".csv"):
-        assert described == content.partition("\n")[0].split(",")
+        assert described(name) == content.partition("\n")[0].split(",")
     else:
-        assert sorted(described) == sorted(json.loads(content))
+        assert sorted(described(name)) == sorted(json.loads(content))
+
+
+def test_every_column_of_pairwise_judges_is_described():
+    assert described("wins.csv") == [*COLUMNS]
+    assert described("Pairwise judges") == [*WIN_COLUMNS]
