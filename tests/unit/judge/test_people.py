@@ -264,3 +264,11 @@ def test_pairs_that_nobody_rated_make_no_table(tmp_path):
     saved = save(tmp_path / "a.csv", pair_rows(ENTRIES, OTHERS, [""] * 4), PAIR_COLUMNS)
     refused(lambda: compare(tmp_path, saved), str(saved), "rate no response")
     assert not (tmp_path / "wins.csv").exists()
+
+
+@pytest.mark.parametrize("other", ["RA", "Ra", "ｒａ", "r  a", "é"])
+def test_one_rater_written_in_two_ways_is_refused(tmp_path, other):
+    first = {"é": "e\u0301", "r  a": "r a"}.get(other, "ra")
+    one = save(tmp_path / "one.csv", rows_of(ENTRIES[:1], ["10"], first))
+    two = save(tmp_path / "two.csv", rows_of(ENTRIES[1:], ["", "20", "30"], other))
+    refused(lambda: read_ratings([one, two]), "two.csv: line 2", "write the name of one rater")

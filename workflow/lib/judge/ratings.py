@@ -8,6 +8,7 @@ digests of its entry and of both responses, in any order.
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,7 @@ def _read(
     answers: set[Answer] = set()
     given: dict[str, dict[Answer, ValueT]] = {}
     sources: dict[tuple[str, Answer], str] = {}
+    spelled: dict[str, str] = {}
     for path in paths:
         for line, row in _rows(path, names):
             where = f"{path}: line {line}"
@@ -109,6 +111,12 @@ def _read(
                 raise UserError(
                     f"{where}: lacks the rater or a digest of 64 characters; take the file as "
                     f"{PAGE} saved it"
+                )
+            alike = " ".join(unicodedata.normalize("NFKC", rater).casefold().split())
+            if (other := spelled.setdefault(alike, rater)) != rater:
+                raise UserError(
+                    f"{where}: rater {shown(rater)} is rater {shown(other)} of another row but for "
+                    "case, spaces or Unicode form; write the name of one rater in one way"
                 )
             answers.add(answer)
             own = given.setdefault(rater, {})
