@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from workflow.lib.judge.scores import Verdict, by_entry, text_sha256
+from workflow.lib.judge.rows import by_entry, text_sha256
+from workflow.lib.judge.scores import Verdict
 from workflow.lib.judge.wins import COLUMNS, Win, outcome_of, row_of
 from workflow.lib.report.people import compare_pair_raters, compare_with_people
 from workflow.lib.report.variants import Judging, Variant

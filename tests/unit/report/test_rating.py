@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.report_case import HOSTILE
 from workflow.lib.judge.ratings import answer_of
-from workflow.lib.judge.scores import text_sha256
+from workflow.lib.judge.rows import text_sha256
 from workflow.lib.report.rating import write_pairs_page, write_rating_page
 from workflow.lib.runtime.errors import UserError
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from workflow.lib.data.entries import Entry
 from workflow.lib.export.chat_template import content_with_input
-from workflow.lib.judge.scores import by_entry, entry_scores, read_scores
+from workflow.lib.judge.rows import by_entry
+from workflow.lib.judge.scores import entry_scores, read_scores
 from workflow.lib.model.record import read_training
 from workflow.lib.report.losses import read_losses
 from workflow.lib.tokens.prompt_style import PromptStyle

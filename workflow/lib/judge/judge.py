@@ -12,7 +12,8 @@ from workflow.lib.judge.asking import Answer, Question, ask_all, refuse_gaps
 from workflow.lib.judge.backend import ServerBackend, ServerlessBackend, open_backend
 from workflow.lib.judge.lengths import response_length
 from workflow.lib.judge.prompt import JudgePrompt
-from workflow.lib.judge.scores import COLUMNS, Verdict, text_sha256
+from workflow.lib.judge.rows import text_sha256
+from workflow.lib.judge.scores import COLUMNS, Verdict
 from workflow.lib.judge.usage import usage_of
 from workflow.lib.runtime.files import write_csv, write_json
 from workflow.lib.runtime.log import log

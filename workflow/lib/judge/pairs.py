@@ -13,7 +13,7 @@ from workflow.lib.judge.backend import ServerBackend, ServerlessBackend, Verdict
 from workflow.lib.judge.judge import Names
 from workflow.lib.judge.lengths import response_length
 from workflow.lib.judge.prompt import PairPrompt
-from workflow.lib.judge.scores import text_sha256
+from workflow.lib.judge.rows import text_sha256
 from workflow.lib.judge.usage import usage_of
 from workflow.lib.judge.wins import (
     COLUMNS,

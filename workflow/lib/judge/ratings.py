@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from workflow.lib.data.csv_records import read_csv_records
 from workflow.lib.data.entries import TEXTS
-from workflow.lib.judge.scores import text_sha256
+from workflow.lib.judge.rows import text_sha256
 from workflow.lib.judge.wins import FIRST, SECOND, TIE
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import shown

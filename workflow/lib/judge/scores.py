@@ -1,13 +1,12 @@
 """The table that a judge writes and the report reads: a row for every verdict on a response."""
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean
 
-from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.judge.rows import check_places, first_status, parse_rows
 from workflow.lib.runtime.tables import read_csv
 
 _EXACT = {"0": 0, "1": 1, "false": 0, "true": 1}  # earlier versions wrote words
@@ -61,15 +60,12 @@ def read_scores(table: Path) -> list[Verdict]:
         UserError: the table lacks columns, a value is not of its kind, or an entry or a repeat is
             missing or there twice.
     """
-    verdicts = []
-    for number, row in enumerate(read_csv(table, _NEEDED)):
-        try:
-            verdicts.append(_verdict(row))
-        except ValueError as error:
-            raise UserError(
-                f"{table}: row {number}: {first_line(error)}; delete it and run again"
-            ) from error
-    _check_rows(table, verdicts)
+    verdicts = parse_rows(table, _NEEDED, _verdict)
+    judged = defaultdict(list)
+    for verdict in verdicts:
+        judged[verdict.model, verdict.recipe, verdict.judge].append(verdict)
+    for rows in judged.values():
+        check_places(table, rows)
     return verdicts
 
 
@@ -77,21 +73,6 @@ def read_rows(table: Path) -> list[dict[str, str]]:
     """Read the rows of a scores.csv as text; raises as `read_scores`."""
     read_scores(table)
     return [{c: row.get(c, "0") for c in COLUMNS} for row in read_csv(table, _NEEDED)]
-
-
-def check_entries(table: Path, verdicts: Iterable[Verdict], count: int) -> None:
-    """Check that the verdicts of one judge are about this number of entries.
-
-    Raises:
-        UserError: they are about fewer or more.
-    """
-    if (found := len({verdict.entry for verdict in verdicts})) != count:
-        raise UserError(f"{table}: has {found} of {count} entries; delete it and run again")
-
-
-def text_sha256(text: str) -> str:
-    """Return the digest by which a question or a response is known."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _verdict(row: Mapping[str, str]) -> Verdict:
@@ -133,29 +114,6 @@ def _verdict(row: Mapping[str, str]) -> Verdict:
     return verdict
 
 
-def _check_rows(table: Path, verdicts: Sequence[Verdict]) -> None:
-    """Check that every judge of every variant has each entry once for each repeat."""
-    judged: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
-    for verdict in verdicts:
-        names = verdict.model, verdict.recipe, verdict.judge
-        judged[names].append((verdict.entry, verdict.repeat))
-    for places in judged.values():
-        entries, repeats = (max(of) + 1 for of in zip(*places, strict=True))
-        if len(places) != entries * repeats or len(set(places)) != len(places):
-            raise UserError(
-                f"{table}: {len(places)} rows for {entries} entries with {repeats} repeats, should "
-                f"be {entries * repeats}, each once; delete it and run again"
-            )
-
-
-def by_entry(verdicts: Iterable[Verdict]) -> dict[int, list[Verdict]]:
-    """Group verdicts by entry, with entries and repeats in order."""
-    entries: dict[int, list[Verdict]] = defaultdict(list)
-    for verdict in sorted(verdicts, key=lambda verdict: (verdict.entry, verdict.repeat)):
-        entries[verdict.entry].append(verdict)
-    return dict(entries)
-
-
 def entry_scores(entries: Mapping[int, Sequence[Verdict]]) -> dict[int, float]:
     """Return the score of every entry that has one: the mean over its repeats."""
     scores = {
@@ -167,5 +125,4 @@ def entry_scores(entries: Mapping[int, Sequence[Verdict]]) -> dict[int, float]:
 
 def entry_status(verdicts: Sequence[Verdict]) -> str:
     """Return the status of an entry; it is scored if one of its repeats is."""
-    statuses = {verdict.status for verdict in verdicts}
-    return next(s for s in ("scored", "empty", "unparsed", "failed", "unrated") if s in statuses)
+    return first_status(verdicts, ("scored", "empty", "unparsed", "failed", "unrated"))

@@ -1,13 +1,12 @@
 """The table that a pairwise judge writes: a row for every two responses that it compared."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.runtime.errors import UserError, first_line
-from workflow.lib.runtime.tables import read_csv
+from workflow.lib.judge.rows import check_places, first_status, parse_rows
+from workflow.lib.runtime.errors import UserError
 
 STATUSES = ("judged", "same", "unparsed", "failed", "unrated")
 FIRST, SECOND, TIE = "first", "second", "tie"  # verdicts on two responses, by their order
@@ -97,21 +96,8 @@ def read_wins(table: Path) -> list[Win]:
         UserError: the table has no rows or lacks columns, a value is not of its kind, or an entry
             or a repeat is missing or there twice.
     """
-    wins = []
-    for number, row in enumerate(read_csv(table, COLUMNS)):
-        try:
-            wins.append(_win(row))
-        except ValueError as error:
-            raise UserError(
-                f"{table}: row {number}: {first_line(error)}; delete it and run again"
-            ) from error
-    places = [(win.entry, win.repeat) for win in wins]
-    entries, repeats = (max(of) + 1 for of in zip(*places, strict=True)) if places else (0, 0)
-    if not places or len(places) != entries * repeats or len(set(places)) != len(places):
-        raise UserError(
-            f"{table}: {len(places)} rows for {entries} entries with {repeats} repeats, should be "
-            f"{entries * repeats or 'at least one'}, each once; delete it and run again"
-        )
+    wins = parse_rows(table, COLUMNS, _win)
+    check_places(table, wins)
     if len({(win.model, win.recipe, win.judge, win.baseline) for win in wins}) > 1:
         raise UserError(
             f"{table}: is of more than one variant, judge or baseline; delete it and run again"
@@ -119,18 +105,9 @@ def read_wins(table: Path) -> list[Win]:
     return wins
 
 
-def wins_by_entry(wins: Iterable[Win]) -> dict[int, list[Win]]:
-    """Group the rows by entry, with entries and repeats in order."""
-    entries: dict[int, list[Win]] = defaultdict(list)
-    for win in sorted(wins, key=lambda win: (win.entry, win.repeat)):
-        entries[win.entry].append(win)
-    return dict(entries)
-
-
 def pair_status(repeats: Sequence[Win]) -> str:
     """Return the status of an entry; it is judged if one of its repeats is."""
-    statuses = {win.status for win in repeats}
-    return next(status for status in STATUSES if status in statuses)
+    return first_status(repeats, STATUSES)
 
 
 def _win(row: Mapping[str, str]) -> Win:

@@ -16,7 +16,8 @@ import krippendorff
 import numpy as np
 from scipy import stats
 
-from workflow.lib.judge.wins import VALUES, read_wins, wins_by_entry
+from workflow.lib.judge.rows import by_entry
+from workflow.lib.judge.wins import VALUES, read_wins
 from workflow.lib.report.statistics import (
     CONFIDENCE,
     FEWEST_FOR_INTERVAL,
@@ -131,7 +132,7 @@ def _preferences(
         wins = read_wins(results / variant.model / variant.recipe / judge / "wins.csv")
         if wins[0].baseline == f"{variant.model}/{variant.recipe}":
             continue
-        for entry, repeats in wins_by_entry(wins).items():
+        for entry, repeats in by_entry(wins).items():
             answer = variant.test_set[entry], repeats[0].response_sha256
             found[answer, repeats[0].baseline_sha256] = [
                 VALUES.get(win.verdict_first or win.verdict_second, np.nan) for win in repeats

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from workflow.lib.data.entries import TEXTS, read_responses
 from workflow.lib.judge.pairs import response_pairs
 from workflow.lib.judge.ratings import COLUMNS, PAIR_COLUMNS, answer_of, pair_of
-from workflow.lib.judge.scores import text_sha256
+from workflow.lib.judge.rows import text_sha256
 from workflow.lib.judge.wins import same_text
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import replacing, write_json

@@ -10,11 +10,11 @@ from typing import Any
 
 from workflow.lib.data.quality.record import read_quality, repeated_in_test, seen_in_training
 from workflow.lib.generation.record import read_cut_off
+from workflow.lib.judge.rows import by_entry
 from workflow.lib.judge.scores import (
     COLUMNS,
     STATUSES,
     Verdict,
-    by_entry,
     entry_scores,
     entry_status,
     read_rows,

@@ -10,7 +10,8 @@ from typing import Any
 
 from workflow.lib.data.entries import read_responses, read_samples
 from workflow.lib.generation.record import read_cut_off
-from workflow.lib.judge.scores import Verdict, by_entry, check_entries, entry_scores, read_scores
+from workflow.lib.judge.rows import by_entry, check_entries
+from workflow.lib.judge.scores import Verdict, entry_scores, read_scores
 from workflow.lib.judge.usage import read_usage
 from workflow.lib.model.record import read_training
 from workflow.lib.report.format import common_start

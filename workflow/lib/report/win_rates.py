@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from workflow.lib.judge.wins import STATUSES, Win, pair_status, wins_by_entry
+from workflow.lib.judge.rows import by_entry
+from workflow.lib.judge.wins import STATUSES, Win, pair_status
 from workflow.lib.report.length_controlled import length_controlled
 from workflow.lib.report.replicates import compare, interval_of_runs, mean_of_runs
 from workflow.lib.report.statistics import Interval
@@ -72,7 +73,7 @@ def win_rate(runs: Sequence[Sequence[Win]], seedless: bool = False) -> WinRate:
         seedless: whether no seed changes the variant, as before finetuning.
     """
     rows = [win for run in runs for win in run]
-    by_run = [wins_by_entry(run) for run in runs]
+    by_run = [by_entry(run) for run in runs]
     statuses = [pair_status(repeats) for entries in by_run for repeats in entries.values()]
     outcomes = [
         {

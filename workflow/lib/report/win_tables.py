@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workflow.lib.judge.rows import check_entries
 from workflow.lib.judge.usage import read_usage
-from workflow.lib.judge.wins import read_wins, wins_by_entry
+from workflow.lib.judge.wins import read_wins
 from workflow.lib.report.comparison import SIGNIFICANT
 from workflow.lib.report.format import chance, points
 from workflow.lib.report.statistics import Interval, holm
 from workflow.lib.report.variants import Variant
 from workflow.lib.report.win_rates import WinRate, win_rate
-from workflow.lib.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,7 @@ def _table(variants: Sequence[Variant], judge: str, label: str, results: Path) -
         runs, usages = [], []
         for run in variant.runs or [variant]:
             table = results / run.model / run.recipe / judge / "wins.csv"
-            wins = read_wins(table)
-            if len(found := wins_by_entry(wins)) != len(run.entries):
-                raise UserError(
-                    f"{table}: has {len(found)} of {len(run.entries)} entries; delete it and run "
-                    "again"
-                )
+            check_entries(table, wins := read_wins(table), len(run.entries))
             runs.append(wins)
             usages.append(read_usage(table.parent / "usage.json"))
         rows.append(WinRow(variant, win_rate(runs, not variant.finetuned), usages))

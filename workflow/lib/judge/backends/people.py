@@ -15,7 +15,7 @@ from workflow.lib.judge.ratings import (
     read_pair_ratings,
     read_ratings,
 )
-from workflow.lib.judge.scores import text_sha256
+from workflow.lib.judge.rows import text_sha256
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import local_path
 from workflow.lib.runtime.log import log
