@@ -97,11 +97,13 @@ def recipe_of(wildcards):
     return defined("recipe", wildcards.recipe)
 
 
-# A regular expression for recipes that train adapters; it matches nothing if there are none.
-LORA_RECIPES = (
-    "|".join(re.escape(n) for n, recipe in SETTINGS.recipes.items() if recipe.training.lora)
-    or "(?!)"
-)
+def regex_of(names):
+    """Return a regular expression for names; it matches nothing if there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+# Recipes that train adapters.
+LORA_RECIPES = regex_of(n for n, recipe in SETTINGS.recipes.items() if recipe.training.lora)
 
 
 def tokenizer_of(wildcards):

@@ -3,8 +3,7 @@
 from workflow.lib.settings.baselines import baseline_run, wrong_data_set
 from workflow.lib.settings.places import Mistake
 
-# A regular expression for pairwise judges; it matches nothing if there are none.
-PAIRWISE = "|".join(re.escape(n) for n, j in SETTINGS.judges.items() if j.pairwise) or "(?!)"
+PAIRWISE = regex_of(name for name, judge in SETTINGS.judges.items() if judge.pairwise)
 
 
 def baseline_of(wildcards):

@@ -117,8 +117,3 @@ def local_model_files(wildcards, names):
     paths = [] if "://" in folder else [local_path(folder) / name for name in names]
     in_results = not Path(folder).is_absolute() and "results" in Path(folder).parts[:1]
     return [str(path.absolute() if in_results else path) for path in paths if path.is_file()]
-
-
-def regex_of(names):
-    """Return a regular expression for names; it matches nothing if there are none."""
-    return "|".join(map(re.escape, names)) or "(?!)"

@@ -80,6 +80,15 @@ def test_a_given_file_and_the_config_of_a_comparison_name_results(folder, capsys
     assert still == {"results/gone/small-world", "results/data/old"}
 
 
+def test_a_baseline_belongs_to_the_comparison(folder, capsys):
+    pairs = {"backend": "overlap", "kind": "pairwise", "baseline": "book"}
+    judged = {"compare": {**MINE["compare"], "judges": ["overlap", "pairs"]}}
+    given = {**MINE, **judged, "judges": {"pairs": pairs}}
+    given["recipes"] = {"mine": {"extends": "book"}}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(given))
+    assert listed(capsys, "mine.yaml")["results/nano-1M/book"].endswith("  mine.yaml")
+
+
 def test_pruning_asks_first_and_deletes_only_what_no_config_names(folder, capsys, monkeypatch):
     before = {path for path in (folder / "results").rglob("*") if path.is_file()}
     with pytest.raises(UserError, match=r"4 folders, .* with 100 kept replies .* add --yes"):

@@ -9,7 +9,7 @@ from tests.support.paths import ROOT
 from workflow.lib.cli.inputs import missing_inputs, used_by
 from workflow.lib.judge.identity import judge_identity
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.settings.baselines import baseline_run
+from workflow.lib.settings.baselines import baseline_run, runs_of
 from workflow.lib.settings.load import load_settings
 from workflow.lib.settings.root import Settings, compared
 
@@ -18,10 +18,14 @@ PAIRS = {"backend": "overlap", "kind": "pairwise"}
 LLAMA3 = {"backend": "ollama", "model": "llama3", "kind": "pairwise"}
 
 
+ONWARD = {"url": "results/pico-650K/small-world", "tokenizer": "small-world"}
+
+
 def load(judge: dict[str, Any], defined: dict[str, Any] | None = None, **compare: Any) -> Settings:
     return load_settings(
         {
             **CONFIG,
+            "models": {**CONFIG["models"], "onward": ONWARD},
             "judges": {**CONFIG["judges"], "pairs": judge},
             "recipes": {**CONFIG["recipes"], **(defined or {})},
             "compare": {**CONFIG["compare"], "judges": ["overlap", "pairs"], **compare},
@@ -134,6 +138,25 @@ def test_a_baseline_is_among_what_a_run_uses_and_what_repeats_it() -> None:
     assert {"pico-650K", "nano-1M"} == again["models"].keys()
     assert "small-world-lora" in again["recipes"]
     load_settings(again)
+
+
+def test_what_the_model_of_a_baseline_starts_from_is_used_too() -> None:
+    judge = {**PAIRS, "baseline": "onward/small-world-untuned"}
+    settings = load(judge, models=["nano-1M"], recipes=["small-world-lora"])
+    used = used_by(["results/scores.csv"], settings)
+    assert used["models"] == {"nano-1M", "onward", "pico-650K"}
+    assert used["recipes"] == {"small-world-lora", "small-world-untuned", "small-world"}
+    again = load_settings(compared(settings))
+    assert again.trained_first("onward") == ("pico-650K", "small-world")
+    assert (
+        runs_of(settings)
+        == runs_of(again)
+        == {
+            ("nano-1M", "small-world-lora"),
+            ("onward", "small-world-untuned"),
+            ("pico-650K", "small-world"),
+        }
+    )
 
 
 def test_a_judge_of_scores_keeps_its_identity() -> None:

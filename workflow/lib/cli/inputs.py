@@ -55,16 +55,14 @@ def used_by(targets: Iterable[str], settings: Settings) -> Names:
                 used["models"].update(settings.compare.models)
                 used["recipes"].update(*settings.variants.values())
                 used["judges"].update(settings.compare.judges)
-    for name in [*used["models"]]:
-        while name in settings.models and (earlier := settings.trained_first(name)):
-            name = earlier[0]
-            used["models"].add(name)
-            used["recipes"].add(earlier[1])
     for judge in used["judges"] & settings.judges.keys():
         for model, run in [(m, r) for m in used["models"] for r in used["recipes"]]:
             if run in settings.recipes and (of := baseline_run(settings, judge, model, run)):
                 used["models"].add(of[0])
                 used["recipes"].add(of[1])
+    for model, recipe in [of for name in used["models"] for of in settings.started_from(name)]:
+        used["models"].add(model)
+        used["recipes"].add(recipe)
     defined = {section: used[section] & getattr(settings, section).keys() for section in sections}
     if defined["recipes"]:  # a model alone needs no data and no tokenizer
         defined["datasets"] |= {settings.recipes[name].dataset for name in defined["recipes"]}

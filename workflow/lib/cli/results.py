@@ -13,6 +13,7 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.folders import refuse_while_running
 from workflow.lib.runtime.names import in_one_line
 from workflow.lib.runtime.provenance import ROOT
+from workflow.lib.settings.baselines import runs_of
 from workflow.lib.settings.inheritance import overlay
 from workflow.lib.settings.load import load_settings, read_config_layer
 from workflow.lib.settings.root import FOLDERS, Settings, compared
@@ -127,6 +128,21 @@ def read_configs(files: Sequence[str]) -> tuple[dict[str, Settings], list[str]]:
 
 def find_results(configs: Configs) -> Iterator[Result]:
     """Yield what lies in results/: comparisons, variants, judgings, data, tokens, the rest."""
+    runs = {config: runs_of(settings) for config, settings in configs.items()}
+    parts = {config: compared(settings) for config, settings in configs.items()}
+
+    def naming_variant(model: str, recipe: str) -> str:
+        return _naming(
+            [config for config, own in runs.items() if (model, recipe) in own],
+            any(model in each.models and recipe in each.recipes for each in configs.values()),
+        )
+
+    def naming(section: str, name: str) -> str:
+        return _naming(
+            [config for config, own in parts.items() if name in own[section]],
+            any(name in getattr(settings, section) for settings in configs.values()),
+        )
+
     yield _result(RESULTS, "the comparison without a name", deep=False)
     for folder in _folders(RESULTS / "comparisons"):
         yield _result(folder, f"comparison {folder.name}")
@@ -134,7 +150,7 @@ def find_results(configs: Configs) -> Iterator[Result]:
         if model.name in OTHERS:
             continue
         for recipe in _folders(model):
-            names = _naming_variant(configs, model.name, recipe.name)
+            names = naming_variant(model.name, recipe.name)
             judgings = [folder for folder in _folders(recipe) if _is_judging(folder)]
             if names == NONE:
                 yield _result(recipe, NONE)
@@ -148,12 +164,12 @@ def find_results(configs: Configs) -> Iterator[Result]:
             for folder in unnamed:
                 yield _result(folder, NONE)
     for folder in _folders(RESULTS / "data"):
-        yield _result(folder, _naming(configs, "datasets", folder.name))
+        yield _result(folder, naming("datasets", folder.name))
     for tokenizer in _folders(RESULTS / "tokens"):
         for folder in _folders(tokenizer):
             of = [
-                _naming(configs, "tokenizers", tokenizer.name),
-                _naming(configs, "datasets", folder.name),
+                naming("tokenizers", tokenizer.name),
+                naming("datasets", folder.name),
             ]
             yield _result(folder, next((bad for bad in (NONE, UNUSED) if bad in of), of[1]))
     for name in ("logs", "small-world"):
@@ -211,36 +227,12 @@ def prune(unnamed: Sequence[Result], sure: bool) -> None:
     print(f"deleted {what}")
 
 
-def _naming_variant(configs: Configs, model: str, recipe: str) -> str:
-    """Return which configs compare a variant, or that they only define it, or that none does."""
-    comparing, defining = [], False
-    for name, settings in configs.items():
-        defining |= model in settings.models and recipe in settings.recipes
-        runs = {(m, run) for m in settings.compare.models for own in settings.variants.values()
-                for run in own}  # fmt: skip
-        waiting = [m for m, _ in runs]
-        while waiting:  # models that start from another variant
-            if earlier := settings.trained_first(waiting.pop()):
-                runs.add(earlier)
-                waiting.append(earlier[0])
-        if (model, recipe) in runs:
-            comparing.append(name)
-    if comparing:
-        return _named(comparing)
-    return UNUSED if defining else NONE
-
-
-def _naming(configs: Configs, section: str, name: str) -> str:
-    """Return which configs use a data set or a tokenizer in their comparison."""
-    if using := [config for config, s in configs.items() if name in compared(s)[section]]:
-        return _named(using)
-    defining = any(name in getattr(settings, section) for settings in configs.values())
-    return UNUSED if defining else NONE
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+def _naming(using: Sequence[str], defined: bool) -> str:
+    """Return which configs use something, or that they only define it, or that none does."""
+    if not using:
+        return UNUSED if defined else NONE
+    more = len(using) - MOST_NAMES
+    return ", ".join(using[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_judging(folder: Path) -> bool:

@@ -24,6 +24,24 @@ def baseline_run(settings: Settings, judge: str, model: str, run: str) -> tuple[
     return of or model, (same or [*runs])[0]
 
 
+def runs_of(settings: Settings) -> set[tuple[str, str]]:
+    """Return model and run of all that a comparison needs.
+
+    They are the compared runs, what pairwise judges compare them with, and what their models start
+    from.
+    """
+    compare = settings.compare
+    runs = {(m, r) for m in compare.models for of in settings.variants.values() for r in of}
+    against = {
+        baseline_run(settings, judge, *run)
+        for judge in compare.judges
+        if settings.judges[judge].pairwise
+        for run in runs
+    }
+    runs |= {run for run in against if run}
+    return runs.union(*(settings.started_from(model) for model, _ in runs))
+
+
 def wrong_data_set(settings: Settings, judge: str, run: str) -> str | None:
     """Return why a run cannot be compared with the baseline of a judge: other test entries."""
     baseline = baseline_run(settings, judge, "", run)

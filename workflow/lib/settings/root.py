@@ -1,7 +1,7 @@
 """The whole of config.yaml."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
@@ -222,6 +222,12 @@ class Settings(Computing):
             return variant
         return None
 
+    def started_from(self, model: str) -> Iterator[tuple[str, str]]:
+        """Yield model and recipe of the variants that a model starts from, the nearest first."""
+        while earlier := self.trained_first(model):
+            yield earlier
+            model = earlier[0]
+
 
 def compared(settings: Settings) -> dict[str, Any]:
     """Return the part of the settings that `compare` uses, as a config file that repeats the run.
@@ -231,15 +237,14 @@ def compared(settings: Settings) -> dict[str, Any]:
     """
     names = settings.compare
     models, recipes = list(names.models), list(names.recipes)
-    for name in models:  # grows: a model may start from another's variant
-        if earlier := settings.trained_first(name):
-            models.append(earlier[0])
-            recipes.append(earlier[1])
     for judge in names.judges:
         model, _, variant = (settings.judges[judge].baseline or REFERENCE).rpartition("/")
         recipe = variant.partition(",")[0]
         models += [model] if model else []
         recipes += [recipe] if variant != REFERENCE else []
+    for model, recipe in [of for name in models for of in settings.started_from(name)]:
+        models.append(model)
+        recipes.append(recipe)
     runs = [run for runs in settings.variants.values() for run in runs]
     used = {
         "models": models,
