@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import time
 from datetime import datetime
 
@@ -109,6 +110,18 @@ def test_a_judging_says_what_will_be_asked_again(variant, change, inputs, said):
         asks=True,
     )
     assert replaced_lines([rerun]) == [f"judge nano-1M small-world llama3: {said.format(WHEN)}"]
+
+
+def test_lines_do_not_depend_on_the_order_of_the_jobs(variant):
+    for judge in ("gpt", "phi3"):
+        shutil.copytree(variant / "llama3", variant / judge)
+    jobs = [Rerun([f"results/nano-1M/small-world/{judge}/scores.csv"]) for judge in
+            ("phi3", "llama3", "gpt")] + [finetuning()]  # fmt: skip
+    lines = replaced_lines(jobs)
+    assert [line.partition(":")[0].split()[-1] for line in lines] == [
+        "small-world", "gpt", "llama3", "phi3",
+    ]  # fmt: skip
+    assert replaced_lines(jobs[::-1]) == lines
 
 
 def test_lines_are_ten_and_the_dearest_come_first(variant):

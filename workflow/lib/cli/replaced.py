@@ -57,10 +57,11 @@ class Rerun:
 def replaced_lines(reruns: Iterable[Rerun]) -> list[str]:
     """Return a line for each result that took long to make and is going to be made again.
 
-    Those of finetuning come first, then those of judges; after ten lines the rest is counted.
+    Those of finetuning come first, then those of judges, by name; after ten lines the rest is
+    counted.
     """
     jobs = [(*kind, rerun) for rerun in reruns if (kind := _kind(rerun.files))]
-    jobs.sort(key=lambda job: job[0])
+    jobs.sort(key=lambda job: job[:2])  # Snakemake has them in no order
     lines = [_line(*job) for job in jobs[:MOST_LINES]]
     if more := len(jobs) - MOST_LINES:
         lines += [f"and replaces {more} more results"] if more > 0 else []
