@@ -69,7 +69,7 @@ def main() -> None:
         kind: seconds[f"{kind} step"] + share * seconds[f"{kind} batch evaluated"]
         for kind in ("textbook", "pipeline")
     }
-    packed = [pack(*batch) for batch in batches[WARM_UP:]]
+    packed = [pack([batch]) for batch in batches[WARM_UP:]]
     padded = sum(inputs.numel() for inputs, _ in batches[WARM_UP:])
     distinct = sum(len(batch.token_ids) for batch in packed)
     flops = sum(matrix_flops(model, batch) for batch in packed) / len(packed)

@@ -1,9 +1,8 @@
-"""A variant that is not in the pipeline: packing by index tensors, evaluation batches merged.
+"""A variant that is not in the pipeline: fewer and fixed operations for a packed batch.
 
-`workflow/lib/fast/packing.py` copies pieces, one operation for each sequence of a batch, which a
-CPU does fast and a GPU launches one by one. Here one gather lays out queries, keys and values as
-rows and one takes the context back, whatever the batch. Their backward passes gather too, so that
-sums have one order. All sizes can be rounded up, so that few different ones remain.
+One gather lays out queries, keys and values as rows together. The backward passes of gathers gather
+too, so that sums have one order, where `workflow/lib/fast/packing.py` scatters. One copy moves a
+batch to the device. All sizes can be rounded up, so that few different ones remain.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +15,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy, pad
 
-from workflow.lib.fast.packing import pack
+from workflow.lib.fast.packing import Batch, pack
 from workflow.lib.model.gpt import CausalAttention, GPTModel
-from workflow.lib.parallel.engine import Batch, Engine
-from workflow.lib.tokens.collate import IGNORE_INDEX
+from workflow.lib.parallel.engine import Engine
 
 PARTS = ("token_ids", "positions", "rows", "packed", "from_packed", "from_rows", "predicting",
          "targets", "from_predicting")  # fmt: skip
@@ -67,51 +65,38 @@ def lay_out(batches: Sequence[Batch], rounded: tuple[int, int] = (1, 1)) -> Inde
         batches: padded, as `collate` makes them.
         rounded: what N and T are made multiples of.
     """
-    longest = max(inputs.shape[1] for inputs, _ in batches)
-    inputs = torch.cat([pad(x, (0, longest - x.shape[1])) for x, _ in batches])
-    targets = torch.cat([pad(y, (0, longest - y.shape[1]), value=IGNORE_INDEX) for _, y in batches])
-    shares = [1 / (len(batches) * int((y != IGNORE_INDEX).sum())) for _, y in batches]
-    share = torch.tensor(shares).repeat_interleave(torch.tensor([len(y) for _, y in batches]))
-    needed = (targets != IGNORE_INDEX).any(1)
-    inputs, targets, share = inputs[needed], targets[needed], share[needed]
-    batch = pack(inputs, targets)
-    prefix, tails = batch.attention.prefix, torch.tensor(batch.attention.tails)
-    count, b = len(batch.token_ids), len(inputs)
+    batch = pack(batches)
+    numbers, first = batch.attention.numbers, batch.attention.first
+    count, (b, width) = len(first), numbers.shape
     n = rounded[0] * ceil(count / rounded[0])
-    t = rounded[1] * ceil((prefix + int(tails.max())) / rounded[1])
+    t = rounded[1] * ceil(width / rounded[1])
     m = len(batch.targets) if rounded == (1, 1) else n + b
 
-    places = torch.arange(t)
-    rows = (prefix + tails.cumsum(0) - tails)[:, None] + places - prefix
-    rows = torch.where(places < prefix, places, rows)
-    rows[places >= prefix + tails[:, None]] = n  # (B, T)
-    place = torch.arange(b * t).view(b, t)
-    own = (rows < n) & ((places >= prefix) | (torch.arange(b) == 0)[:, None])
-    packed = torch.full((n,), b * t)
-    packed[rows[own]] = place[own]
-    from_packed = torch.full((b * t,), n)
-    from_packed[place[own]] = rows[own]
-    from_rows = torch.full((n, b), b * t)
-    from_rows[:, 0] = packed
-    from_rows[:prefix] = place[:, :prefix].T
-
-    counted = targets != IGNORE_INDEX
-    tokens = int(targets.max()) + 1
-    width = min(t, targets.shape[1])
-    numbers = rows[:, :width][counted[:, :width]]
-    pairs, inverse = torch.unique(numbers * tokens + targets[counted], return_inverse=True)
-    weights = torch.zeros(m, dtype=torch.float64)
-    weights.index_add_(0, inverse, share.double()[:, None].expand_as(targets)[counted])
-    predicting = pairs // tokens  # in order
-    rank = torch.arange(len(pairs)) - torch.searchsorted(predicting, predicting)
-    from_predicting = torch.full((n, b), m)
-    from_predicting[predicting, rank] = torch.arange(len(pairs))
+    inside = (numbers > 0) | (torch.arange(width) == 0)
+    rows = pad(numbers.where(inside, n), (0, t - width), value=n).flatten()  # (B T)
+    packed = pad(first // width * t + first % width, (0, n - count), value=b * t)
+    from_packed = torch.full((b * t + 1,), n)
+    from_packed[packed[:count]] = torch.arange(count)
+    weights = (batch.counts / batch.counts.sum(1, keepdim=True)).mean(0)
     parts = [
         pad(batch.token_ids, (0, n - count)), pad(batch.positions, (0, n - count)), rows, packed,
-        from_packed, from_rows, pad(predicting, (0, m - len(pairs))),
-        pad(pairs % tokens, (0, m - len(pairs))), from_predicting,
+        from_packed[:-1], _places(rows, n, b), pad(batch.predicting, (0, m - len(batch.targets))),
+        pad(batch.targets, (0, m - len(batch.targets))),
+        _places(batch.predicting, n, b, filler=m),
     ]  # fmt: skip
-    return IndexedBatch(torch.cat([x.flatten() for x in parts]), weights.float(), (n, m, b, t))
+    numbers = torch.cat([x.flatten() for x in parts])
+    return IndexedBatch(numbers, pad(weights, (0, m - len(weights))), (n, m, b, t))
+
+
+def _places(numbers: Tensor, count: int, most: int, filler: int | None = None) -> Tensor:
+    """Return where each number below count stands, (count, most); filled up by one past the end."""
+    places = torch.full((count, most), len(numbers) if filler is None else filler)
+    order = numbers.argsort(stable=True)
+    found = numbers[order]
+    rank = torch.arange(len(found)) - torch.searchsorted(found, found)
+    real = found < count
+    places[found[real], rank[real]] = order[real]
+    return places
 
 
 class Gather(torch.autograd.Function):

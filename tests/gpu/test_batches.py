@@ -50,13 +50,15 @@ def test_loss_and_gradients_are_the_padded_batchs(device, name, packed, micro_ba
 
 
 def test_a_batch_moves_to_the_device_whole(device):
-    here = pack(*BATCHES["a common prefix"])
+    here = pack([BATCHES["a common prefix"]])
     there = here.to(device)
-    assert there.attention == here.attention
-    for name in ("token_ids", "positions", "predicting", "targets", "counts"):
-        moved = getattr(there, name)
-        assert moved.device.type == device.type
-        assert torch.equal(moved.cpu(), getattr(here, name))
+    pairs = {name: (getattr(there, name), getattr(here, name)) for name in
+             ("token_ids", "positions", "predicting", "targets", "counts")}  # fmt: skip
+    for name in ("numbers", "first"):
+        pairs[name] = getattr(there.attention, name), getattr(here.attention, name)
+    for name, (moved, stayed) in pairs.items():
+        assert moved.device.type == device.type, name
+        assert torch.equal(moved.cpu(), stayed), name
 
 
 def test_in_bf16_losses_and_gradients_are_near(device):

@@ -121,7 +121,7 @@ def test_common_beginnings_are_computed_once_and_padding_never(monkeypatch):
     prompts = [[1, 2, 3, 4, 5, 6], [1, 2, 3, 7], [1, 2, 3, 4]]
     shapes = computed_by(model, monkeypatch)
     list(generate(model, prompts, 3, -1))
-    assert shapes == [(3 + 3 + 1 + 1,), (3, 1), (3, 1)]
+    assert shapes == [(3 + 1 + 2 + 1,), (3, 1), (3, 1)]
 
 
 def test_a_finished_row_is_given_to_a_prompt_that_waits(monkeypatch):

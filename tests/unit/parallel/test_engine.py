@@ -31,7 +31,7 @@ def test_dropout_is_drawn_for_every_padded_position(monkeypatch):
     """With dropout in training the padded batch is computed, in evaluation the packed one."""
     engine = Engine(random_model(5, GPTConfig(**vars(CONFIG) | {"drop_rate": 0.1})))
     batch = collate_textbook([[1, 2, 3], [1, 2, 4, 5]], END)
-    monkeypatch.setattr(module, "packed_loss", lambda *_: pytest.fail("packed"))
+    monkeypatch.setattr(module, "packed_losses", lambda *_: pytest.fail("packed"))
     engine.backward(*batch)
     with pytest.raises(pytest.fail.Exception, match="packed"):
         engine.losses([batch])
@@ -39,7 +39,7 @@ def test_dropout_is_drawn_for_every_padded_position(monkeypatch):
 
 def test_a_padded_engine_computes_every_position(monkeypatch):
     engine = Engine(random_model(5), packed=False)
-    monkeypatch.setattr(module, "packed_loss", lambda *_: pytest.fail("packed"))
+    monkeypatch.setattr(module, "packed_losses", lambda *_: pytest.fail("packed"))
     seen, forward = [], engine.model.forward
     monkeypatch.setattr(engine.model, "forward", lambda x: seen.append(x.shape) or forward(x))
     batch = collate_textbook(SEQUENCES, END)

@@ -177,7 +177,7 @@ def test_the_earlier_best_weights_are_freed_before_others_are_copied(files, monk
 def test_without_what_is_fast_the_losses_are_the_same_up_to_rounding(files, monkeypatch):
     fast, _ = run(files)
     weights = torch.load(files.outputs.model, weights_only=True)
-    monkeypatch.setattr(engine_module, "packed_loss", lambda *_: pytest.fail("packed"))
+    monkeypatch.setattr(engine_module, "packed_losses", lambda *_: pytest.fail("packed"))
     finetune(files, RECIPE, Compute(CPU, settings=Computing(fast=False)))
     slow = torch.load(files.outputs.model, weights_only=True)
     rows = files.outputs.losses.read_text().splitlines()[1:]

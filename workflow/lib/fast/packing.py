@@ -1,12 +1,12 @@
-"""A batch without the positions that a padded one computes needlessly.
+"""Batches without the positions that padded ones compute needlessly.
 
 The loss of a padded batch (B, T) needs a position only up to the last target that counts in its
-row: the rest is padding. And where all rows begin with the same tokens, as those of one prompt
-style do, they have the same states there, because a position sees none that come after it::
+row: the rest is padding. And where rows begin with the same tokens, as those of one prompt style
+do, they have the same states there, because a position sees none that come after it::
 
-    padded   p p p a a . .        packed   p p p a a b b b b c
-             p p p b b b b                 the common prefix, then the rest of each row
-             p p p c . . .
+    padded   p p a b . . .        packed   p p a b
+             p p a c c . .                       c c
+             p p d d d d d                     d d d d d
 
 Everything but attention and the loss treats positions one by one and is given the packed ones.
 Attention gets them laid out as rows again. In the loss, a prediction that several rows share counts
@@ -19,46 +19,71 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 from workflow.lib.model.gpt import CausalAttention, GPTModel
 from workflow.lib.tokens.collate import IGNORE_INDEX
 
+Batch = tuple[Tensor, Tensor]  # inputs and targets (B, T), as `collate` makes them
+
+HEAD_ROWS = 512  # predictions whose logits are in memory at a time when no gradient is wanted
+
 
 @dataclass(frozen=True)
 class PackedAttention:
-    """Causal attention within sequences stored one after the other, their common prefix first.
+    """Causal attention within sequences whose N distinct positions are stored once each.
 
     Args:
-        prefix: positions P that all sequences share.
-        tails: positions of each of the B sequences after the prefix; with P they add up to N.
+        numbers: (B, T), the number of the position at each place of each sequence; 0 after its end.
+        first: (N,), where each position first stands among the B * T places.
     """
 
-    prefix: int
-    tails: Sequence[int]
+    numbers: Tensor
+    first: Tensor
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         rows = (self.as_rows(x) for x in (queries, keys, values))  # each (B, T, H, D/H)
         return self.as_packed(CausalAttention()(layer, *rows))  # (N, H, D/H)
 
     def as_rows(self, packed: Tensor) -> Tensor:
-        """Lay out (N, ...) as (B, T, ...): the prefix before every tail, zeros after it."""
-        shared, *tails = packed.split([self.prefix, *self.tails])
-        padding = packed.new_zeros(max(self.tails), *packed.shape[1:])
-        parts = [part for tail in tails for part in (shared, tail, padding[len(tail) :])]
-        return torch.cat(parts).unflatten(0, (len(tails), -1))
+        """Lay out (N, ...) as (B, T, ...)."""
+        return packed.index_select(0, self.numbers.flatten()).unflatten(0, self.numbers.shape)
 
     def as_packed(self, rows: Tensor) -> Tensor:
-        """Pack (B, T, ...) to (N, ...): the prefix of the first row, then the tails."""
-        longest = max(self.tails)
-        sizes = [size for tail in self.tails for size in (self.prefix, tail, longest - tail)]
-        parts = rows.flatten(0, 1).split(sizes)
-        return torch.cat([parts[0], *parts[1::3]])
+        """Pack (B, T, ...) to (N, ...)."""
+        return rows.flatten(0, 1).index_select(0, self.first)
+
+    def to(self, device: torch.device) -> "PackedAttention":
+        """Copy the indices to a device."""
+        return PackedAttention(_moved(self.numbers, device), _moved(self.first, device))
+
+
+def share_beginnings(tokens: Tensor, lengths: Tensor) -> PackedAttention:
+    """Find the distinct positions of sequences: those with different tokens up to them.
+
+    In alphabetical order, what a sequence shares with any before it, it shares with the last one.
+
+    Args:
+        tokens: (B, T) token ids.
+        lengths: (B,), how many of each row belong to its sequence.
+    """
+    size = lengths.tolist()
+    order = sorted(range(len(tokens)), key=lambda row: tokens[row, : size[row]].tolist())
+    inside = torch.arange(tokens.shape[1]) < lengths[order, None]  # (B, T)
+    ordered = tokens[order].where(inside, -1)
+    new = inside.clone()
+    new[1:] &= (ordered[1:] == ordered[:-1]).cumprod(1) == 0
+    numbers = torch.zeros_like(tokens)
+    numbers[new] = torch.arange(int(new.sum()))
+    numbers = numbers.cummax(0).values * inside
+    rows = torch.tensor(order).argsort()
+    places = torch.arange(tokens.numel()).view_as(tokens)[order]
+    return PackedAttention(numbers[rows], places[new])
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """The N distinct positions of a batch, and the M distinct predictions its loss is made of.
+    """The N distinct positions of K batches, and the M distinct predictions of their losses.
 
     Args:
         token_ids: (N,).
@@ -66,7 +91,7 @@ class PackedBatch:
         attention: which positions see each other.
         predicting: (M,), which of the N positions predicts.
         targets: (M,), what it should predict.
-        counts: (M,), how many targets of the padded batch that prediction stands for.
+        counts: (K, M), how many targets of each padded batch that prediction stands for.
     """
 
     token_ids: Tensor
@@ -78,58 +103,68 @@ class PackedBatch:
 
     def to(self, device: torch.device) -> "PackedBatch":
         """Copy the batch to a device; CUDA copies while it still computes the batch before."""
-        cuda = device.type == "cuda"
-        moved = {
-            name: (tensor.pin_memory() if cuda else tensor).to(device, non_blocking=cuda)
-            for name, tensor in vars(self).items()
-            if name != "attention"
-        }
-        return PackedBatch(attention=self.attention, **moved)
+        tensors = {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
+        moved = {name: _moved(tensor, device) for name, tensor in tensors.items()}
+        return PackedBatch(attention=self.attention.to(device), **moved)
 
 
-def pack(inputs: Tensor, targets: Tensor) -> PackedBatch:
-    """Find the distinct positions and predictions of a padded batch.
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    cuda = device.type == "cuda"
+    return (tensor.pin_memory() if cuda else tensor).to(device, non_blocking=cuda)
+
+
+def pack(batches: Sequence[Batch]) -> PackedBatch:
+    """Find the distinct positions and predictions of padded batches.
 
     Args:
-        inputs, targets: (B, T), as `collate` makes them; at least one target counts.
+        batches: each with at least one target that counts.
     """
+    longest = max(inputs.shape[1] for inputs, _ in batches)
+    missing = [longest - inputs.shape[1] for inputs, _ in batches]
+    pairs = list(zip(batches, missing, strict=True))
+    inputs = torch.cat([pad(x, (0, more)) for (x, _), more in pairs])
+    targets = torch.cat([pad(y, (0, more), value=IGNORE_INDEX) for (_, y), more in pairs])
+    sizes = torch.tensor([len(inputs) for inputs, _ in batches])
+    batch = torch.arange(len(batches)).repeat_interleave(sizes)  # (B,), that each row is of
+
     counted = targets != IGNORE_INDEX
-    places = torch.arange(inputs.shape[1])  # (T,)
-    lengths = ((places + 1) * counted).amax(1)  # (B,), up to the last target that counts
-    needed = lengths > 0
-    inputs, targets, counted, lengths = (x[needed] for x in (inputs, targets, counted, lengths))
-
-    alike = (inputs == inputs[0]).all(0)  # (T,)
-    prefix = min(int(alike.cumprod(0).sum()), int(lengths.min()))
-    in_tail = (places >= prefix) & (places < lengths[:, None])  # (B, T)
-    number = places.repeat(len(inputs), 1)  # (B, T): which packed position stands for each
-    number[in_tail] = prefix + torch.arange(int(in_tail.sum()))
-
+    lengths = ((torch.arange(longest) + 1) * counted).amax(1)  # (B,), to the last that counts
+    needed, places = lengths > 0, int(lengths.max())
+    inputs, targets, counted = (x[needed, :places] for x in (inputs, targets, counted))
+    lengths, batch = lengths[needed], batch[needed]
+    attention = share_beginnings(inputs, lengths)
     tokens = int(targets.max()) + 1
-    pairs = number[counted] * tokens + targets[counted]  # each prediction as one number
-    pairs, counts = torch.unique(pairs, return_counts=True)  # (M,)
+    predictions = attention.numbers[counted] * tokens + targets[counted]  # each as one number
+    predictions, which = torch.unique(predictions, return_inverse=True)  # (M,)
+    of_batch = batch[:, None].expand_as(targets)[counted]
+    counts = torch.zeros(len(batches), len(predictions), dtype=torch.long)
+    counts.index_put_((of_batch, which), torch.ones_like(which), accumulate=True)
     return PackedBatch(
-        token_ids=torch.cat([inputs[0, :prefix], inputs[in_tail]]),
-        positions=torch.cat([places[:prefix], places.expand_as(inputs)[in_tail]]),
-        attention=PackedAttention(prefix, (lengths - prefix).tolist()),
-        predicting=pairs // tokens,
-        targets=pairs % tokens,
+        token_ids=inputs.flatten()[attention.first],
+        positions=attention.first % places,
+        attention=attention,
+        predicting=predictions // tokens,
+        targets=predictions % tokens,
         counts=counts,
     )
 
 
-def packed_loss(model: GPTModel, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the sum of the cross-entropies of all targets that count.
+def packed_losses(model: GPTModel, batches: Sequence[Batch]) -> Tensor:
+    """Return the sum of the cross-entropies of all targets that count in each batch.
 
     Args:
         model: its dropout, if any, must be off.
-        inputs, targets: (B, T), as `collate` makes them; at least one target counts.
+        batches: each with at least one target that counts; computed together.
 
     Returns:
-        a scalar on the model's device; divided by the number of targets, the chapter's loss.
+        (K,) on the model's device; divided by the number of targets, the chapter's losses.
     """
-    batch = pack(inputs, targets).to(model.tok_emb.weight.device)
+    batch = pack(batches).to(model.tok_emb.weight.device)
     states = model.hidden(batch.token_ids, batch.positions, batch.attention)  # (N, D)
-    logits = model.out_head(states[batch.predicting])  # (M, V)
-    losses = cross_entropy(logits, batch.targets, reduction="none")  # (M,)
-    return (losses * batch.counts).sum()
+    states = states.index_select(0, batch.predicting)  # (M, D)
+    rows = len(states) if torch.is_grad_enabled() else HEAD_ROWS
+    losses = [
+        cross_entropy(model.out_head(some), targets, reduction="none")  # logits: (rows, V)
+        for some, targets in zip(states.split(rows), batch.targets.split(rows), strict=True)
+    ]
+    return (torch.cat(losses) * batch.counts).sum(1)

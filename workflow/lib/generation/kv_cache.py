@@ -5,13 +5,13 @@ that come after it, so its keys and values do not change as the text grows.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate, takewhile
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.utils.rnn import pad_sequence
 
-from workflow.lib.fast.packing import PackedAttention
+from workflow.lib.fast.packing import share_beginnings
 from workflow.lib.model.gpt import CausalAttention, GPTConfig, GPTModel
 
 AHEAD = 32  # positions that are zeroed before they are reached
@@ -46,17 +46,18 @@ class KeyValueCache:
         return len(self.lengths)
 
     def add(self, model: GPTModel, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Put prompts into free rows; a common prefix is computed once, padding never.
+        """Put prompts into free rows; common beginnings are computed once, padding never.
 
         Returns:
             (len(prompts), D) states of their last tokens, which predict what comes next.
         """
-        # Without last tokens, so that every prompt has its own position to predict from.
-        columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
-        shared = [tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, columns)]
-        prefix = len(shared)
-        tails = [len(prompt) - prefix for prompt in prompts]
-        attention = PackedAttention(prefix, tails)
+        lengths = torch.tensor([len(prompt) for prompt in prompts])
+        tokens = pad_sequence([torch.tensor(prompt) for prompt in prompts], batch_first=True)
+        device = self.keys.device
+        attention = share_beginnings(tokens, lengths)
+        last = attention.numbers[torch.arange(len(prompts)), lengths - 1].to(device)
+        ids, places = tokens.flatten()[attention.first], attention.first % tokens.shape[1]
+        attention = attention.to(device)
         rows = slice(len(self), len(self) + len(prompts))
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -65,16 +66,10 @@ class KeyValueCache:
             self.values[layer, rows, :, : keys.shape[1]] = values.transpose(1, 2)
             return attention.as_packed(CausalAttention()(layer, queries, keys, values))
 
-        self._clear(max(map(len, prompts)))
-        device = self.keys.device
-        ids = [*shared, *(token for prompt in prompts for token in prompt[prefix:])]
-        places = [*range(prefix), *(n for p in prompts for n in range(prefix, len(p)))]
-        states = model.hidden(
-            torch.tensor(ids, device=device), torch.tensor(places, device=device), attend
-        )  # (N, D)
-        self.lengths += map(len, prompts)
-        last = [prefix + end - 1 for end in accumulate(tails)]
-        return states[torch.tensor(last, device=device)]
+        self._clear(tokens.shape[1])
+        states = model.hidden(ids.to(device), places.to(device), attend)  # (N, D)
+        self.lengths += lengths.tolist()
+        return states[last]
 
     def extend(self, model: GPTModel, tokens: Sequence[int]) -> Tensor:
         """Append one token to each row in use.

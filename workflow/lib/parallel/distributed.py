@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from workflow.lib.fast.packing import Batch
 from workflow.lib.model.gpt import GPTModel
 from workflow.lib.parallel.engine import Engine, Result
 from workflow.lib.parallel.world import World
@@ -60,16 +61,17 @@ class DistributedEngine(Engine):
             self.wrapped = DistributedDataParallel(_Calling(model), gradient_as_bucket_view=True)
             self.wrapped.register_comm_hook(None, _sum_gradients)
 
-    def summed_loss(self, inputs: Tensor, targets: Tensor, last: bool) -> Tensor:
-        """Return the summed loss of this rank's sequences.
+    def summed_losses(self, batches: list[Batch], last: bool) -> Tensor:
+        """Return the summed losses of this rank's sequences of each batch.
 
         Gradients are added up over the ranks in the backward pass of the last micro-batch.
         """
         if isinstance(self.wrapped, DistributedDataParallel):
             self.wrapped.require_backward_grad_sync = last  # what DDP's no_sync() sets
-        inputs, targets, counts = shard_batch(inputs, targets, self.world)
-        loss = self.wrapped(partial(super().summed_loss, inputs, targets, last))
-        return loss if counts else 0 * loss
+        shards = [shard_batch(*batch, self.world) for batch in batches]
+        own = [(inputs, targets) for inputs, targets, _ in shards]
+        losses = self.wrapped(partial(super().summed_losses, own, last))
+        return losses * losses.new_tensor([counts for _, _, counts in shards])
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function that computes with the model; all ranks must if it is sharded."""

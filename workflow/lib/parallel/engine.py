@@ -6,7 +6,6 @@ padded, in micro-batches, in bfloat16 or float32; `distributed.py` adds processe
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import reduce
 from typing import Any, TypeVar
 
 import torch
@@ -14,14 +13,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from workflow.lib.fast.packing import packed_loss
+from workflow.lib.fast.packing import Batch, packed_losses
 from workflow.lib.model.gpt import GPTModel
 from workflow.lib.parallel.world import SINGLE_PROCESS, World
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.tokens.collate import IGNORE_INDEX
 
 Result = TypeVar("Result")
-Batch = tuple[Tensor, Tensor]  # inputs and targets (B, T), as `collate` makes them
+# Micro-batches whose losses are computed together. For each position a training step keeps over 20
+# times the memory that a pass without gradients uses at its peak, so evaluating never needs more.
+TOGETHER = 16
 
 
 class Engine:
@@ -50,23 +51,42 @@ class Engine:
     def backward(self, inputs: Tensor, targets: Tensor) -> None:
         """Add the gradients of a batch's loss to those of the weights, in training mode."""
         self.model.train()
-        for loss in self._micro_losses(inputs, targets):
-            loss.backward()
+        micro_batches, counted = self._divided(inputs, targets)
+        for number, micro_batch in enumerate(micro_batches, 1):
+            [loss] = self._summed_losses([micro_batch], last=number == len(micro_batches))
+            (loss / counted).backward()
 
     def losses(self, batches: Iterable[Batch]) -> list[float]:
-        """Return the loss of each batch, in evaluation mode and without gradients."""
+        """Return the loss of each batch, in evaluation mode and without gradients.
+
+        Several batches are computed together: large matrix products are faster, and common
+        beginnings are computed once for all of them.
+        """
         self.model.eval()
+        divided = [self._divided(*batch) for batch in batches]
+        counted = torch.tensor([count for _, count in divided])
+        parts = [part for micro_batches, _ in divided for part in micro_batches]
+        sizes = torch.tensor([len(micro_batches) for micro_batches, _ in divided])
+        batch = torch.arange(len(divided)).repeat_interleave(sizes)  # that each part is of
         # FSDP's weights do not support inference_mode.
         with torch.no_grad() if self.sharded else torch.inference_mode():
-            losses = [reduce(torch.add, self._micro_losses(*batch)) for batch in batches]
-        return self.world.all_reduce(torch.stack(losses)).tolist()  # waits for the GPU
+            passes = [
+                self._summed_losses(parts[start : start + TOGETHER], last=True)
+                for start in range(0, len(parts), TOGETHER)
+            ]
+            summed = self.world.all_reduce(torch.cat(passes)).cpu()  # waits for the GPU
+            losses = summed.new_zeros(len(divided)).index_add_(0, batch, summed)
+        return (losses / counted).tolist()
 
-    def _micro_losses(self, inputs: Tensor, targets: Tensor) -> Iterator[Tensor]:
-        """Yield the loss of each micro-batch; their sum is the batch's (section 7.3).
+    def _divided(self, inputs: Tensor, targets: Tensor) -> tuple[list[Batch], int]:
+        """Return the micro-batches of a batch, and how many of its targets count (section 7.3).
 
-        The loss of a batch is the mean over its targets that count. Each summand is divided by the
-        number of those in the whole batch, so that it does not matter how they are spread over
-        micro-batches or processes.
+        The loss of a batch is the mean over its targets that count. The sum of each micro-batch is
+        divided by the number of those in the whole batch, so that it does not matter how they are
+        spread over micro-batches or processes.
+
+        Raises:
+            UserError: no target counts.
         """
         counted = int((targets != IGNORE_INDEX).sum())
         if not counted:
@@ -77,13 +97,14 @@ class Engine:
         chunks = zip(
             inputs.chunk(self.micro_batches), targets.chunk(self.micro_batches), strict=True
         )
-        micro_batches = [chunk for chunk in chunks if (chunk[1] != IGNORE_INDEX).any()]
-        for number, micro_batch in enumerate(micro_batches, 1):
-            device_type = self.model.tok_emb.weight.device.type
-            autocast = torch.autocast(device_type, torch.bfloat16, enabled=self.bf16)
-            with autocast, self._random_numbers_of_rank():
-                loss = self.summed_loss(*micro_batch, last=number == len(micro_batches))
-            yield loss / counted
+        return [chunk for chunk in chunks if (chunk[1] != IGNORE_INDEX).any()], counted
+
+    def _summed_losses(self, batches: list[Batch], last: bool) -> Tensor:
+        """Return `summed_losses` in the engine's precision, (K,)."""
+        device_type = self.model.tok_emb.weight.device.type
+        autocast = torch.autocast(device_type, torch.bfloat16, enabled=self.bf16)
+        with autocast, self._random_numbers_of_rank():
+            return self.summed_losses(batches, last)
 
     @contextmanager
     def _random_numbers_of_rank(self) -> Iterator[None]:
@@ -102,16 +123,22 @@ class Engine:
             torch.manual_seed(seed + self.world.rank)
             yield
 
-    def summed_loss(self, inputs: Tensor, targets: Tensor, last: bool) -> Tensor:
-        """Return the sum of the cross-entropies of all targets that count.
+    def summed_losses(self, batches: list[Batch], last: bool) -> Tensor:
+        """Return the sum of the cross-entropies of all targets that count in each batch.
 
         Args:
-            inputs, targets: (B, T); at least one target counts.
-            last: whether this is the last micro-batch before the step.
+            batches: K of them; in each at least one target counts.
+            last: whether these are the last before the step.
+
+        Returns:
+            (K,) on the model's device.
         """
         drops_out = self.model.training and self.model.config.drop_rate
         if self.packed and not drops_out:  # dropout draws a number for every padded position
-            return packed_loss(self.model, inputs, targets)
+            return packed_losses(self.model, batches)
+        return torch.stack([self._padded_loss(*batch) for batch in batches])
+
+    def _padded_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         device = self.model.tok_emb.weight.device
         logits = self.model(inputs.to(device)).flatten(0, 1)  # (B * T, V)
         return cross_entropy(logits, targets.to(device).flatten(), reduction="sum")

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from workflow.lib.parallel.engine import Batch
+from workflow.lib.fast.packing import Batch
 from workflow.lib.runtime.errors import UserError
 
 

@@ -10,14 +10,14 @@ weights and settings give the chapter's losses. Evaluating draws, too: it change
 next epoch.
 """
 
-from collections.abc import Iterable
 from itertools import islice
+from statistics import fmean
 from typing import NamedTuple
 
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from workflow.lib.parallel.engine import Batch, Engine
+from workflow.lib.parallel.engine import Engine
 from workflow.lib.runtime.log import log
 from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.training.optimizer import clip_gradients, learning_rate, set_learning_rate
@@ -90,14 +90,10 @@ def train(
 def evaluate(engine: Engine, loaders: Loaders, batches: int) -> tuple[float, float]:
     """Return the mean losses of the first batches of both splits (chapter 5's evaluate_model).
 
-    Each loader begins a new pass, which draws from the random generator.
+    Each loader begins a new pass, which draws from the random generator. A mean is that of batch
+    means (chapter 5's calc_loss_loader).
     """
-    train_loss = mean_loss(engine, islice(loaders.train, batches))
-    val_loss = mean_loss(engine, islice(loaders.val, batches))
-    return train_loss, val_loss
-
-
-def mean_loss(engine: Engine, batches: Iterable[Batch]) -> float:
-    """Return the mean of batch means (chapter 5's calc_loss_loader)."""
-    losses = engine.losses(batches)
-    return sum(losses) / len(losses)
+    train = list(islice(loaders.train, batches))
+    val = list(islice(loaders.val, batches))
+    losses = engine.losses(train + val)
+    return fmean(losses[: len(train)]), fmean(losses[len(train) :])
