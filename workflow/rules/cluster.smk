@@ -126,7 +126,8 @@ def record_outputs_in_the_job():
     finished = PersistenceBase.finished
 
     async def finished_with_record(self, job):
-        workflow.remote_execution_settings.immediate_submit = True
+        # Not in the process that only waits for the one that runs the script.
+        workflow.remote_execution_settings.immediate_submit = workflow.local_exec
         try:
             await finished(self, job)
         finally:

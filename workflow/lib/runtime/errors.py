@@ -17,6 +17,15 @@ class UserError(Exception):
     """An error that the user can fix: one line that says what is wrong, where, and what to do."""
 
 
+class PassingError(UserError):
+    """An error that another attempt may not meet, such as a process that died."""
+
+
+def is_mistake(error: BaseException) -> bool:
+    """Return whether an error comes again on every attempt, until the user changes something."""
+    return isinstance(error, UserError) and not isinstance(error, PassingError)
+
+
 def or_exit(
     function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:

@@ -1,6 +1,7 @@
 """Logging of jobs: to their log file and to stderr, with progress bars on a terminal only."""
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -10,13 +11,16 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from workflow.lib.runtime.errors import one_line
+from workflow.lib.runtime.errors import is_mistake, one_line
 from workflow.lib.runtime.pace import Pace
 from workflow.lib.runtime.printable import printable
 
 log = logging.getLogger("pipeline")
 Item = TypeVar("Item")
 _LONGEST = 400  # characters of a line on the console
+# Set in the environment of jobs that a run may try again.
+HAS_ATTEMPTS = "FINETUNING_HAS_ATTEMPTS"
+FINAL = "Not tried again: every attempt would end like this until the cause is put right."
 
 
 @contextmanager
@@ -46,6 +50,8 @@ def rule_log(path: str | Path) -> Iterator[None]:
             log.error(traceback.format_exc().rstrip())
         else:
             log.error("error: %s", message)
+            if is_mistake(error) and os.environ.get(HAS_ATTEMPTS):
+                log.info(FINAL, extra={"detail": True})
         sys.exit(1)
     finally:
         for handler in handlers:

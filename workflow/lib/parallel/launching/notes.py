@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.errors import PassingError, UserError
 from workflow.lib.runtime.files import write_json
 
 CLOSED = re.compile("closed|reset|broken pipe", re.IGNORECASE)  # connections of dead processes
@@ -23,14 +23,15 @@ class Note:
     """Why a process ended.
 
     Args:
-        kind: user, what a user can put right; defect, of the pipeline; signal, it was killed or
-            crashed; waiting, other ranks did not answer; rendezvous, the nodes did not connect.
+        kind: user, what a user has to put right; passing, what may not come again; defect, of the
+            pipeline; signal, it was killed or crashed; waiting, other ranks did not answer;
+            rendezvous, the nodes did not connect.
         rank: of the process; for rendezvous the number of the node.
         message: one line for a user; the traceback of a defect.
         missing: ranks that did not answer, if waiting.
     """
 
-    kind: Literal["user", "defect", "signal", "waiting", "rendezvous"]
+    kind: Literal["user", "passing", "defect", "signal", "waiting", "rendezvous"]
     rank: int
     message: str
     missing: tuple[int, ...] = ()
@@ -69,7 +70,8 @@ def raise_cause(folder: Path, world_size: int, patience: float) -> None:
         patience: seconds they waited for each other.
 
     Raises:
-        UserError: in one line, which names the process if only one failed.
+        UserError: in one line, which names the process if only one failed; a PassingError unless it
+            is a mistake.
         DefectError: a defect of the pipeline.
     """
     found = [Note(**json.loads(path.read_text("utf-8"))) for path in folder.glob("note-*.json")]
@@ -78,21 +80,24 @@ def raise_cause(folder: Path, world_size: int, patience: float) -> None:
         if note.kind == "user":
             raise UserError(note.message)
     for note in notes:
+        if note.kind == "passing":
+            raise PassingError(note.message)
+    for note in notes:
         if note.kind == "defect":
             raise DefectError(f"process {note.rank} of {world_size}:\n{note.message}")
     for note in notes:
         if note.kind == "signal":
-            raise UserError(f"process {note.rank} of {world_size} {note.message}; {AGAIN}")
+            raise PassingError(f"process {note.rank} of {world_size} {note.message}; {AGAIN}")
     for note in notes:
         if note.kind == "waiting" and note.missing:
             which = f"process {' and '.join(map(str, note.missing))} of {world_size}"
             if CLOSED.search(note.message):
-                raise UserError(f"{which} ended unexpectedly ({note.message}); {AGAIN}")
-            raise UserError(
+                raise PassingError(f"{which} ended unexpectedly ({note.message}); {AGAIN}")
+            raise PassingError(
                 f"{which} did not answer for {patience:g} s ({note.message}); {AGAIN}, with a "
                 "larger `patience` if it was only slow"
             )
     for note in notes:
         kind = "the connection failed" if note.kind == "waiting" else "no rendezvous"
-        raise UserError(f"the {world_size} processes did not connect: {kind} ({note.message})")
-    raise UserError(f"the {world_size} processes ended without a message; {AGAIN}")
+        raise PassingError(f"the {world_size} processes did not connect: {kind} ({note.message})")
+    raise PassingError(f"the {world_size} processes ended without a message; {AGAIN}")
