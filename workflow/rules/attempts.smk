@@ -14,8 +14,9 @@ from workflow.lib.cluster.failed_job import find_cause
 from workflow.lib.cluster.job_states import JobStates
 from workflow.lib.runtime.log import HAS_ATTEMPTS
 
-SUBMITTED = re.compile(r"Job \d+ has been submitted with SLURM jobid (\S+)")
+SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid (\S+)")
 STATES = JobStates()
+NAMES = {}  # by Slurm's number, rule and wildcards
 BEFORE = {}  # by path, what a log was before the job started
 
 
@@ -52,8 +53,20 @@ def follow(record):
     elif event == LogEvent.JOB_ERROR:
         explain(record)
     elif event is None and (known := SUBMITTED.match(str(record.msg))):
-        STATES.submitted(known[1])
+        STATES.submitted(known[2])
+        NAMES[known[2]] = next(map(name_of_job, jobs_with(int(known[1]))), "a job")
     return True
+
+
+def jobs_with(jobid):
+    """Return the running jobs, one or none, with a number of Snakemake's."""
+    running = [job for job in [*workflow.scheduler.running] if not job.is_group()]
+    return [job for job in running if workflow.dag.jobid(job) == jobid]
+
+
+def name_of_job(job):
+    """Return a job's rule and wildcards, as the console names it."""
+    return name_of(job.rule.name, [*map(str, job.log)])
 
 
 def explain(record):
@@ -65,8 +78,7 @@ def explain(record):
     record.why = find_cause(
         text_of(written), text_of(output), str(record.rule_msg or ""), STATES.lost.get(number, "")
     )
-    running = [job for job in [*workflow.scheduler.running] if not job.is_group()]
-    for job in [job for job in running if workflow.dag.jobid(job) == record.jobid]:
+    for job in jobs_with(record.jobid):
         record.submitted = workflow.non_local_exec and not job.is_local
         if record.why.final:
             # Not by its property, which forgets the resources that the job has to give back.
@@ -92,13 +104,21 @@ def ask_for_states():
         program = command.split()[0]
         if answer is None:
             if not silent:
-                other = "" if program == "squeue" else "; without accounting, set " \
+                other = (
+                    ""
+                    if program == "squeue"
+                    else "; without accounting, set "
                     "`slurm-status-command: squeue` in the profile"
+                )
                 logger.warning(f"{program} does not answer; it is asked again until it does{other}")
             silent.append(program)
             return {}, 0.0
         silent.clear()
-        return STATES.read(answer, complete=program == "squeue"), seconds
+        states = STATES.read(answer, complete=program == "squeue")
+        while STATES.started_again:
+            job = STATES.started_again.pop()
+            logger.warning(f"{NAMES.get(job, 'a job')}: Slurm starts it again [job {job}]")
+        return states, seconds
 
     plugin.query_job_status = ask_and_read
 
@@ -112,9 +132,7 @@ def take_signals_beside(record):
     main = threading.current_thread() is threading.main_thread()
     if getattr(record, "event", None) == LogEvent.JOB_INFO and main:
         end = workflow.scheduler.exit_gracefully
-        signal.signal(
-            signal.SIGTERM, lambda *_: threading.Thread(target=end, daemon=True).start()
-        )
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end, daemon=True).start())
     return True
 
 

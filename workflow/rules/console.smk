@@ -5,6 +5,7 @@
 # one with another `--quiet`, shows what Snakemake shows.
 
 import logging
+import os
 import re
 import sys
 
@@ -22,6 +23,7 @@ CHATTER = (
     "Exiting because a job execution failed",
     "Execute ",
     "Job rate limit reached",
+    "MinJobAge ",
     # The Slurm executor guesses with a call that no Slurm understands.
     "No SLURM account given, trying to guess",
     "No account was given, not able to get a SLURM account",
@@ -90,7 +92,8 @@ def failed_attempt(msg):
         tried = "submitted again"
     else:
         tried = "not tried again" if why.final else f"attempt {attempt} of {attempts}"
-    log = (output if output and why.in_output else own)[:1]
+    logs = [*output, *own] if why.in_output else [*own, *output]
+    log = [log for log in logs if os.path.exists(log)][:1]
     details = [f"job {number}" for number in [msg["aux"].get("external_jobid")] if number]
     details = "; ".join([*details, tried, *log])
     return f"error: {name_of(msg['rule_name'], own)}: {why.cause} [{details}]"

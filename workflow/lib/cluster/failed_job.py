@@ -1,4 +1,4 @@
-"""Why a submitted job failed, in one line: by what it said itself, by Slurm, or by its last words."""
+"""Why a submitted job failed, in one line: its own words, Slurm's, or the last of its output."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ CAUSES = {
     "PREEMPTED": "it was preempted by a job of higher priority",
     "TIMEOUT": "its time limit passed",
 }
-# What Slurm writes into a job's output, most telling first; "cancelled" stands in all but the first.
+# What Slurm writes into a job's output, most telling first: "cancelled" stands in most of them.
 SIGNS = {
     "OUT_OF_MEMORY": r"oom[-_ ]?kill|out of memory handler|exceeded (?:job |step )?memory limit",
     "TIMEOUT": r"CANCELLED AT .* DUE TO TIME LIMIT",

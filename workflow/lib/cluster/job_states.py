@@ -38,7 +38,9 @@ class JobStates:
     def __init__(self, ask: Callable[[str], str | None] = ask_controller) -> None:
         self.ask = ask
         self.lost: dict[str, str] = {}  # by job, the state that the executor would wait in
+        self.started_again: list[str] = []  # jobs that Slurm put back into its queue, until told
         self._going: set[str] = set()
+        self._ran: set[str] = set()
         self._missed: set[str] = set()
         self._asked = float("-inf")
 
@@ -63,6 +65,9 @@ class JobStates:
             complete: whether Slurm names every job that it knows, as squeue does at once.
         """
         states = {job: self._state(job, said) for job, said in answer.items()}
+        running = {job for job, state in states.items() if state == "RUNNING"}
+        self.started_again += sorted(job for job in self._ran if states.get(job) == "PENDING")
+        self._ran = (self._ran - set(self.started_again)) | running
         missing = {job for job in self._going if complete and job not in states}
         states |= dict.fromkeys(missing & self._missed, "UNKNOWN")
         self._missed = missing - self._missed
