@@ -27,6 +27,7 @@ from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
 prepare_environment()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
+provenance.keep_in(Path(".snakemake/code.json"))
 located = partial(located_from, home=HOME)
 # Cached, as all that is read from a file here, because thousands of jobs may ask for the same.
 code_digest = cache(partial(or_exit, provenance.code_digest))
@@ -184,7 +185,7 @@ def shape_of_model(model):
 
 def of_variants(file):
     """Return a file of every run of every compared variant."""
-    return expand(f"results/{{m}}/{{r}}/{file}", m=SETTINGS.compare.models, r=RUNS)
+    return [f"results/{m}/{r}/{file}" for m in SETTINGS.compare.models for r in RUNS]
 
 
 def of_tokens():
