@@ -39,7 +39,7 @@ from tests.support.project import one_error, run_command
             {"mine.csv": "instruction,output\n" + "a,b\n" * 30 + "c\n"},
             {"datasets__mine": {"url": "mine.csv"}},
             "results/data/mine/train.json",
-            ["mine.csv: broken: entry 30 (line 32) has 1 cells", "datasets.mine.checks.broken"],
+            [".csv: broken: entry 30 (line 32) has 1 cells", "datasets.mine.checks.broken"],
         ),
         (
             {"mine.jsonl": '{"instruction": "a", "output": "b"}\n'},

@@ -21,7 +21,7 @@ FROM_FINETUNE = {
 } | AFTER_JUDGES
 COMPARISON = (
     "summary.csv", ".sha256/summary.csv.sha256", "summary.parquet", "report.html", "scores.csv",
-    "scores.parquet",
+    "scores.parquet", "config.yaml", "manifest.json",
 )  # fmt: skip
 ONE_JUDGE = {
     f"{job} {model} quick server"

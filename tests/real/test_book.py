@@ -28,6 +28,8 @@ SHAPE = GPTConfig(vocab_size=50257, context_length=1024, emb_dim=32, n_heads=2, 
 FIRST_LENGTHS = [61, 76, 73, 68, 65, 72, 80, 67]
 LAST_LENGTHS = [74, 69]
 
+SCORES = "results/comparisons/book/scores.csv"
+
 
 @pytest.fixture(scope="module")
 def book(real_data, tmp_path_factory):
@@ -45,7 +47,7 @@ def book(real_data, tmp_path_factory):
             "judges": {"llama3": {"url": ollama.address}},
         }
         project = Project.create(folder / "project", overlay)
-        outcome = project.run("results/comparisons/book/scores.csv")
+        outcome = project.run(SCORES)
         assert outcome.code == 0, outcome.tail
         yield project, outcome, list(files.requests), list(ollama.questions)
 
@@ -103,7 +105,7 @@ def test_responses_and_scores_are_there_for_every_test_entry(book):
     assert [{k: r[k] for k in test[0]} for r in responses] == test
     state = torch.load(run / "model.pth", weights_only=True)
     assert state["out_head.weight"].shape == (50257, 32)
-    with project.path("results/comparisons/book/scores.csv").open() as file:
+    with project.path(SCORES).open() as file:
         assert len(list(csv.DictReader(file))) == 110
     asked = sum(1 for r in responses if r["model_response"].strip())
     assert len(questions) == asked
@@ -136,4 +138,4 @@ def test_the_judge_was_asked_as_in_the_chapter(book):
 
 def test_the_same_again_has_nothing_to_do(book):
     project, *_ = book
-    assert "Nothing to be done" in project.run().text
+    assert "Nothing to be done" in project.run(SCORES).text

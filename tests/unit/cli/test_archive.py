@@ -120,6 +120,39 @@ def test_a_secret_is_not_packed(address):
     assert not Path("mine.tar.gz").exists()
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[]", "null", '{"files": []}', '{"files": null}', '{"files": {"results/a": 3}}',
+     '{"files": {"results/a": {}}}', '{"files": {}}', "NaN"],
+)  # fmt: skip
+def test_a_damaged_manifest_is_one_line(content):
+    Path("results/comparisons/mine/manifest.json").write_text(content)
+    with pytest.raises(UserError, match=r"^results/comparisons/mine/manifest.json: .*delete it"):
+        packed()
+    assert not Path("mine.tar.gz").exists()
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "results/../outside"])
+def test_a_manifest_that_names_other_files_packs_none_of_them(path):
+    Path("outside").write_text("mine")
+    manifest = Path("results/comparisons/mine/manifest.json")
+    content = json.loads(manifest.read_text())
+    content["files"][path] = {"sha256": sha256_of(path)}
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"names .*, no result; delete it and run again"):
+        packed()
+
+
+def test_nothing_but_an_earlier_archive_is_replaced():
+    Path("notes.txt").write_text("mine")
+    os.mkfifo("device")
+    for output in ("notes.txt", "device"):
+        with pytest.raises(UserError, match=rf"^{output}: is there and no archive"):
+            packed("--output", output)
+    assert Path("notes.txt").read_text() == "mine"
+    assert not Path("device").is_file()
+
+
 def test_what_is_changed_unfinished_or_running_is_refused():
     with pytest.raises(UserError, match=r"results: no finished comparison.*there are: mine"):
         main([])

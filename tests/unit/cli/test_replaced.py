@@ -1,5 +1,6 @@
 """A line for each result that a run replaces: what changed, from when it is, how long it took."""
 
+import csv
 import json
 import os
 import time
@@ -144,3 +145,36 @@ def test_a_comparison_of_other_variants_is_said_to_be_replaced(tmp_path):
     ]
     config.write_text("[")
     assert not replaced_comparison(config, other)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[]", '{"seconds": NaN}', '{"seconds": 1e400}', '{"seconds": "nan"}',
+     '{"seconds": -5}', '{"seconds": 1e300}', "[" * 100_000],
+)  # fmt: skip
+def test_no_damaged_record_stops_planning_or_shows_a_wrong_time(variant, content):
+    (variant / "training.json").write_text(content)
+    (line,) = replaced_lines([finetuning()])
+    assert "replaces the damaged result of today" in line
+    assert not line.endswith(" s")
+
+
+def test_no_damaged_table_or_pipe_stops_planning(variant):
+    scores = variant / "llama3/scores.csv"
+    judging = Rerun(["results/nano-1M/small-world/llama3/scores.csv"])
+    scores.write_text(f'entry,reply\n0,"{"x" * 200_000}"\n')
+    limit = csv.field_size_limit(100_000)
+    assert "replaces the damaged result" in replaced_lines([judging])[0]
+    csv.field_size_limit(limit)
+    scores.write_text("")
+    assert "replaces 0 scores" in replaced_lines([judging])[0]
+    scores.unlink()
+    os.mkfifo(scores)
+    assert "replaces the damaged result" in replaced_lines([judging])[0]
+
+
+@pytest.mark.parametrize("compare", ["3", "[1]", "null", "text"])
+def test_of_a_damaged_comparison_nothing_is_said(tmp_path, compare):
+    config = tmp_path / "config.yaml"
+    config.write_text(f"compare: {compare}\n")
+    assert replaced_comparison(config, {"compare": {"models": ["m"]}}) == []

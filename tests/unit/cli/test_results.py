@@ -126,6 +126,34 @@ def test_nothing_is_deleted_while_snakemake_runs_or_a_config_is_broken(folder, c
     assert (folder / "results/gone").exists()
 
 
+def test_what_the_pipeline_did_not_make_is_never_deleted(folder, capsys):
+    for name in ("mine/notes/diary.txt", "nano-1M/drafts/plan.md", "data/own/raw.txt"):
+        path = folder / "results" / name
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+    cut = folder / "results/gone/cut"  # what an interrupted deletion may leave
+    (cut / ".sha256").mkdir(parents=True)
+    (cut / ".sha256/training.json.sha256").write_text("x")
+    lines = listed(capsys)
+    assert lines["results/mine/notes"].endswith("  not made by the pipeline")
+    main(["--prune", "--yes"])
+    assert (folder / "results/mine/notes/diary.txt").exists()
+    assert (folder / "results/nano-1M/drafts/plan.md").exists()
+    assert (folder / "results/data/own/raw.txt").exists()
+    assert not cut.exists()
+
+
+def test_odd_names_keep_to_one_line_and_no_pipe_is_waited_for(folder, capsys):
+    odd = folder / "results/nano-1M/a\nb\x1b[31m"
+    odd.mkdir()
+    (odd / "model.pth").write_text("x")
+    os.mkfifo(folder / "results/nano-1M/mine/answers.jsonl")
+    main([])
+    said = capsys.readouterr().out
+    assert "results/nano-1M/a\\nb\\x1b[31m" in said
+    assert "results/nano-1M/mine" in said
+
+
 def test_without_results_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="results: there is no such folder here"):

@@ -147,3 +147,11 @@ def test_ratings_of_something_else_make_no_score(tmp_path):
     saved = save(tmp_path / "a.csv", rows_of(ENTRIES, [""] * 4))
     refused(lambda: judge(tmp_path, saved), "rate no response to these 4 test entries")
     assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.parametrize("other", ["RA", "Ra", "ｒａ", "r  a", "é"])
+def test_one_rater_written_in_two_ways_is_refused(tmp_path, other):
+    first = {"é": "e\u0301", "r  a": "r a"}.get(other, "ra")
+    one = save(tmp_path / "one.csv", rows_of(ENTRIES[:1], ["10"], first))
+    two = save(tmp_path / "two.csv", rows_of(ENTRIES[1:], ["", "20", "30"], other))
+    refused(lambda: read_ratings([one, two]), "two.csv: line 2", "write the name of one rater")

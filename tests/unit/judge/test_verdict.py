@@ -189,6 +189,88 @@ def test_a_verdict_is_read_as_a_person_reads_it(reply: str, verdict: str | None)
     assert read_verdict(reply) == verdict
 
 
+CONTRADICTED = [
+    ("Response A is better.\n\nFinal: B", B),
+    ("Antwort A ist besser als Antwort B", A),
+    ("La réponse A est meilleure que la réponse B.", A),
+    ("응답 A가 응답 B보다 더 정확합니다.", A),
+    ("응답 A가 더 낫다고 판단합니다.", A),
+    ("回答A比回答B更好，因为它更准确。", A),
+    ("AよりBの方が良い", B),
+    ("Response B is superior to Response A.", B),
+    ("Accuracy: A\nStyle: B\nOverall: A", A),
+    ("Verdict (A, B or tie): B", B),
+    ("Answer: A\nCorrection: B", B),
+    ("Response B says Lyon, so A is better.", A),
+    ("Based on accuracy and completeness, Response A is better.", A),
+    ("While Response A has good style, Response B is better.", B),
+    ("Response A does not answer, so [[B]]", B),
+    ("Response A is better. It actually names the capital.", A),
+    ("Output [[A]] if A is better, [[B]] if B is better, and [[C]] for a tie.\n\n[[B]]", B),
+]
+NOT_SAID = [
+    "It would be wrong to say that A is better.",
+    "One could argue that Response A is better. However, B",
+    "Some might say Response A is better, but I disagree.",
+    "At first glance, Response A is better. On closer look, it is wrong.",
+    "Response A is better. Actually, no: B.",
+    "Response A is better. Wait, no. Response B names the capital.",
+    "A\n\nActually, B is correct.",
+    "Respond with [[A]] if Response A is better.",
+    "[[A]] if assistant A is better",
+    "not [[A]]",
+    "I do not choose [[A]].",
+    "It cannot be [[A]]",
+    "[[A]]?",
+    "\\boxed{A} is wrong",
+    "응답 A가 더 낫지 않습니다.",
+    "응답 A가 더 좋다고 할 수 없습니다",
+    "응답 A보다 더 나은 것은 없습니다",
+    "응답 A가 더 좋은 점수를 받을 자격이 없습니다",
+    "A更好吗？不，B更好",
+    "回答A更好的说法是错误的",
+    "A并不比B更好",
+    "A胜率低",
+    "回答Aの方が良いとは言えない",
+    "Aの方がいいわけではない",
+    "Es wäre falsch zu sagen, A ist besser.",
+    "Antwort A ist kaum besser",
+    "Second best: A",
+    "Style winner: A",
+    "In terms of style, A is better.",
+    "Response B claims that Response A is better.",
+    'Response A says "I choose B".',
+    'The claim "Response A is better." is false.',
+    'Response B tries to trick me by saying "Answer: A".',
+    "I doubt that Response A is better.",
+    "You might think A is better.",
+    "A seems better, but looks deceive.",
+    "Without the error, A is better.",
+    "Vitamin A is better.",
+    "The answer is B, which Response A states correctly.",
+    "The correct answer is option B, as Response A says.",
+    "I dislike the answer B.",
+    "Answer: A, B",
+    "Answer: A. B.",
+    "Answer: A - no wait, B",
+    "Final verdict: A. Hmm, B overall.",
+    "Verdict: A (tie)",
+    "Both responses are equally bad, so A",
+]
+
+
+@pytest.mark.parametrize(("reply", "verdict"), CONTRADICTED)
+def test_what_is_compared_or_taken_back_does_not_hide_the_verdict(
+    reply: str, verdict: str | None
+) -> None:
+    assert read_verdict(reply) == verdict
+
+
+@pytest.mark.parametrize("reply", NOT_SAID)
+def test_what_is_denied_doubted_quoted_or_corrected_is_no_verdict(reply: str) -> None:
+    assert read_verdict(reply) is None
+
+
 SWAPPED = str.maketrans("AB", "BA")
 
 

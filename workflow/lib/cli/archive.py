@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.cli.program import Parser
+from workflow.lib.data.stored import Stored, read_stored
 from workflow.lib.report.manifest import ADDRESS, MODELS, without_secrets
 from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json, replacing
+from workflow.lib.runtime.files import replacing
 from workflow.lib.runtime.folders import refuse_while_running
 from workflow.lib.runtime.provenance import ROOT
 from workflow.lib.runtime.yaml_files import read_yaml
@@ -45,6 +46,14 @@ same results give the same bytes.
 examples:
   python -m workflow archive
   python -m workflow archive small-world-seeds --models --output seeds.tar.gz"""
+
+
+class _File(Stored):
+    sha256: str
+
+
+class _Manifest(Stored):
+    files: dict[str, _File]
 
 
 def main(arguments: list[str]) -> None:
@@ -99,8 +108,9 @@ def pack(folder: Path, models: bool, output: Path) -> tuple[int, list[str]]:
         )
         there = f"; there are: {', '.join(made)}" if made else ""
         raise UserError(f"{folder}: no finished comparison, it has no manifest.json{there}")
-    files, settings = read_json(manifest, made=True)["files"], read_yaml(config)
-    _check(files, models)
+    files, settings = read_stored(manifest, _Manifest)["files"], read_yaml(config)
+    _check(manifest, files, models)
+    _check_output(output)
     found: dict[str, Path | bytes] = {}
     for name in CODE:
         found |= {str(path.relative_to(ROOT)): path for path in _walk(ROOT / name)}
@@ -115,9 +125,21 @@ def pack(folder: Path, models: bool, output: Path) -> tuple[int, list[str]]:
     return len(found), missing
 
 
-def _check(files: Mapping[str, Any], models: bool) -> None:
+def _check_output(output: Path) -> None:
+    """Check that nothing but an earlier archive is replaced."""
+    if output.is_dir() or not output.exists():
+        return
+    if not output.is_file() or not tarfile.is_tarfile(output):
+        raise UserError(f"{output}: is there and no archive; choose another file for --output")
+
+
+def _check(manifest: Path, files: Mapping[str, Any], models: bool) -> None:
     """Check that what the manifest names is there and was not changed since."""
+    if str(manifest.with_name("report.html")) not in files:
+        raise UserError(f"{manifest}: does not name the report beside it; delete it and run again")
     for path, known in files.items():
+        if Path(path).parts[0] != "results" or ".." in Path(path).parts:
+            raise UserError(f"{manifest}: names {path}, no result; delete it and run again")
         if Path(path).name in MODELS and not models:
             continue
         if not Path(path).is_file() or sha256_of(path) != known["sha256"]:

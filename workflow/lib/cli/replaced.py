@@ -1,7 +1,6 @@
 """What a run is going to replace, said before it begins. The Snakefile imports this module."""
 
 import csv
-import json
 from ast import literal_eval
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,11 @@ from typing import Any
 
 from workflow.lib.report.format import duration
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import read_json, why_unreadable
 from workflow.lib.runtime.yaml_files import read_yaml
 
 MOST_LINES = 10
+MOST_SECONDS = 1e9  # of a job; more is damage
 _LONGEST = 40  # characters of a value that is shown
 # What a job's inputs are called, by the name of the file.
 _INPUTS = {
@@ -76,6 +77,8 @@ def replaced_comparison(config: Path, settings: Mapping[str, Any]) -> list[str]:
     try:
         before = read_yaml(config)["compare"]
     except (UserError, LookupError, TypeError):
+        before = None
+    if not isinstance(before, Mapping):
         return []  # not there, or no longer what was written: nothing can be said
     if changes := list(_changes(before, settings["compare"])):
         report = config.with_name("report.html")
@@ -188,19 +191,28 @@ def _value(recorded: str) -> Any:
 def _result(path: Path) -> tuple[str, float | None]:
     """Return what is replaced, and how many seconds it took as far as that is recorded."""
     try:
+        if why_unreadable(path):
+            raise ValueError(path)
         match path.name:
             case "training.json":
-                return "the model", float(json.loads(path.read_text("utf-8"))["seconds"])
+                return "the model", _seconds(path)
             case "responses.json":
-                return f"{len(json.loads(path.read_text('utf-8')))} responses", None
+                return f"{len(read_json(path, made=True))} responses", None
             case _:
-                usage = json.loads(path.with_name("usage.json").read_text("utf-8"))
                 with path.open(encoding="utf-8", newline="") as file:
                     rows = sum(1 for _ in csv.reader(file)) - 1
                 kind = "scores" if path.name == "scores.csv" else "verdicts"
-                return f"{rows} {kind}", float(usage["seconds"])
-    except (OSError, ValueError, LookupError, TypeError):
+                return f"{max(rows, 0)} {kind}", _seconds(path.with_name("usage.json"))
+    except (OSError, ValueError, LookupError, TypeError, UserError, csv.Error):
         return "the damaged result", None  # the job that makes it again reads none of it
+
+
+def _seconds(record: Path) -> float:
+    """Return how long a job took; raise ValueError if that is no time."""
+    seconds = float(read_json(record, made=True)["seconds"])
+    if not 0 <= seconds < MOST_SECONDS:
+        raise ValueError(seconds)
+    return seconds
 
 
 def _date(path: Path) -> str:

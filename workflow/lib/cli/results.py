@@ -11,6 +11,7 @@ from pathlib import Path
 from workflow.lib.cli.program import Parser
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.folders import refuse_while_running
+from workflow.lib.runtime.names import in_one_line
 from workflow.lib.runtime.provenance import ROOT
 from workflow.lib.settings.inheritance import overlay
 from workflow.lib.settings.load import load_settings, read_config_layer
@@ -19,13 +20,17 @@ from workflow.lib.settings.root import FOLDERS, Settings, compared
 RESULTS = Path("results")
 NONE = "no config names it"
 UNUSED = "defined, but in no comparison"
+FOREIGN = "not made by the pipeline"
+# One of these makes a folder a result.
+MADE = {"training.json", "model.pth", "losses.csv", "checkpoint.pt", "responses.json", "scores.csv",
+        "wins.csv", "answers.jsonl", "train.json", "test.json", "train.npz"}  # fmt: skip
 MOST_NAMES = 3  # of configs in one line
 OTHERS = FOLDERS | {"small-world"}  # folders of results/ that are no models
 EPILOG = """\
 A result is named if config.yaml, a preset, a given FILE or the config.yaml of a comparison in
 results/ defines its model and recipe, or its judge, data set or tokenizer. --prune deletes what
-none of them names, with the kept replies of judges; it deletes no comparison. To be rid of one,
-delete its folder: its variants are then no longer named by it.
+none of them names, with the kept replies of judges; it deletes no comparison, and nothing that the
+pipeline did not make. To be rid of a comparison, delete its folder: it then names no variants.
 
 examples:
   python -m workflow results
@@ -166,7 +171,7 @@ def show(found: Sequence[Result], configs: Configs) -> Iterator[str]:
         if not result.newest:
             continue
         replies = f"; {result.replies} kept replies of judges" if result.replies else ""
-        where, belongs = str(result.where), f"{result.belongs}{replies}"
+        where, belongs = in_one_line(str(result.where)), f"{result.belongs}{replies}"
         rows.append((_size(result.size), _age(result.newest), where, belongs))
     widths = [max(len(row[place]) for row in rows) for place in range(3)]
     for size, age, where, belongs in rows:
@@ -192,7 +197,7 @@ def prune(unnamed: Sequence[Result], sure: bool) -> None:
     plural = "s" if len(unnamed) > 1 else ""
     what = f"{len(unnamed)} folder{plural}, {_size(sum(result.size for result in unnamed))}"
     what += f", with {kept} kept replies of judges, which would have to be asked again" * bool(kept)
-    print("", *(f"delete {result.where}" for result in unnamed), sep="\n")
+    print("", *(in_one_line(f"delete {result.where}") for result in unnamed), sep="\n")
     if not sure:
         if not sys.stdin.isatty():
             raise UserError(f"{what}: nobody to ask here whether to delete them; add --yes")
@@ -263,19 +268,22 @@ def _result(where: Path, belongs: str, deep: bool = True, without: Sequence[Path
         without: folders in it that do not count.
     """
     sizes: dict[tuple[int, int], int] = {}
-    newest, replies = 0.0, 0
+    newest, replies, made = 0.0, 0, False
     for folder, folders, files in os.walk(where):
         if Path(folder) in without or not deep:
             folders.clear()
         if Path(folder) in without:
             continue
+        made |= not MADE.isdisjoint(files) or folder.endswith(".sha256")
         for name in files:
             path = Path(folder, name)
             status = path.lstat()
             sizes[status.st_dev, status.st_ino] = status.st_size  # a hard link counts once
             newest = max(newest, status.st_mtime)
-            if name == "answers.jsonl" and not path.is_symlink():
+            if name == "answers.jsonl" and path.is_file() and not path.is_symlink():
                 replies += path.read_bytes().count(b"\n")
+    if belongs == NONE and not made:
+        belongs = FOREIGN
     return Result(where, sum(sizes.values()), newest, belongs, replies)
 
 

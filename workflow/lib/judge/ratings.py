@@ -7,6 +7,7 @@ wherever the same response to the same entry turns up, and nowhere else.
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ def read_ratings(paths: Sequence[Path]) -> Ratings:
     answers: set[Answer] = set()
     scores: dict[str, dict[Answer, float]] = {}
     sources: dict[tuple[str, Answer], str] = {}
+    spelled: dict[str, str] = {}
     for path in paths:
         for line, row in _rows(path):
             where = f"{path}: line {line}"
@@ -68,6 +70,12 @@ def read_ratings(paths: Sequence[Path]) -> Ratings:
                 raise UserError(
                     f"{where}: lacks the rater or a digest of 64 characters; take the file as "
                     f"{PAGE} saved it"
+                )
+            alike = " ".join(unicodedata.normalize("NFKC", rater).casefold().split())
+            if (other := spelled.setdefault(alike, rater)) != rater:
+                raise UserError(
+                    f"{where}: rater {shown(rater)} is rater {shown(other)} of another row but for "
+                    "case, spaces or Unicode form; write the name of one rater in one way"
                 )
             answers.add(answer)
             own = scores.setdefault(rater, {})

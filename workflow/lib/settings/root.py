@@ -217,7 +217,7 @@ class Settings(Computing):
 
         A variant that these settings do not define is files like any others.
         """
-        variant = self.models[model].variant
+        variant = self.models[model].variant if model in self.models else None
         if variant and variant[0] in self.models and variant[1] in self.recipes:
             return variant
         return None

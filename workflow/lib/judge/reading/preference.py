@@ -6,6 +6,7 @@ Case counts for a letter alone, since "a" is an article; behind "response" it ma
 import re
 from typing import Any
 
+from workflow.lib.judge.reading import doubt
 from workflow.lib.judge.reading.words import alone
 
 _TURN = "first", "second"
@@ -34,7 +35,7 @@ _TIE_ALONE = re.compile(
 _FINAL = re.compile(
     alone(
         r"overall|final|finally|in conclusion|in summary|conclusion|ultimately|verdict|winner"
-        r"|to sum up"
+        r"|to sum up|correction|revised"
         r"|insgesamt|fazit|endgültig\w*|conclusión|finalement|globalement|verdikt|urteil|gewinner"
         r"|gagnant|ganador|veredicto"
     )
@@ -42,18 +43,22 @@ _FINAL = re.compile(
     re.IGNORECASE,
 )
 _LABEL = (
-    r"(?:(?:my |the |your )?(?:final |overall )?(?:verdict|winner|answer|choice|decision|preference"
-    r"|judge?ment|pick|selection|conclusion|result|vote|winning (?:response|answer)"
+    r"(?:(?:my |the |your )?(?:final |overall |revised )?(?:verdict|winner|answer|choice|decision"
+    r"|preference|judge?ment|pick|selection|conclusion|result|vote|winning (?:response|answer)"
     r"|(?:better|best|preferred|stronger|superior|chosen) (?:response|answer|one|option|output"
-    r"|assistant|model|choice)|better|best|preferred)"
+    r"|assistant|model|choice)|better|best|preferred|overall|final|correction)"
     r"|gewinner|urteil|(?:die )?bessere antwort|entscheidung|antwort|gagnant"
     r"|(?:la )?meilleure réponse"
     r"|réponse|verdict|ganador|veredicto|(?:la )?mejor respuesta|respuesta|победитель"
     r"|лучший ответ|ответ"
     r"|승자|판정|최종 판정|정답|답|선택|결론|더 (?:나은|좋은) (?:응답|답변|것|쪽)"
-    r"|胜者|获胜者|结论|判断|判定|选择|答案|更好的(?:回答|回复|是)?|较好的回答|勝者|結論|答え|より良い回答)"
+    r"|最终判定|最终结论|胜者|获胜者|结论|判断|判定|选择|答案|更好的(?:回答|回复|是)?|较好的回答"
+    r"|勝者|結論|答え|より良い回答)"
 )
-_IS = r"(?: ?(?::|=|->|→)| is| was| ist| est| es| –| -|은|는|이|是|为|は|が){0,2}"
+_IS = (
+    r"(?: ?\([^()\n]{1,40}\))?"
+    r"(?: ?(?::|=|->|→)| is| was| ist| est| es| –| -|은|는|이|是|为|は|が){1,2}"
+)
 _ADVERB = (
     r"(?:(?:clearly|slightly|much|far|significantly|marginally|definitely|somewhat|a bit|a little"
     r"|overall|therefore|thus|still|obviously|generally|the|considerably|even|also|a|on balance"
@@ -70,19 +75,13 @@ _END = (
     r"(?= ?(?:$|[.,;:!?\n)\]\"'”’|]|–|-(?!\w)|\()| (?:because|since|as|due|for the following"
     r"|overall|weil|da|car|porque|and (?:is|the)|입니다|이다))"
 )
-_NOT = re.compile(
-    alone(
-        r"not|never|no|neither|nor|if|whether|unless|why|how|would have|could have|n't|hardly"
-        r"|cannot"
-        r"|nicht|kein\w*|wenn|falls|ob|pas|si|sino|no es"
-    )
-    + r"|n['’]t(?!\w)|만약|如果|不|もし|아니|지 않",
-    re.IGNORECASE,
-)
-_SENTENCE = re.compile(r"[.!?;](?=\s|$)|\n|。")
-_CONTRAST = re.compile(alone("but|however|although|though|while|whereas|yet|aber|mais|pero"))
-_THAN = rf"(?: than {_NAME.format(n=9)})?"
+_THAN = rf"(?: (?:than|to|over|als|que|di|do que) {_NAME.format(n=9)})?"
 
+_CJK_END = r"(?=$|[\s。，、,.!;])"
+_KOREAN_END = (
+    r"(?:습니다|합니다|납니다|아요|하다|다|(?:은|한|난)? ?(?:응답|답변|답|것|쪽)(?:입니다|이다)"
+    rf"|(?:하다|다)고 (?:(?:생각|판단|평가)(?:합니다|됩니다)|봅니다)){_CJK_END}"
+)
 
 _TIES = [
     re.compile(pattern + _END, re.IGNORECASE)
@@ -125,18 +124,29 @@ _STATEMENTS = [
         rf"|favou?r|vote for|go with|wähle|bevorzuge|préfère|choisis|prefiero|elijo) {{NAME}}"
         rf"(?: over {_NAME.format(n=9)})?{_END}"
     ),
-    # 응답 A가 더 좋습니다. 回答A更好。 回答Aの方が良い
+    # 응답 A가 응답 B보다 더 좋습니다. 回答A比回答B更好。 回答Aの方が良い
     _pattern(
-        r"{NAME}(?:가|이|쪽이|의 응답이)? ?(?:더|훨씬|보다)[ 더]*"
-        r"(?:좋|낫|나은|나아|우수|뛰어|적절|정확합)"
+        rf"{{NAME}}(?:가|이|쪽이|의 응답이) ?(?:{_NAME.format(n=9)}보다 ?)?(?:더|훨씬)[ 더]*"
+        rf"(?:좋|낫|나은|나아|우수|뛰어|적절|정확){_KOREAN_END}"
     ),
-    _pattern(r"(?:{NAME})(?:가|이) (?:승리|이겼|이깁니다)"),
-    _pattern(r"{NAME} ?(?:明显|稍微|略)?(?:更好|更佳|更优|较好|胜出|获胜|胜)"),
+    _pattern(r"(?:{NAME})(?:가|이) (?:승리했습니다|승리입니다|이겼습니다|이깁니다)"),
+    _pattern(
+        rf"(?<!(?<!相)比)(?<!(?<!相)比 ){{NAME}} ?(?:比 ?{_NAME.format(n=9)} ?)?"
+        rf"(?:明显|稍微|略|要)?(?:更好|更佳|更优|较好|胜出|获胜|胜)(?:的(?:回答|回复))?{_CJK_END}"
+    ),
     _pattern(r"(?:选择?|我选) ?{NAME}(?=$|[\s。，,.!])"),
-    _pattern(r"{NAME} ?の(?:方|ほう)が ?(?:より)?(?:良|優|よ|い)"),
+    _pattern(
+        rf"{{NAME}} ?の(?:方|ほう)が ?(?:より)?(?:[良よい]い|優れてい(?:る|ます))(?:です)?"
+        rf"(?:と(?:思います|考えます|判断します|思う))?{_CJK_END}"
+    ),
 ]
 _ALONE = _pattern(
     r"[\s\"'“”‘’«»(\[{|*#>`:=<]*{NAME}(?:입니다|이다|です|だ)?[\s\"'“”‘’«»)\]}|*`.!>]*"
+)
+_BARE_END = _pattern(
+    r"(?:^|[,:;.!?\n(–-] ?|(?<!\w)(?:so|no|wait|is|be|hmm|thus|therefore|hence|actually|leaning) "
+    r"|(?:따라서|그러므로|所以|因此) ?)"
+    r"(?:{NAME}|(?:an? )?(?P<tie>tie))[).]*(?: overall)?[.!]*(?= ?$|\n|[.!] )"
 )
 _REASONED = _pattern(r"{NAME},?(?: because| since| as it| as the) .*")
 _MARKED = re.compile(
@@ -173,6 +183,8 @@ def marked_verdicts(text: str) -> tuple[list[str | None], str]:
     verdicts: list[str | None] = []
     for mark in _MARKED.finditer(text):
         said = next(group for group in mark.groups() if group)
+        if doubt.mark_is_doubted(text, mark):
+            continue
         if mark[1] and said.strip() in ("C", "c"):  # as MT-bench has its judges mark a tie
             verdicts.append("tie")
         else:
@@ -201,17 +213,25 @@ def stated_verdicts(text: str) -> list[str | None]:
     if (reasoned := _REASONED.fullmatch(lines[0])) and (said := _named(reasoned)):
         found[0, said] = False
     for statement in [m for pattern in _STATEMENTS for m in pattern.finditer(text)]:
-        before, after = _around(text, statement)
-        if after.endswith("?") or _NOT.search(before):
-            continue
-        if said := _named(statement):
+        before, after = doubt.around(text, statement)
+        if said := None if doubt.is_doubted(before, statement[0], after) else _named(statement):
             found[statement.start(), said] = bool(_FINAL.search(before + statement[0] + after))
     for tie in [m for pattern in _TIES for m in pattern.finditer(text)]:
-        before, after = _around(text, tie)
-        if not (_NOT.search(before) or _CONTRAST.search(after) or after.endswith("?")):
+        before, after = doubt.around(text, tie)
+        if not (doubt.is_doubted(before, tie[0], after) or doubt.turns(after)):
             found[tie.start(), "tie"] = bool(_FINAL.search(before))
+    corrected = doubt.last_correction(text)
+    if any(place < corrected for place, _ in found):
+        found = {at: final for at, final in found.items() if at[0] > corrected}
     finals = [said for (_, said), final in found.items() if final]
-    return [*(finals or [said for _, said in found])]
+    stated = [*(finals or [said for _, said in found])]
+    last = max((place for place, said in found if said in stated), default=len(text))
+    return [*stated, *(said for end in _BARE_END.finditer(text, last + 1) if (said := _bare(end)))]
+
+
+def _bare(end: re.Match[str]) -> str | None:
+    """Return the verdict that stands alone at the end of a line or sentence."""
+    return "tie" if end["tie"] else _named(end)
 
 
 def _without_markup(text: str) -> str:
@@ -247,12 +267,3 @@ def _named(match: re.Match[str]) -> str | None:
     if place := groups["place0"] or groups["korean0"]:
         return _TURN[place.lower() not in ("first", "erste", "1st", "첫")]
     return None
-
-
-def _around(text: str, match: re.Match[str]) -> tuple[str, str]:
-    """Return the rest of the sentence in front of a statement, and behind it with its end."""
-    before = text[max(0, match.start() - 100) : match.start()]
-    start = max((m.end() for m in _SENTENCE.finditer(before)), default=0)
-    after = text[match.end() : match.end() + 100]
-    end = _SENTENCE.search(after)
-    return before[start:], after[: end.end()] if end else after
