@@ -121,6 +121,20 @@ def tokens_of(wildcards, split):
     return f"results/tokens/{tokenizer}/{recipe.dataset}/{prompt_folder(recipe.prompt)}/{split}.npz"
 
 
+def finetune_inputs(wildcards):
+    """Return the inputs of a finetuning.
+
+    They are one function, as Snakemake takes long to call each of them for hundreds of runs.
+    """
+    return {
+        "weights": weights_of(wildcards.model),
+        "train": tokens_of(wildcards, "train"),
+        "val": tokens_of(wildcards, "val"),
+        "val_entries": f"results/data/{recipe_of(wildcards).dataset}/val.json",
+        "tokenizer": tokenizer_of(wildcards),
+    }
+
+
 def style_in(folder):
     """Return the prompt style whose tokens a folder of results/tokens holds."""
     styles = {prompt_folder(recipe.prompt): recipe.prompt for recipe in SETTINGS.recipes.values()}

@@ -1,17 +1,6 @@
 # From weights and tokens to a model that follows instructions (section 7.6).
 
 
-# One function for all: Snakemake takes long to call one, and calls it for each of hundreds of runs.
-def finetune_inputs(wildcards):
-    return {
-        "weights": weights_of(wildcards.model),
-        "train": tokens_of(wildcards, "train"),
-        "val": tokens_of(wildcards, "val"),
-        "val_entries": f"results/data/{recipe_of(wildcards).dataset}/val.json",
-        "tokenizer": tokenizer_of(wildcards),
-    }
-
-
 # A killed run resumes from checkpoint.pt beside its outputs (workflow/lib/training/checkpoint.py). It
 # is no declared output, because Snakemake deletes those when a job fails.
 rule finetune:
