@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.browser import browser, needs_browser
 from tests.support.project import Project, one_error
+from workflow.lib.report.rating import write_pairs_page
 
 pytestmark = needs_browser
 
@@ -148,3 +149,119 @@ def test_people_rate_on_the_page_and_their_files_are_a_judge(project: Project, c
     other.unlink()
     assert f"judges.people.ratings: {other.name}: there is no such file" in one_error(project.run())
     context.close()
+
+
+def test_people_say_which_of_two_answers_is_better(project: Project, chromium):
+    project.change(
+        compare__judges=["overlap", "people"],
+        judges__people={
+            "backend": "people",
+            "kind": "pairwise",
+            "baseline": "tiny-a/quick",
+            "page": {"entries": None},
+        },
+    )
+    made = project.run("results/rating.html")
+    assert made.code == 0, made.tail
+    assert made.jobs == {"rating"}
+    key = json.loads(project.path("results/rating-key.json").read_text("utf-8"))
+
+    context = chromium.new_context()
+    page = context.new_page()
+    spoken: list[str] = []
+    page.on("console", lambda message: spoken.append(message.text))
+    page.on("pageerror", lambda error: spoken.append(str(error)))
+    page.goto(project.path("results/rating.html").as_uri())
+    total = int(page.locator("progress").get_attribute("max"))
+    assert total >= 4
+    keys = {"1": "first", "2": "second", "0": "tie"}
+    given: dict[tuple[str, ...], str] = {}
+
+    def press(pressed: str) -> None:
+        shown = [page.locator(".answer .text").nth(n).text_content() for n in (0, 1)]
+        given[page.locator("#instruction").text_content(), *shown] = keys[pressed]
+        page.keyboard.press(pressed)
+
+    for pressed in "12":
+        press(pressed)
+    assert page.locator("#number").text_content() == f"Pair 3 of {total}"
+    page.reload()
+    assert page.locator("#status").text_content() == f"2 of {total} pairs rated"
+    page.keyboard.press("p")
+    assert page.locator("button[aria-pressed=true]").text_content() == "Answer 2 is better"
+    press("0")  # another opinion
+    for number in range(2, total - 1):
+        press("120"[number % 3])
+    assert page.locator("#status").text_content() == f"{total - 1} of {total} pairs rated"
+    saved = save(page, project.folder)
+    assert not spoken
+    context.close()
+
+    project.change(judges__people__ratings=[saved.name])
+    judged = project.run()
+    assert judged.code == 0, judged.tail
+    folders = {model: project.path(f"results/{model}/quick") for model in ("tiny-a", "tiny-b")}
+    own, other = (
+        json.loads((folders[model] / "responses.json").read_text("utf-8"))
+        for model in ("tiny-b", "tiny-a")
+    )
+    rows = read_table(folders["tiny-b"] / "people/wins.csv")
+    statuses = [row["status"] for row in rows]
+    assert (len(rows), statuses.count("judged"), statuses.count("unrated")) == (8, total - 1, 1)
+    first = {entry["entry"]: entry["answers"][0]["variants"] for entry in key["entries"]}
+    for row, entry, baseline in zip(rows, own, other, strict=True):
+        if row["status"] != "judged":
+            continue
+        texts = [e["model_response"].strip() or "no answer" for e in (entry, baseline)]
+        stood_first = first[int(row["entry"])] == ["tiny-b/quick"]
+        shown = texts if stood_first else texts[::-1]
+        [said] = [
+            said
+            for (asked, *both), said in given.items()
+            if asked == entry["instruction"] and [text.strip() for text in both] == shown
+        ]
+        expected = {"tie": "0.5", "first": "1", "second": "0"}[said]
+        if not stood_first:
+            expected = {"1": "0", "0": "1"}.get(expected, expected)
+        assert row["outcome"] == expected
+        assert bool(row["verdict_first"]) == stood_first
+    assert {r["status"] for r in read_table(folders["tiny-a"] / "people/wins.csv")} == {"same"}
+    report = project.path("results/report.html").read_text("utf-8")
+    assert "Win rates by people" in report
+    assert f"1 rater compared {total - 1} different pairs of answers" in report
+    assert project.run().jobs == set()
+
+
+def test_who_stops_early_has_no_ties_of_pairs_after_that(tmp_path: Path, chromium):
+    """Else the same text twice would weigh more the fewer pairs somebody rates."""
+    paths = []
+    for variant in ("one", "other"):
+        paths.append(tmp_path / "m" / variant / "responses.json")
+        paths[-1].parent.mkdir(parents=True)
+        entries = [
+            {
+                "instruction": f"Question {n}?",
+                "input": "",
+                "output": "Yes.",
+                "model_response": "same" if n % 2 else f"of {variant}",
+            }
+            for n in range(40)
+        ]
+        paths[-1].write_text(json.dumps(entries))
+    write_pairs_page(
+        {paths[0]: paths[1], paths[1]: paths[1]}, None, 1, tmp_path / "p.html", tmp_path / "k.json"
+    )
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto((tmp_path / "p.html").as_uri())
+    assert page.locator("progress").get_attribute("max") == "20"
+    for _ in range(5):
+        page.keyboard.press("1")
+    rows = read_table(save(page, tmp_path))
+    context.close()
+    same = [row["first_sha256"] == row["second_sha256"] for row in rows]
+    assert (len(rows), sum(same)) == (40, 20)
+    shown = [number for number, of in enumerate(same) if not of]
+    for number, row in enumerate(rows):
+        rated = "tie" if same[number] else "first"
+        assert row["better"] == (rated if number < shown[5] else "")

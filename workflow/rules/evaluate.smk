@@ -40,7 +40,8 @@ rule generate:
 # The page on which people rate. The files that it saves come back as `ratings` of a judge.
 rule rating:
     input:
-        of_variants("responses.json"),
+        responses=of_variants("responses.json"),
+        baselines=lambda wildcards: [path for path in rating_baselines() or () if path],
     output:
         page=f"{COMPARISON}/rating.html",
         key=f"{COMPARISON}/rating-key.json",
@@ -52,6 +53,7 @@ rule rating:
     params:
         entries=lambda wildcards: rating_page().entries,
         seed=lambda wildcards: rating_page().seed,
+        baselines=lambda wildcards: rating_baselines(),
         templates={
             path.name: sha256_of(path) for path in (HOME / "workflow/report/rating").glob("*.j2")
         },
@@ -117,6 +119,7 @@ rule judge_pairs:
         responses="results/{model}/{recipe}/responses.json",
         baseline=baseline_responses,
         check=pair_check_of,
+        ratings=ratings_of,
     output:
         wins=report(
             "results/{model}/{recipe}/{judge}/wins.csv",

@@ -6,10 +6,10 @@ from workflow.lib.settings.judges import RatedJudge, RatingPage
 
 
 @cache
-def rating_page():
-    """Return the settings of the page: those of the only judge of people, or the only compared one.
+def judge_of_page():
+    """Return the name of the judge whose page is made; None without any.
 
-    Without any, they are the defaults, so that people can rate before there is a judge.
+    That is the only judge of people, or the only compared one.
     """
     people = [name for name, judge in SETTINGS.judges.items() if isinstance(judge, RatedJudge)]
     chosen = [name for name in people if name in SETTINGS.compare.judges] or people
@@ -18,7 +18,32 @@ def rating_page():
             f"error: {COMPARISON}/rating.html is the page of one judge, but {', '.join(chosen)} all have "
             "raters; name one of them in compare.judges"
         )
-    return SETTINGS.judges[chosen[0]].page if chosen else RatingPage()
+    return chosen[0] if chosen else None
+
+
+def rating_page():
+    """Return the settings of the page.
+
+    Without a judge of people, they are the defaults, so that people can rate before there is one.
+    """
+    return SETTINGS.judges[judge_of_page()].page if judge_of_page() else RatingPage()
+
+
+def rating_baselines():
+    """Return what each run is compared with on the page; None if the page asks for scores.
+
+    Returns:
+        responses.json of the baseline of each run, in the order of the runs; None for the reference.
+    """
+    name = judge_of_page()
+    if name is None or not SETTINGS.judges[name].pairwise:
+        return None
+    runs = [
+        SimpleNamespace(model=model, recipe=run, judge=name)
+        for model in SETTINGS.compare.models
+        for run in RUNS
+    ]
+    return [baseline_responses(run) or None for run in runs]
 
 
 def ratings_of(wildcards):

@@ -9,8 +9,16 @@ import pytest
 
 from workflow.lib.judge.backends.people import People
 from workflow.lib.judge.judge import judge_responses
-from workflow.lib.judge.ratings import COLUMNS, answer_of, read_ratings
+from workflow.lib.judge.pairs import judge_pairs
+from workflow.lib.judge.ratings import (
+    COLUMNS,
+    PAIR_COLUMNS,
+    answer_of,
+    read_pair_ratings,
+    read_ratings,
+)
 from workflow.lib.judge.scores import read_scores
+from workflow.lib.judge.wins import read_wins
 from workflow.lib.runtime.errors import UserError
 
 ENTRIES = [
@@ -147,6 +155,115 @@ def test_ratings_of_something_else_make_no_score(tmp_path):
     saved = save(tmp_path / "a.csv", rows_of(ENTRIES, [""] * 4))
     refused(lambda: judge(tmp_path, saved), "rate no response to these 4 test entries")
     assert not (tmp_path / "scores.csv").exists()
+
+
+OTHERS = [{**entry, "model_response": f"other {n}"} for n, entry in enumerate(ENTRIES)]
+BETTER = ["first", "second", "tie", ""]
+
+
+def pair_rows(entries, others, better, rater="ra", exchanged=()):
+    rows = []
+    for number, (one, other, said) in enumerate(zip(entries, others, better, strict=True)):
+        (digest, first), (_, second) = answer_of(one), answer_of(other)
+        order = [second, first] if number in exchanged else [first, second]
+        rows.append([rater, str(number), digest, *order, said])
+    return rows
+
+
+def compare(folder: Path, *files: Path, entries=ENTRIES, others=OTHERS, baseline="m/b"):
+    paths = [folder / "responses.json", folder / "baseline.json"]
+    for path, of in zip(paths, (entries, others), strict=True):
+        path.write_text(json.dumps(of))
+    people = People(backend="people", kind="pairwise", baseline="m/b", ratings=[*map(str, files)])
+    judge_pairs(
+        paths[0], None if baseline == "reference" else paths[1], people, NAMES, baseline,
+        folder / "wins.csv", folder / "answers.jsonl", folder / "usage.json",
+    )  # fmt: skip
+    return read_wins(folder / "wins.csv")
+
+
+def test_which_is_better_is_a_verdict_in_the_order_that_was_shown(tmp_path):
+    anna = save(
+        tmp_path / "a.csv", pair_rows(ENTRIES, OTHERS, BETTER, exchanged={1, 2}), PAIR_COLUMNS
+    )
+    rows = pair_rows(ENTRIES, OTHERS, ["second", "", "second", ""], "rb", exchanged={2})
+    ben = save(tmp_path / "b.csv", rows, PAIR_COLUMNS)
+    wins = compare(tmp_path, anna, ben)
+    said = [(w.entry, w.repeat, w.verdict_first, w.verdict_second, w.outcome) for w in wins]
+    assert said == [
+        (0, 0, "win", "", 1), (0, 1, "loss", "", 0),
+        (1, 0, "", "win", 1), (1, 1, "", "", None),
+        (2, 0, "", "tie", 0.5), (2, 1, "", "win", 1),
+        (3, 0, "", "", None), (3, 1, "", "", None),
+    ]  # fmt: skip
+    statuses = [w.status for w in wins]
+    assert statuses == [*["judged"] * 3, "unrated", *["judged"] * 2, *["unrated"] * 2]
+    assert json.loads((tmp_path / "usage.json").read_text())["answers"] == 0
+
+
+def test_exchanging_variant_and_baseline_exchanges_the_verdicts(tmp_path):
+    saved = save(tmp_path / "a.csv", pair_rows(ENTRIES, OTHERS, BETTER), PAIR_COLUMNS)
+    wins = compare(tmp_path, saved, entries=OTHERS, others=ENTRIES)
+    assert [w.outcome for w in wins] == [0, 1, 0.5, None]
+    assert [w.verdict_second for w in wins] == ["loss", "win", "tie", ""]
+
+
+def test_the_same_text_twice_is_a_tie_where_the_page_says_so_and_else_not_rated(tmp_path):
+    others = [{**entry, "model_response": f" {entry['model_response']}"} for entry in ENTRIES[:2]]
+    others += OTHERS[2:]
+    rows = pair_rows(ENTRIES, others, ["tie", "", "first", ""])
+    wins = compare(tmp_path, save(tmp_path / "a.csv", rows, PAIR_COLUMNS), others=others)
+    assert [(w.status, w.outcome) for w in wins] == [
+        ("same", 0.5), ("unrated", None), ("judged", 1), ("unrated", None)
+    ]  # fmt: skip
+    assert not wins[0].verdict_first + wins[0].verdict_second
+
+
+def test_the_baseline_itself_needs_no_rating(tmp_path):
+    saved = save(tmp_path / "a.csv", pair_rows(ENTRIES, OTHERS, BETTER), PAIR_COLUMNS)
+    wins = compare(tmp_path, saved, others=ENTRIES, baseline="m/r")
+    assert {(w.status, w.outcome) for w in wins} == {("same", 0.5)}
+
+
+def test_people_may_compare_with_the_reference(tmp_path):
+    references = [{**entry, "model_response": entry["output"]} for entry in ENTRIES]
+    saved = save(tmp_path / "a.csv", pair_rows(ENTRIES, references, BETTER), PAIR_COLUMNS)
+    assert [w.outcome for w in compare(tmp_path, saved, baseline="reference")] == [1, 0, 0.5, None]
+
+
+def test_a_pair_holds_as_long_as_both_responses_are_the_same(tmp_path, caplog):
+    saved = save(tmp_path / "a.csv", pair_rows(ENTRIES, OTHERS, ["first"] * 4), PAIR_COLUMNS)
+    others = [*OTHERS[:2], {**OTHERS[2], "model_response": "new"}, OTHERS[3]]
+    assert [w.outcome for w in compare(tmp_path, saved, others=others)] == [1, 1, None, 1]
+    assert "1 responses are not those of the page, and are not judged: entry 2" in caplog.text
+
+
+@pytest.mark.parametrize("better", ["1", "win", "A", "both", "0.5"])
+def test_what_is_no_verdict_is_refused_with_its_line(tmp_path, better):
+    rows = pair_rows(ENTRIES, OTHERS, ["first", better, "tie", ""])
+    saved = save(tmp_path / "a.csv", rows, PAIR_COLUMNS)
+    refused(lambda: read_pair_ratings([saved]), f"{saved}: line 3: '{better}'", "first, second")
+
+
+def test_a_pair_rated_twice_by_one_rater_is_refused_in_either_order(tmp_path):
+    one = save(tmp_path / "a.csv", pair_rows(ENTRIES, OTHERS, BETTER), PAIR_COLUMNS)
+    rows = pair_rows(ENTRIES, OTHERS, BETTER, exchanged=range(4))
+    other = save(tmp_path / "b.csv", rows, PAIR_COLUMNS)
+    refused(lambda: read_pair_ratings([one, other]), f"{other}: line 2", f"{one}: line 2", "'ra'")
+
+
+def test_a_file_of_the_other_kind_says_which_judge_it_is_of(tmp_path):
+    scores = save(tmp_path / "a.csv", rows_of(ENTRIES, ["1", "2", "3", "4"]))
+    refused(lambda: compare(tmp_path, scores), str(scores), "scores each answer", "`kind: score`")
+    pairs = save(tmp_path / "b.csv", pair_rows(ENTRIES, OTHERS, BETTER), PAIR_COLUMNS)
+    refused(lambda: judge(tmp_path, pairs), str(pairs), "is better", "`kind: pairwise`")
+    assert not (tmp_path / "wins.csv").exists()
+
+
+def test_pairs_that_nobody_rated_make_no_table(tmp_path):
+    saved = save(tmp_path / "a.csv", pair_rows(ENTRIES, OTHERS, [""] * 4), PAIR_COLUMNS)
+    refused(lambda: compare(tmp_path, saved), str(saved), "rate no response")
+    assert not (tmp_path / "wins.csv").exists()
 
 
 @pytest.mark.parametrize("other", ["RA", "Ra", "ｒａ", "r  a", "é"])

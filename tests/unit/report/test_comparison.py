@@ -112,6 +112,9 @@ def test_disputes_are_between_judges_then_repeats_then_variants(variants):
     assert disputes(only("strict"), ["strict"])[0].why == (
         "strict spreads 3 points over its repeats"
     )
+    assert disputes(only("strict"), ["strict"], ["strict"])[0].why == (
+        "The raters of strict are 3 points apart (standard deviation)"
+    )
     [first, *_] = disputes(only("overlap"), ["overlap"])
     assert first.why == "Two variants are 100 points apart"
     assert len(first.responses) == 2

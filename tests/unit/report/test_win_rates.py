@@ -68,8 +68,18 @@ def test_entries_without_a_verdict_are_left_out_and_counted():
     wins += [a_win(13, "", "", status="same", outcome=0.5)]
     found = win_rate([wins])
     assert found.rate == pytest.approx(100 * 11.5 / 12)
-    assert found.statuses == {"judged": 11, "same": 1, "unparsed": 1, "failed": 1}
+    assert found.statuses == {"judged": 11, "same": 1, "unparsed": 1, "failed": 1, "unrated": 0}
     assert found.entries == 14
+
+
+def test_pairs_that_people_saw_in_one_order_alone_count_and_those_that_nobody_rated_do_not():
+    wins = [a_win(n, *(("win", "") if n % 2 else ("", "loss"))) for n in range(12)]
+    wins += [a_win(n, "", "", status="unrated", outcome=None) for n in range(12, 40)]
+    found = win_rate([wins])
+    assert found.one_order
+    assert (found.rate, found.disagreements, found.statuses["unrated"]) == (50, 0, 28)
+    assert found.first == 100  # each time the response that stood first
+    assert not win_rate([some_wins()]).one_order
 
 
 def test_repeats_of_an_entry_count_once():
@@ -220,7 +230,7 @@ def test_the_console_says_what_the_table_says():
     row = {
         "model": "m", "recipe": "r", "judge": "j", "baseline": "m/b", "entries": "20",
         "win_rate": "62.5", "win_low": "51.2", "win_high": "73.8", "lc_win_rate": "60.25",
-        "disagreements": "3", "unparsed": "1", "failed": "0",
+        "disagreements": "3", "unparsed": "1", "failed": "0", "unrated": "0",
     }  # fmt: skip
     baseline = {**row, "recipe": "b", "win_rate": "50.0"}
     assert win_lines([baseline, row], {"j": "a note"}) == [
@@ -230,3 +240,5 @@ def test_the_console_says_what_the_table_says():
         "m / b: the baseline",
         "",
     ]
+    rated = {**row, "disagreements": "0", "unparsed": "0", "unrated": "15"}
+    assert win_lines([rated], {})[1].endswith("60.25; 15 of 20 entries not rated")

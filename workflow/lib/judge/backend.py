@@ -16,7 +16,7 @@ from workflow.lib.judge.cache import Reply
 from workflow.lib.judge.limits import within
 from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.prompt import BasePrompt, prompt_of
-from workflow.lib.judge.wins import FIRST, SECOND, TIE
+from workflow.lib.judge.wins import FIRST, SECOND, TIE, same_text
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.printable import keep_secrets_of, redacted
@@ -25,6 +25,8 @@ from workflow.lib.settings.judges import JudgeSettings, ServerJudge, class_in_ba
 _GATEWAY_TIMEOUTS = {504, 524}  # if they come late; at once they say that a gateway is not ready
 _LONG = 10.0  # seconds
 TOKEN_LIMIT = 1024  # tokens of a reply, if the settings have no limit
+
+Verdicts = tuple[str | None, str | None]  # on a pair of responses in both orders
 
 SettingsT = TypeVar("SettingsT", bound=JudgeSettings)
 ServerT = TypeVar("ServerT", bound=ServerJudge)
@@ -54,6 +56,21 @@ class ServerlessBackend(Backend[SettingsT]):
             for each response its scores, None where one is missing.
         """
 
+    @abstractmethod
+    def verdicts(
+        self, entries: Sequence[Mapping[str, str]], pairs: Sequence[tuple[str, str]]
+    ) -> Sequence[Sequence[Verdicts]]:
+        """Say which of two responses to each entry is better: first, second or tie.
+
+        Args:
+            entries: as for `scores`.
+            pairs: of each entry, the responses of the variant and of the baseline.
+
+        Returns:
+            for each pair its verdicts, as many of each: on the pair in this order and in the other,
+            None where one is missing.
+        """
+
 
 class LocalBackend(ServerlessBackend[SettingsT]):
     """A judge that computes its scores in this process."""
@@ -70,8 +87,19 @@ class LocalBackend(ServerlessBackend[SettingsT]):
             entry: instruction, input, output (the reference) and model_response.
         """
 
+    def verdicts(
+        self, entries: Sequence[Mapping[str, str]], pairs: Sequence[tuple[str, str]]
+    ) -> list[list[Verdicts]]:
+        """Return which of two responses scores higher, in both orders."""
+        return [
+            [(self.compare(entry, *pair), self.compare(entry, *pair[::-1]))]
+            for entry, pair in zip(entries, pairs, strict=True)
+        ]
+
     def compare(self, entry: Mapping[str, str], first: str, second: str) -> str:
         """Return which of two responses scores higher: first, second or tie."""
+        if same_text(first, second):
+            return TIE
         one, other = (self.score({**entry, "model_response": text}) for text in (first, second))
         return TIE if one == other else FIRST if one > other else SECOND
 

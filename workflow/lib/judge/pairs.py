@@ -9,13 +9,22 @@ from typing import Any
 
 from workflow.lib.data.entries import read_responses
 from workflow.lib.judge.asking import Answer, Question, ask_all, refuse_gaps
-from workflow.lib.judge.backend import LocalBackend, ServerBackend, open_backend
+from workflow.lib.judge.backend import ServerBackend, ServerlessBackend, Verdicts, open_backend
 from workflow.lib.judge.judge import Names
 from workflow.lib.judge.lengths import response_length
 from workflow.lib.judge.prompt import PairPrompt
 from workflow.lib.judge.scores import text_sha256
 from workflow.lib.judge.usage import usage_of
-from workflow.lib.judge.wins import COLUMNS, FIRST, SECOND, TIE, Win, outcome_of, row_of
+from workflow.lib.judge.wins import (
+    COLUMNS,
+    FIRST,
+    SECOND,
+    TIE,
+    Win,
+    outcome_of,
+    row_of,
+    same_text,
+)
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_csv, write_json
 from workflow.lib.runtime.log import log
@@ -57,13 +66,17 @@ def judge_pairs(
             stay in the cache. Or the baseline answers other entries.
     """
     entries = read_responses(responses)
-    pairs = _pairs(entries, responses, baseline)
+    pairs = response_pairs(entries, responses, baseline)
     repeats, questions = 1, dict[tuple[int, int], str]()
     with closing(open_backend(judge, names["judge"])) as backend:
-        if isinstance(backend, LocalBackend):
+        if isinstance(backend, ServerlessBackend):
             log.info("%s: %s", names["judge"], judge.label)
-            answers, used = _compared(entries, pairs, backend), usage_of(judge, [])
-        elif isinstance(backend, ServerBackend):
+            answers, used = dict[_Place, Answer](), usage_of(judge, [])
+            if baseline_name != f"{names['model']}/{names['recipe']}":
+                verdicts = backend.verdicts(entries, pairs)
+                repeats = len(verdicts[0])
+                answers = _unasked(verdicts)
+        else:
             repeats = backend.settings.repeats
             answers, questions, used = _ask(entries, pairs, backend, names["judge"], cache)
     wins = []
@@ -76,7 +89,7 @@ def judge_pairs(
     _log_wins(wins)
 
 
-def _pairs(entries: Entries, responses: Path, baseline: Path | None) -> Pairs:
+def response_pairs(entries: Entries, responses: Path, baseline: Path | None) -> Pairs:
     """Return the two responses to every entry.
 
     Raises:
@@ -96,22 +109,17 @@ def _pairs(entries: Entries, responses: Path, baseline: Path | None) -> Pairs:
     return list(zip(own, (entry["model_response"] for entry in others), strict=True))
 
 
-def _is_same(pair: tuple[str, str]) -> bool:
-    return pair[0].strip() == pair[1].strip()
-
-
 _Place = tuple[int, int, str]  # entry, repeat, and whether the variant stands first or second
 
 
-def _compared(entries: Entries, pairs: Pairs, backend: LocalBackend[Any]) -> dict[_Place, Answer]:
-    """Return the verdicts of a judge without a server."""
-    answers = {}
-    for number, pair in enumerate(pairs):
-        if not _is_same(pair):
-            for order, (first, second) in ((FIRST, pair), (SECOND, pair[::-1])):
-                said = backend.compare(entries[number], first, second)
-                answers[number, 0, order] = Answer(None, said, False)
-    return answers
+def _unasked(verdicts: Sequence[Sequence[Verdicts]]) -> dict[_Place, Answer]:
+    """Return the verdicts of a judge without a server as answers."""
+    return {
+        (number, repeat, order): Answer(None, said, False)
+        for number, repeats in enumerate(verdicts)
+        for repeat, both in enumerate(repeats)
+        for order, said in zip((FIRST, SECOND), both, strict=True)
+    }
 
 
 def _ask(
@@ -121,7 +129,7 @@ def _ask(
     judge, prompt, places, questions = backend.settings, backend.prompt, [], []
     assert isinstance(prompt, PairPrompt)
     for number, pair in enumerate(pairs):
-        if _is_same(pair):
+        if same_text(*pair):
             continue
         texts = {
             FIRST: prompt.question(entries[number], *pair),
@@ -161,11 +169,14 @@ def _win(
     first, second = (
         _of_variant(answer.said, order) for answer, order in zip(both, (FIRST, SECOND), strict=True)
     )
-    status = next((answer.status for answer in both if answer.said is None), "judged")
-    if any(answer.said is None and answer.reply is None for answer in both):
-        status = "failed"
-    if _is_same(pair):
+    missing = [answer.status for answer in both if answer.said is None]
+    status = "judged"
+    if same_text(*pair):
         status, first, second = "same", "", ""
+    elif question and missing:  # a model on a server has to answer in both orders
+        status = "failed" if "failed" in missing else missing[0]
+    if not question and len(missing) == len(both):
+        status = "unrated"
     return Win(
         **names,
         baseline=baseline,
@@ -213,6 +224,7 @@ def _log_wins(wins: Sequence[Win]) -> None:
         ("same", "pairs of the same text, ties without a question"),
         ("unparsed", "comparisons without a readable verdict in both orders, left out"),
         ("failed", "comparisons without a reply in both orders, left out"),
+        ("unrated", "pairs without a rating, left out"),
     ):
         if counts[status]:
             log.info("%d %s", counts[status], meaning)

@@ -9,7 +9,7 @@ from typing import Any
 from workflow.lib.runtime.errors import UserError, first_line
 from workflow.lib.runtime.tables import read_csv
 
-STATUSES = ("judged", "same", "unparsed", "failed")
+STATUSES = ("judged", "same", "unparsed", "failed", "unrated")
 FIRST, SECOND, TIE = "first", "second", "tie"  # verdicts on two responses, by their order
 VALUES = {"win": 1.0, "tie": 0.5, "loss": 0.0}  # of a verdict, for the variant
 
@@ -29,7 +29,8 @@ class Win:
         outcome: 1 where the variant wins in both orders, 0 where it loses in both, else 0.5; None
             without a verdict.
         status: `judged`; `same`, both responses are the same text, a tie without a request;
-            `unparsed`, a reply without a readable verdict; `failed`, no reply.
+            `unparsed`, a reply without a readable verdict; `failed`, no reply; `unrated`, no
+            verdict of a person.
         response_tokens, baseline_tokens: length of the responses in words and punctuation marks.
         reply_first, reply_second: what the judge wrote; empty if it is not a language model.
         asked_again: number of the two questions after which the judge was asked once more for the
@@ -66,6 +67,11 @@ class Win:
 
 
 COLUMNS = tuple(field.name for field in fields(Win))
+
+
+def same_text(one: str, other: str) -> bool:
+    """Return whether two responses are the same text, which is a tie without a question."""
+    return one.strip() == other.strip()
 
 
 def outcome_of(first: str, second: str) -> float | None:

@@ -14,7 +14,7 @@ from workflow.lib.report import format as texts
 from workflow.lib.report.comparison import Pair, by_test_set, compare_variants, score_kinds
 from workflow.lib.report.judges import Lengths, compare_judges, score_lengths
 from workflow.lib.report.losses import loss_curves
-from workflow.lib.report.people import compare_with_people
+from workflow.lib.report.people import compare_pair_raters, compare_with_people
 from workflow.lib.report.plots.losses import draw_losses
 from workflow.lib.report.plots.scores import (
     bin_counts,
@@ -75,6 +75,8 @@ def write_report(
     """
     variants = read_variants(folders, recipes, [*judges], summary)
     runs = [run for variant in variants for run in variant.runs or [variant]]
+    rated = {name for name, judge in settings["judges"].items() if "ratings" in judge}
+    people = [judge for judge in judges if judge in rated]
     first_judge = next(iter(judges))
     measured = [
         read_quality(name, path, [v for v in variants if v.dataset == name], tokens)
@@ -118,9 +120,13 @@ def write_report(
             if (rows := score_kinds(group, judge))
         ],
         agreements=compare_judges(runs, [*judges]),
-        people=compare_with_people(
-            runs, [*judges], [j for j in judges if "ratings" in settings["judges"].get(j, {})]
-        ),
+        people=[
+            *compare_with_people(runs, [*judges], people),
+            *compare_pair_raters(
+                runs, [j for j in pairwise or {} if j in rated], folders[0].parents[1]
+            ),
+        ],
+        rated=rated,
         curves=_curves(runs),
         validation=(losses := validation_curves(variants)),
         validation_plot=draw_validation(losses) if losses else "",
@@ -131,7 +137,7 @@ def write_report(
             judge: _lengths([variant.shown for variant in variants], judge) for judge in judges
         },
         galleries=galleries([v for v in variants if v.finetuned] or variants, first_judge),
-        disputes=disputes(variants, [*judges]),
+        disputes=disputes(variants, [*judges], people),
         test_sets=by_test_set(variants),
         judged_response=judged_response,
         qualities=measured,

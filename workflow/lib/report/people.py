@@ -1,5 +1,7 @@
 """How far raters agree with each other, and each other judge with them on the same answers.
 
+Of raters who say which of two answers is better, it is how far they agree with each other.
+
 The estimate of what people would say about all entries is that of prediction-powered inference
 (Angelopoulos et al. 2023, Science 382, 669): the judge's mean over the entries that nobody rated,
 corrected by its mean error on those that were.
@@ -7,11 +9,14 @@ corrected by its mean error on those that were.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import krippendorff
 import numpy as np
 from scipy import stats
 
+from workflow.lib.judge.wins import VALUES, read_wins, wins_by_entry
 from workflow.lib.report.statistics import (
     CONFIDENCE,
     FEWEST_FOR_INTERVAL,
@@ -60,15 +65,18 @@ class WithPeople:
 
 @dataclass(frozen=True)
 class Raters:
-    """A judge whose scores are ratings.
+    """A judge whose scores or verdicts are ratings.
 
     Args:
-        several: number of answers that at least two raters rated.
-        alpha: Krippendorff's alpha of the raters at the interval level; None where it cannot be
-            computed.
+        level: of measurement: interval of scores, ordinal of verdicts on two answers.
+        answers: number of different answers, or pairs, that are rated.
+        several: number of those that at least two raters rated.
+        alpha: Krippendorff's alpha of the raters; None where it cannot be computed.
+        judges: other judges that score, compared with those who score.
     """
 
     name: str
+    level: Literal["interval", "ordinal"]
     raters: int
     answers: int
     several: int
@@ -89,19 +97,63 @@ def compare_with_people(
     found = []
     for name in people:
         ratings = _ratings(variants, name)
-        table = np.array([*ratings.values()], dtype=float).T  # raters by answers, NaN: not rated
-        counts = (~np.isnan(table)).sum(axis=0) if ratings else np.zeros(0)
-        found.append(
-            Raters(
-                name,
-                len(table),
-                int((counts > 0).sum()),
-                int((counts > 1).sum()),
-                _alpha(table),
-                [_with_people(variants, judge, name) for judge in judges if judge not in people],
-            )
-        )
+        others = [judge for judge in judges if judge not in people]
+        compared = [_with_people(variants, judge, name) for judge in others]
+        found.append(_raters(name, "interval", [*ratings.values()], compared))
     return found
+
+
+def compare_pair_raters(
+    variants: Sequence[Variant], people: Sequence[str], results: Path
+) -> list[Raters]:
+    """Compare raters who say which of two answers is better with each other.
+
+    Args:
+        variants: all runs.
+        people: names of the pairwise judges whose verdicts are ratings.
+        results: folder of the variants' folders.
+    """
+    return [
+        _raters(name, "ordinal", [*_preferences(variants, name, results).values()], [])
+        for name in people
+    ]
+
+
+def _preferences(
+    variants: Sequence[Variant], judge: str, results: Path
+) -> Mapping[tuple[_Answer, str], list[float]]:
+    """Return what all raters say by pair: 1 for a win of the variant, 0 for a loss, 0.5 for a tie.
+
+    NaN where a pair is not rated, or nobody was asked because both texts are the same.
+    """
+    found: dict[tuple[_Answer, str], list[float]] = {}
+    for variant in variants:
+        wins = read_wins(results / variant.model / variant.recipe / judge / "wins.csv")
+        if wins[0].baseline == f"{variant.model}/{variant.recipe}":
+            continue
+        for entry, repeats in wins_by_entry(wins).items():
+            answer = variant.test_set[entry], repeats[0].response_sha256
+            found[answer, repeats[0].baseline_sha256] = [
+                VALUES.get(win.verdict_first or win.verdict_second, np.nan) for win in repeats
+            ]
+    return found
+
+
+def _raters(
+    name: str,
+    level: Literal["interval", "ordinal"],
+    rated: Sequence[Sequence[float]],
+    judges: Sequence[WithPeople],
+) -> Raters:
+    """Return raters with their agreement.
+
+    Args:
+        rated: for each answer what each rater says, NaN where it is not rated.
+    """
+    table = np.array(rated, dtype=float).T  # raters by answers
+    counts = (~np.isnan(table)).sum(axis=0) if rated else np.zeros(0)
+    one, several = int((counts > 0).sum()), int((counts > 1).sum())
+    return Raters(name, level, len(table), one, several, _alpha(table, level), judges)
 
 
 def _ratings(variants: Sequence[Variant], judge: str) -> Mapping[_Answer, list[float]]:
@@ -115,11 +167,11 @@ def _ratings(variants: Sequence[Variant], judge: str) -> Mapping[_Answer, list[f
     }
 
 
-def _alpha(table: np.ndarray) -> float | None:
+def _alpha(table: np.ndarray, level: Literal["interval", "ordinal"]) -> float | None:
     pairable = table[:, (~np.isnan(table)).sum(axis=0) > 1] if table.ndim == 2 else np.zeros((0, 0))
     if pairable.size == 0 or np.nanmin(pairable) == np.nanmax(pairable):
         return None  # nobody to agree with, or no differences that agreement could explain
-    return float(krippendorff.alpha(pairable, level_of_measurement="interval"))
+    return float(krippendorff.alpha(pairable, level_of_measurement=level))
 
 
 def _with_people(variants: Sequence[Variant], judge: str, people: str) -> WithPeople:

@@ -1,7 +1,7 @@
 """The responses worth reading first: each variant's best and worst, and the most disputed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
@@ -99,15 +99,25 @@ def galleries(variants: Sequence[Variant], judge: str) -> list[Gallery]:
     return found
 
 
-def disputes(variants: Sequence[Variant], judges: Sequence[str]) -> list[Dispute]:
-    """Pick where judges differ most, or else one judge's repeats, or else variants."""
+def disputes(
+    variants: Sequence[Variant], judges: Sequence[str], people: Collection[str] = ()
+) -> list[Dispute]:
+    """Pick where judges differ most, or else one judge's repeats, or else variants.
+
+    Args:
+        people: those of the judges whose repeats are raters.
+    """
     variants = [variant.shown for variant in variants]
     each = [(variant, number) for variant in variants for number in range(len(variant.entries))]
     if len(judges) > 1:
         between = [(_between_judges(*one), [one]) for one in each]
         return _largest("The judges are {} points apart", between)
     between = [(_between_repeats(*one), [one]) for one in each]
-    repeated = _largest(f"{judges[0]} spreads {{}} points over its repeats", between)
+    [judge] = judges
+    why = f"{judge} spreads {{}} points over its repeats"
+    if judge in people:
+        why = f"The raters of {judge} are {{}} points apart (standard deviation)"
+    repeated = _largest(why, between)
     return repeated or _largest(
         "Two variants are {} points apart", _between_variants(variants, judges[0])
     )

@@ -36,4 +36,6 @@ def _line(row: Mapping[str, str]) -> str:
     missing = int(row["unparsed"]) + int(row["failed"])
     if missing:
         rate += f"; {missing} of {row['entries']} entries have no verdict"
+    if int(row["unrated"]):
+        rate += f"; {row['unrated']} of {row['entries']} entries not rated"
     return f"{name} against {row['baseline']}: {rate}"

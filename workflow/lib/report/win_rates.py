@@ -28,6 +28,7 @@ class WinRate:
         statuses: number of these entries by status, as in wins.csv.
         wins, ties, losses, disagreements: number of comparisons, over all runs; disagreements are
             verdicts that changed with the order, ties those that are a tie in both.
+        one_order: whether each pair was judged in one order alone, as by people.
         asked_again: number of questions asked once more.
         rate: the win rate; None without a verdict.
         interval: its 95% interval, over entries and, with several, seeds; None where there is none.
@@ -49,6 +50,7 @@ class WinRate:
     ties: int
     losses: int
     disagreements: int
+    one_order: bool
     asked_again: int
     rate: float | None
     interval: Interval | None
@@ -98,6 +100,7 @@ def win_rate(runs: Sequence[Sequence[Win]], seedless: bool = False) -> WinRate:
     signs = [win.response_tokens - win.baseline_tokens for win in rows]
     first = [_first_places(entries) for entries in by_run]
     shares = mean_of_runs(first).values()
+    orders = {bool(w.verdict_first) + bool(w.verdict_second) for w in rows if w.status == "judged"}
     return WinRate(
         baseline=re.sub(r",seed=\d+$", "", rows[0].baseline) if len(runs) > 1 else rows[0].baseline,
         is_baseline=all(win.baseline == f"{win.model}/{win.recipe}" for win in rows),
@@ -107,6 +110,7 @@ def win_rate(runs: Sequence[Sequence[Win]], seedless: bool = False) -> WinRate:
         ties=sum(win.outcome == 0.5 and not win.disagrees for win in rows),
         losses=sum(win.outcome == 0 for win in rows),
         disagreements=sum(win.disagrees for win in rows),
+        one_order=orders == {1},
         asked_again=sum(win.asked_again for win in rows),
         rate=50 + result.difference if result else None,
         interval=_around_even(result.interval if result else None),

@@ -74,6 +74,7 @@ def _columns(rate: WinRate) -> dict[str, Any]:
         "unparsed": rate.statuses["unparsed"],
         "failed": rate.statuses["failed"],
         "empty": 0,
+        "unrated": rate.statuses["unrated"],
         "asked_again": rate.asked_again,
         "baseline": rate.baseline,
         "wins": rate.wins,

@@ -94,7 +94,7 @@ class RatingPage(Section):
 
 
 class RatedJudge(JudgeSettings):
-    """The settings of a judge whose scores people have saved as files."""
+    """The settings of a judge whose scores or verdicts people have saved as files."""
 
     ratings: Annotated[list[str], AfterValidator(unique)] = Field(
         [], description="CSV files that the page for raters saved; several raters have one each"
@@ -103,12 +103,6 @@ class RatedJudge(JudgeSettings):
 
     # A rated answer stays rated, wherever it stood.
     changes_no_score = frozenset({"page"})
-
-    @model_validator(mode="after")
-    def scores_each_response(self) -> Self:
-        if self.pairwise:
-            raise ValueError("people score each response; remove `kind: pairwise` and `baseline`")
-        return self
 
 
 class Transport(Section):
