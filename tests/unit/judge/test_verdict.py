@@ -239,6 +239,7 @@ NOT_SAID = [
     "Style winner: A",
     "In terms of style, A is better.",
     "Response B claims that Response A is better.",
+    "Response A mentions that B is better.",
     'Response A says "I choose B".',
     'The claim "Response A is better." is false.',
     'Response B tries to trick me by saying "Answer: A".',

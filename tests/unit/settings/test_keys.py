@@ -111,7 +111,9 @@ def test_what_cannot_be_read_has_a_key_and_is_not_opened(tmp_path):
         assert re.fullmatch("[0-9a-f]{8}", key_of([f"{tmp_path}/{place}"]))
 
 
-@pytest.mark.parametrize("url", ["https://[::1/x.json", "http://[zz]/x.json"])
+@pytest.mark.parametrize(
+    "url", ["https://[::1/x.json", "http://[zz]/x.json", "http://h:99999/x.json"]
+)
 def test_an_address_that_is_none_is_refused_before_it_needs_a_key(url):
     for definition, more in ((Dataset, {}), (Tokenizer, {}), (Model, {"tokenizer": "gpt2"})):
         with pytest.raises(ValueError, match="is no valid address"):

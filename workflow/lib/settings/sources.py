@@ -28,7 +28,7 @@ Action = Literal["report", "drop", "raise"]
 def _path_or_http(place: str) -> str:
     if place.lower().startswith(("https://", "http://")):
         try:
-            urlsplit(place)
+            _ = urlsplit(place).port  # a port that is none is found when it is read
         except ValueError as error:
             raise ValueError(f"{place!r} is no valid address: {error}") from None
         return place

@@ -25,7 +25,10 @@ _CONTRAST = re.compile(
 _HEDGED = re.compile(alone("seems|appears|looks"), re.IGNORECASE)
 # What a response says of itself is no verdict of the judge.
 _SAID = re.compile(
-    alone(r"says|said|saying|claims?|claimed|claiming|asserts?|insists?|suggests?")
+    alone(
+        r"says|said|saying|claims?|claimed|claiming|asserts?|insists?|suggests?"
+        r"|mentions|states|writes|implies"
+    )
     + "[^,;:]{0,60}:? ?$",
     re.IGNORECASE,
 )
