@@ -210,3 +210,72 @@ def test_every_script_is_digested_by_the_rule_that_runs_it(script):
     digested = rf'code=.*(?:code_digest|judge_code)\("workflow/scripts/{script.name}"'
     digests = re.findall(digested, rules)
     assert len(digests) == runs
+
+
+KEPT = "code.json"
+
+
+def test_a_kept_file_changes_no_digest(code, tmp_path, monkeypatch):
+    """Neither what it holds of earlier content nor of a module's imports."""
+    monkeypatch.setattr(provenance, "_kept", [])
+    plain, changed = code(), code(FAR, "return 1", "return 2")
+    assert code(FAR, "return 2", "return 1") == plain
+    provenance.keep_in(tmp_path / KEPT)
+    assert code() == plain
+    provenance.keep_in(tmp_path / KEPT)
+    assert (tmp_path / KEPT).exists() and code() == plain
+    assert code(FAR, "return 1", "return 2") == changed
+    assert code(FAR, "return 2", "return 1") == plain
+    code.remove(FAR)  # `far` is now looked for in the package
+    without = code()
+    provenance._kept.clear()
+    assert code() == without != plain
+
+
+def test_a_kept_file_spares_the_parsing(code, tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_kept", [])
+    provenance.keep_in(tmp_path / KEPT)
+    plain = code()
+    monkeypatch.setattr(provenance, "_counted", None)
+    provenance.keep_in(tmp_path / KEPT)
+    assert code() == plain
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda kept: kept[: len(kept) // 2],
+        lambda kept: kept.replace("0", "1"),
+        lambda kept: "",
+        lambda kept: "[]\n[]",
+    ],
+)
+def test_a_damaged_kept_file_is_made_again(code, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(provenance, "_kept", [])
+    provenance.keep_in(tmp_path / KEPT)
+    plain = code()
+    whole = (tmp_path / KEPT).read_text()
+    (tmp_path / KEPT).write_text(damage(whole))
+    provenance.keep_in(tmp_path / KEPT)
+    assert code() == plain
+    assert (tmp_path / KEPT).read_text() == whole
+
+
+def test_what_another_version_kept_is_not_used(code, tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_kept", [])
+    provenance.keep_in(tmp_path / KEPT)
+    code()
+    with monkeypatch.context() as patched:
+        patched.setattr(provenance.sys, "version", "3.99")
+        provenance.keep_in(tmp_path / KEPT)
+    assert provenance._kept[0]._values == {}
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing(code, tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_kept", [])
+    plain = code()
+    (tmp_path / "folder" / KEPT).mkdir(parents=True)  # nor can a file in place of a folder
+    for file in (tmp_path / "folder" / KEPT, tmp_path / "none" / KEPT, tmp_path / SCRIPT / KEPT):
+        provenance.keep_in(file)
+        assert code() == plain
+    assert not (tmp_path / "none").exists()

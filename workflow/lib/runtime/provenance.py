@@ -13,6 +13,8 @@ Whole packages whose code cannot change a result are left out (`LEFT_OUT`).
 
 import ast
 import hashlib
+import io
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.kept import Kept
 
 ROOT = Path(__file__).resolve().parents[3]
 # tests/unit/runtime/test_left_out.py limits their imports, so that they cannot change results.
@@ -54,7 +57,21 @@ def code_digest(script: str | Path, *more_files: str | Path) -> str:
             waiting += _packages_of(path)
             waiting += (imported.file for imported in _read(path).imports)
     digests = sorted(_digest_of(_read(path)) for path in found if not _read(path).is_empty)
+    for kept in _kept:
+        kept.save()
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
+
+
+_kept: list[Kept] = []  # at most one
+
+
+def keep_in(file: Path) -> None:
+    """Keep what counts of each module in a file, so that the next run parses only changed modules.
+
+    It is kept by the module's content, for this version of Python and of this file.
+    """
+    made_by = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode())
+    _kept[:] = [Kept(file, made_by.hexdigest())]
 
 
 @dataclass(frozen=True)
@@ -84,10 +101,32 @@ def _digest_of(module: _Module) -> bytes:
 @cache
 def _read(path: Path) -> _Module:
     """Read one file."""
+    source = path.read_bytes()
+    key = hashlib.sha256(source).hexdigest()
+    counted = next((value for kept in _kept if (value := kept.get(key))), None)
+    if counted is None:
+        counted = _counted(source, path)
+        for kept in _kept:
+            kept.add(key, counted)
+    code, has_body, names = counted
+    # Which file defines a name is looked up each time, as it depends on other files.
+    found = [
+        (_file_of(f"{module}.{name}") or _file_of(module), name, n) for module, name, n in names
+    ]
+    imports = tuple(_Import(name, called, file) for file, name, called in found if file)
+    return _Module(bytes.fromhex(code), imports, not has_body and not imports)
+
+
+def _counted(source: bytes, path: Path) -> tuple[str, bool, list[tuple[str, str, str]]]:
+    """Return the digest of a module's code, whether there is any, and its imports from `workflow`.
+
+    Each import is a module, a name in it, and what the importing module calls that.
+    """
     counted = _Counted(path)
-    tree = counted.visit(ast.parse(path.read_text("utf-8"), str(path)))
-    code = hashlib.sha256(ast.dump(tree).encode()).digest()
-    return _Module(code, tuple(counted.imports), not tree.body and not counted.imports)
+    text = io.TextIOWrapper(io.BytesIO(source), "utf-8").read()
+    tree = counted.visit(ast.parse(text, str(path)))
+    code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return code, bool(tree.body), counted.imports
 
 
 class _Counted(ast.NodeTransformer):
@@ -95,7 +134,7 @@ class _Counted(ast.NodeTransformer):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.imports: list[_Import] = []
+        self.imports: list[tuple[str, str, str]] = []  # module, name, what it is called
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
         if node.level:
@@ -103,9 +142,7 @@ class _Counted(ast.NodeTransformer):
         if node.module is None or node.module.split(".")[0] != "workflow":
             return node
         for alias in node.names:
-            file = _file_of(f"{node.module}.{alias.name}") or _file_of(node.module)
-            if file is not None:
-                self.imports.append(_Import(alias.name, alias.asname or alias.name, file))
+            self.imports.append((node.module, alias.name, alias.asname or alias.name))
         return None
 
     def visit_Import(self, node: ast.Import) -> ast.Import:
