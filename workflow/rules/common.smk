@@ -126,7 +126,7 @@ def tokens_of(wildcards, split):
 def finetune_inputs(wildcards):
     """Return the inputs of a finetuning.
 
-    They are one function, as Snakemake takes long to call each of them for hundreds of runs.
+    This is one function, because Snakemake calls each for each job, hundreds in a sweep.
     """
     return {
         "weights": weights_of(wildcards.model),

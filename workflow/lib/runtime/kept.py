@@ -14,21 +14,23 @@ class Kept:
     """Values by key, read from a file and added to it.
 
     The file only saves time: one that is missing, damaged or of another version counts as empty,
-    and if it cannot be written, the values are computed again. Of two processes that write at once,
-    one is overwritten.
+    and if it cannot be written, the values are computed again. If two processes write it at once,
+    what one of them added is lost.
     """
 
-    def __init__(self, file: Path, version: str) -> None:
+    def __init__(self, file: Path | None = None, version: str = "") -> None:
         """Read the file.
 
         Args:
-            file: written only if its folder exists.
-            version: of all that the values depend on beside their keys.
+            file: written only if its folder exists; without one, values are kept in memory.
+            version: of everything that the values depend on beside their keys.
         """
         self._file, self._version = file, version
         self._used: set[str] = set()
         self._is_new = False
         self._values: dict[str, Any] = {}
+        if file is None:
+            return
         try:
             digest, _, text = file.read_text("utf-8").partition("\n")
             content = json.loads(text) if digest == _sha256(text) else {}
@@ -49,7 +51,7 @@ class Kept:
 
     def save(self) -> None:
         """Write the file if a value is new and the folder can be written to."""
-        if not self._is_new or not self._file.parent.is_dir():
+        if self._file is None or not self._is_new or not self._file.parent.is_dir():
             return
         if len(self._values) > _MOST:
             self._values = {k: v for k, v in self._values.items() if k in self._used}

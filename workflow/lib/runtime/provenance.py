@@ -13,7 +13,6 @@ Whole packages whose code cannot change a result are left out (`LEFT_OUT`).
 
 import ast
 import hashlib
-import io
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -57,21 +56,21 @@ def code_digest(script: str | Path, *more_files: str | Path) -> str:
             waiting += _packages_of(path)
             waiting += (imported.file for imported in _read(path).imports)
     digests = sorted(_digest_of(_read(path)) for path in found if not _read(path).is_empty)
-    for kept in _kept:
-        kept.save()
+    _kept.save()
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
-_kept: list[Kept] = []  # at most one
+_kept = Kept()  # what `_counted` returns, by the digest of a module's whole content
 
 
 def keep_in(file: Path) -> None:
     """Keep what counts of each module in a file, so that the next run parses only changed modules.
 
-    It is kept by the module's content, for this version of Python and of this file.
+    What was kept by another version of Python or of this file is not used.
     """
-    made_by = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode())
-    _kept[:] = [Kept(file, made_by.hexdigest())]
+    global _kept
+    version = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).hexdigest()
+    _kept = Kept(file, version)
 
 
 @dataclass(frozen=True)
@@ -103,13 +102,12 @@ def _read(path: Path) -> _Module:
     """Read one file."""
     source = path.read_bytes()
     key = hashlib.sha256(source).hexdigest()
-    counted = next((value for kept in _kept if (value := kept.get(key))), None)
+    counted = _kept.get(key)
     if counted is None:
         counted = _counted(source, path)
-        for kept in _kept:
-            kept.add(key, counted)
+        _kept.add(key, counted)
     code, has_body, names = counted
-    # Which file defines a name is looked up each time, as it depends on other files.
+    # Which file defines a name is looked up in each run, because it depends on other files.
     found = [
         (_file_of(f"{module}.{name}") or _file_of(module), name, n) for module, name, n in names
     ]
@@ -118,13 +116,14 @@ def _read(path: Path) -> _Module:
 
 
 def _counted(source: bytes, path: Path) -> tuple[str, bool, list[tuple[str, str, str]]]:
-    """Return the digest of a module's code, whether there is any, and its imports from `workflow`.
+    """Return what counts of one module, whatever other modules contain.
 
-    Each import is a module, a name in it, and what the importing module calls that.
+    Returns:
+        The digest of its code, whether there is any code, and its imports from `workflow`: module,
+        name in that module, what it is called here.
     """
     counted = _Counted(path)
-    text = io.TextIOWrapper(io.BytesIO(source), "utf-8").read()
-    tree = counted.visit(ast.parse(text, str(path)))
+    tree = counted.visit(ast.parse(source, str(path)))
     code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     return code, bool(tree.body), counted.imports
 
@@ -134,7 +133,7 @@ class _Counted(ast.NodeTransformer):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.imports: list[tuple[str, str, str]] = []  # module, name, what it is called
+        self.imports: list[tuple[str, str, str]] = []  # as `_counted` returns them
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
         if node.level:
