@@ -6,7 +6,8 @@ import pytest
 from workflow.lib.judge.rows import by_entry, text_sha256
 from workflow.lib.judge.scores import Verdict
 from workflow.lib.judge.wins import COLUMNS, Win, outcome_of, row_of
-from workflow.lib.report.people import compare_pair_raters, compare_with_people
+from workflow.lib.report.people import compare_with_people
+from workflow.lib.report.people_pairs import compare_pair_raters
 from workflow.lib.report.variants import Judging, Variant
 from workflow.lib.runtime.files import write_csv
 
@@ -136,7 +137,7 @@ def test_raters_of_pairs_agree_as_their_verdicts_do(tmp_path):
         write_wins(tmp_path, name, answers, verdicts)
     write_wins(tmp_path, "b", answers, [["same", "same"]] * 6)
     variants = [variant(name, answers) for name in ("v", "w", "b")]
-    [found] = compare_pair_raters(variants, ["people"], tmp_path)
+    [found] = compare_pair_raters(variants, ["people"], ["people"], tmp_path)
     assert (found.raters, found.answers, found.several) == (2, 5, 4)
     assert (found.level, found.judges) == ("ordinal", [])
     # By hand: 8 verdicts, 3 wins, 3 ties, 2 losses; win and tie are 3 ranks apart, tie
@@ -148,5 +149,7 @@ def test_raters_of_pairs_agree_as_their_verdicts_do(tmp_path):
 
 def test_a_pair_rated_for_one_variant_alone_is_no_agreement(tmp_path):
     write_wins(tmp_path, "v", ["a", "b"], [["win"], ["loss"]])
-    [found] = compare_pair_raters([variant("v", ["a", "b"])], ["people"], tmp_path)
+    [found] = compare_pair_raters(
+        [variant("v", ["a", "b"])], ["people"], ["people"], tmp_path
+    )
     assert (found.raters, found.answers, found.several, found.alpha) == (1, 2, 0, None)
