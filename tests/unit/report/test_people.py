@@ -149,7 +149,5 @@ def test_raters_of_pairs_agree_as_their_verdicts_do(tmp_path):
 
 def test_a_pair_rated_for_one_variant_alone_is_no_agreement(tmp_path):
     write_wins(tmp_path, "v", ["a", "b"], [["win"], ["loss"]])
-    [found] = compare_pair_raters(
-        [variant("v", ["a", "b"])], ["people"], ["people"], tmp_path
-    )
+    [found] = compare_pair_raters([variant("v", ["a", "b"])], ["people"], ["people"], tmp_path)
     assert (found.raters, found.answers, found.several, found.alpha) == (1, 2, 0, None)

@@ -64,7 +64,7 @@ _GIVES = (
 )
 _SUBJECT = rf"(?:{_RESPONSE}|(?<!\w)(?:it|they|(?:the|this) (?:user|student|model|response)))"
 _OF_A_RESPONSE = re.compile(
-    rf"(?:(?<!here)(?<!that)(?<!let)(?<!\bit)(?<!what)['’]s|(?<!\w)(?:its|their|his|her)"
+    rf"(?:{_RESPONSE}['’]s|(?<!here)(?<!that)(?<!let)(?<!\bit)(?<!what)['’]s|(?<!\w)(?:its|their|his|her)"
     rf"|{_RESPONSE} ?(?:의|的|の)"
     rf"|{_SUBJECT} (?:\w+ly |also |just |then )?{_GIVES}"
     rf"|^\s*(?:(?:in|for|by|from) )?{_RESPONSE} ?[:,–-]?)"
