@@ -99,14 +99,13 @@ def _named(file: str) -> str:
     return file
 
 
-_RatingsFile = Annotated[str, AfterValidator(_named)]
-
-
 class RatedJudge(JudgeSettings):
     """The settings of a judge whose scores or verdicts people have saved as files."""
 
-    ratings: Annotated[list[_RatingsFile], AfterValidator(unique)] = Field(
-        [], description="CSV files that the page for raters saved; several raters have one each"
+    ratings: Annotated[list[Annotated[str, AfterValidator(_named)]], AfterValidator(unique)] = (
+        Field(
+            [], description="CSV files that the page for raters saved; several raters have one each"
+        )
     )
     page: RatingPage = RatingPage()
 
