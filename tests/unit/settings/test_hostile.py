@@ -138,8 +138,8 @@ def test_a_value_of_several_kinds_has_one_mistake_at_its_own_key(path, values):
 def test_ratings_without_a_name_are_one_clear_line():
     for name in ("", "  "):
         assert refused(changed(("judges", "people", "ratings"), [name])) == (
-            "mine.yaml: judges.people.ratings.0: should be a file that the page for raters saved, "
-            "not a blank name"
+            "mine.yaml: judges.people.ratings: should name files that the page for raters saved, "
+            "not a blank"
         )
 
 

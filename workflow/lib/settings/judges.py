@@ -93,19 +93,17 @@ class RatingPage(Section):
     seed: Seed = Field(123, description="of the draw and of the order of entries and answers")
 
 
-def _named(file: str) -> str:
-    if not file.strip():
-        raise ValueError("should be a file that the page for raters saved, not a blank name")
-    return file
+def _named(files: list[str]) -> list[str]:
+    if not all(map(str.strip, files)):
+        raise ValueError("should name files that the page for raters saved, not a blank")
+    return files
 
 
 class RatedJudge(JudgeSettings):
     """The settings of a judge whose scores or verdicts people have saved as files."""
 
-    ratings: Annotated[list[Annotated[str, AfterValidator(_named)]], AfterValidator(unique)] = (
-        Field(
-            [], description="CSV files that the page for raters saved; several raters have one each"
-        )
+    ratings: Annotated[list[str], AfterValidator(_named), AfterValidator(unique)] = Field(
+        [], description="CSV files that the page for raters saved; several raters have one each"
     )
     page: RatingPage = RatingPage()
 
