@@ -216,12 +216,12 @@ def of_judged(file, pairwise=False):
     return [f"{folder}{judge}/{file}" for folder in of_variants("") for judge in judges]
 
 
-def scores_so_far(wildcards):
-    """Return digests of a variant's scores by path, so that new ones count as a changed param.
+def tables_so_far(name, wildcards):
+    """Return digests of a variant's scores or wins by path: new ones count as a changed param.
 
     They are no inputs, so that an export never starts a judge.
     """
-    tables = Path("results", wildcards.model, wildcards.recipe).glob("*/scores.csv")
+    tables = Path("results", wildcards.model, wildcards.recipe).glob(f"*/{name}")
     return {str(table): sha256_of(table) for table in sorted(tables)}
 
 
