@@ -178,7 +178,9 @@ def test_what_slurm_takes_away_goes_on_from_its_checkpoint(cluster, start, compu
     assert "invalid option" not in run.output.read_text()
 
 
-def test_a_mistake_is_submitted_once_and_more_memory_is_asked_for_at_need(accounted, start, computed):
+def test_a_mistake_is_submitted_once_and_more_memory_is_asked_for_at_need(
+    accounted, start, computed
+):
     """With accounting, where states come from sacct."""
     names = ("mistaken", "refused", "hungry", "cancelled")
     run = start(

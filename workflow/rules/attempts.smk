@@ -11,7 +11,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from workflow.lib.cluster.failed_job import find_cause
-from workflow.lib.cluster.job_states import JobStates
+from workflow.lib.cluster.job_states import JobStates, silence
 from workflow.lib.runtime.log import HAS_ATTEMPTS
 
 SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid (\S+)")
@@ -104,13 +104,7 @@ def ask_for_states():
         program = command.split()[0]
         if answer is None:
             if not silent:
-                other = (
-                    ""
-                    if program == "squeue"
-                    else "; without accounting, set "
-                    "`slurm-status-command: squeue` in the profile"
-                )
-                logger.warning(f"{program} does not answer; it is asked again until it does{other}")
+                logger.warning(silence(program))
             silent.append(program)
             return {}, 0.0
         silent.clear()

@@ -80,23 +80,23 @@ class Console(Plain):
         return failure(msg["rule_name"], msg["log"])
 
     def format_group_error(self, msg):
-        return "\n".join(failure(job["rule_name"], job["log"]) for job in msg["job_error_info"])
+        return "\n".join(
+            failure(job["rule_name"], job["log"], workflow.non_local_exec)
+            for job in msg["job_error_info"]
+        )
 
 
 def failed_attempt(msg):
     """Return the line on an attempt of a submitted job: which job, why, whether it is tried again."""
     own = [log for log in msg["log"] if log.startswith("results/logs/")]
     output = [log.removeprefix(f"{Path.cwd()}/") for log in msg["log"] if log not in own]
-    why, (attempt, attempts) = msg["why"], msg["attempt"]
-    if not why.counts:
-        tried = "submitted again"
-    else:
-        tried = "not tried again" if why.final else f"attempt {attempt} of {attempts}"
-    logs = [*output, *own] if why.in_output else [*own, *output]
-    log = [log for log in logs if os.path.exists(log)][:1]
-    details = [f"job {number}" for number in [msg["aux"].get("external_jobid")] if number]
-    details = "; ".join([*details, tried, *log])
-    return f"error: {name_of(msg['rule_name'], own)}: {why.cause} [{details}]"
+    logs = [*output, *own] if msg["why"].in_output else [*own, *output]
+    return msg["why"].line(
+        name_of(msg["rule_name"], own),
+        msg["aux"].get("external_jobid"),
+        *msg["attempt"],
+        next(filter(os.path.exists, logs), ""),
+    )
 
 
 def name_of(rule, own):
@@ -104,8 +104,8 @@ def name_of(rule, own):
     return " ".join([rule, *Path(own[0]).with_suffix("").parts[3:]]) if own else rule
 
 
-def failure(rule, logs):
-    """Return the line that names a failed job and its log; with the error if it was not shown yet."""
+def failure(rule, logs, unseen=False):
+    """Return the line that names a failed job and its log; with the error if nobody saw it yet."""
     own = [log for log in logs if log.startswith("results/logs/")]
     job = name_of(rule, own)
     lines = [f"failed: {job}; see {', '.join(logs)}"]
@@ -115,7 +115,7 @@ def failure(rule, logs):
             f"error: {job} ended before it could say why; if the system stopped it for want of memory, "
             "lower batch_size or max_length, or run fewer jobs at once with --cores"
         )
-    elif said and workflow.non_local_exec:
+    elif said and unseen:
         lines += said[0]
     return "\n".join(lines)
 

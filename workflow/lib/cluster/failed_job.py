@@ -63,6 +63,22 @@ class Failure:
     counts: bool = True
     in_output: bool = False
 
+    def line(self, name: str, number: str | None, attempt: int, attempts: int, log: str) -> str:
+        """Return the console's line on an attempt.
+
+        Args:
+            name: rule and wildcards.
+            number: the scheduler's, None if it did not take the job.
+            attempt: from 1.
+            attempts: how many there may be.
+            log: to look into, "" if there is none.
+        """
+        tried = f"attempt {attempt} of {attempts}" if self.counts else "submitted again"
+        if self.final:
+            tried = "not tried again"
+        details = "; ".join(filter(None, [f"job {number}" if number else "", tried, log]))
+        return f"error: {name}: {self.cause} [{details}]"
+
 
 def find_cause(own: str, output: str, message: str, state: str = "") -> Failure:
     """Return why a job failed.

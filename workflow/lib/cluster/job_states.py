@@ -28,6 +28,13 @@ def ask_controller(job: str) -> str | None:
     return done.stdout.strip()
 
 
+def silence(program: str) -> str:
+    """Return the line on squeue or sacct without an answer."""
+    other = "; without accounting, set `slurm-status-command: squeue` in the profile"
+    said = f"{program} does not answer; it is asked again until it does"
+    return said if program == "squeue" else said + other
+
+
 class JobStates:
     """The states of a run's jobs, and what became of those that are lost.
 
