@@ -4,6 +4,7 @@
 import asyncio
 import re
 import signal
+import sys
 import threading
 import time
 
@@ -12,7 +13,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from workflow.lib.cluster.failed_job import find_cause
 from workflow.lib.cluster.job_states import JobStates, silence
-from workflow.lib.runtime.log import HAS_ATTEMPTS
+from workflow.lib.runtime.errors import HAS_ATTEMPTS
 
 SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid (\S+)")
 STATES = JobStates()
@@ -93,8 +94,7 @@ def ask_for_states():
 
     If five questions fail at once, it forgets all jobs and waits for ever.
     """
-    import snakemake_executor_plugin_slurm as plugin
-
+    plugin = sys.modules["snakemake_executor_plugin_slurm"]
     ask = plugin.query_job_status
     silent = []
 

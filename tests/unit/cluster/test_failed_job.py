@@ -3,7 +3,7 @@
 import pytest
 
 from workflow.lib.cluster.failed_job import UNSAID, find_cause
-from workflow.lib.runtime.log import FINAL
+from workflow.lib.runtime.errors import FINAL
 
 STATUS = "SLURM-job '5' failed, SLURM status is: '{}'. Detailed failure reason unavailable."
 SNAKEMAKE = """

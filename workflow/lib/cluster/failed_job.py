@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from workflow.lib.runtime.log import FINAL
+from workflow.lib.runtime.errors import FINAL
 from workflow.lib.runtime.printable import printable
 
 CAUSES = {

@@ -11,6 +11,9 @@ from workflow.lib.runtime.printable import printable
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+# Set in the environment of jobs that a run may try again.
+HAS_ATTEMPTS = "FINETUNING_HAS_ATTEMPTS"
+FINAL = "Not tried again: every attempt would end like this until the cause is put right."
 
 
 class UserError(Exception):

@@ -11,16 +11,13 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from workflow.lib.runtime.errors import is_mistake, one_line
+from workflow.lib.runtime.errors import FINAL, HAS_ATTEMPTS, is_mistake, one_line
 from workflow.lib.runtime.pace import Pace
 from workflow.lib.runtime.printable import printable
 
 log = logging.getLogger("pipeline")
 Item = TypeVar("Item")
 _LONGEST = 400  # characters of a line on the console
-# Set in the environment of jobs that a run may try again.
-HAS_ATTEMPTS = "FINETUNING_HAS_ATTEMPTS"
-FINAL = "Not tried again: every attempt would end like this until the cause is put right."
 
 
 @contextmanager
