@@ -154,6 +154,8 @@ elif workflow.is_main_process:
     or_exit(refuse_what_cannot_fit)
     # Here and not in `onstart`: Snakemake calls that when it has decided which jobs to run, so
     # jobs that are still running would run again. It reports a locked folder itself.
-    if not workflow.output_settings.dryrun and not any(Path(".snakemake/locks").glob("*")):
+    # Unlocking runs nothing.
+    starts = not workflow.output_settings.dryrun and "--unlock" not in sys.argv
+    if starts and not any(Path(".snakemake/locks").glob("*")):
         submits = workflow.resource_settings.nodes is not None  # none for jobs that run here
         or_exit(wait_for_earlier_jobs, Path.cwd(), submits)
