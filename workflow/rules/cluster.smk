@@ -15,6 +15,7 @@ from workflow.lib.cluster.estimate import (
     generate_needs,
     refuse_if_too_large,
 )
+from workflow.lib.cluster.generic_jobs import wait_for_generic_jobs
 from workflow.lib.cluster.workload import UNKNOWN, workload_of_entries, workload_of_tokens
 from workflow.lib.model.shape import shape_of_run, shape_of_weights
 from workflow.lib.runtime.errors import UserError, one_line
@@ -159,3 +160,4 @@ elif workflow.is_main_process:
     if starts and not any(Path(".snakemake/locks").glob("*")):
         submits = workflow.resource_settings.nodes is not None  # none for jobs that run here
         or_exit(wait_for_earlier_jobs, Path.cwd(), submits)
+        or_exit(wait_for_generic_jobs, Path.cwd())
