@@ -41,7 +41,8 @@ class Cluster(Access):
         self.machines[node].stop()
 
     def boot(self, node: str) -> None:
-        """Start a node and wait until it takes jobs."""
+        """Start a node that crashed, which loses its jobs, and wait until it takes new ones."""
+        self.declare_lost(node)  # the controller would see by itself, in a minute and a half
         self._switch_on(node)
         self._start_slurmd(node)
         self._wait_until_up((node,))
@@ -51,8 +52,11 @@ class Cluster(Access):
         self._network(LOGIN, f"link set to-{node} down")
 
     def reconnect(self, node: str) -> None:
-        """Give a node its network back."""
+        """Give a node its network back, and wait until it takes jobs."""
         self._network(LOGIN, f"link set to-{node} up")
+        if self.ask("sinfo", "-h", "-N", "-o", "%T", "-n", node).startswith("down"):
+            self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        self._wait_until_up((node,))
 
     def declare_lost(self, node: str) -> None:
         """Have the controller give a node up at once, as it does by itself after SlurmdTimeout."""
@@ -155,17 +159,11 @@ class Cluster(Access):
         self._network(node, f"address add {ADDRESSES[node]}/24 dev eth0", "link set eth0 up")
 
     def _start_slurmd(self, node: str) -> None:
-        # -b: the machine has just started, whatever this computer says of itself.
-        self._start(node, program("slurmd"), "-D", "-b")
+        self._start(node, program("slurmd"), "-D")
 
     def _wait_until_up(self, nodes: tuple[str, ...]) -> None:
-        states = {"idle", "mix", "alloc"}
-        wait_for(
-            lambda: (
-                {*self.ask("sinfo", "-h", "-N", "-o", "%t", "-n", ",".join(nodes)).split()}
-                <= states
-            )
-        )
+        names, fine = ",".join(nodes), {"idle", "mix", "alloc"}
+        wait_for(lambda: {*self.ask("sinfo", "-h", "-N", "-o", "%t", "-n", names).split()} <= fine)
 
     def _network(self, node: str, *commands: str) -> None:
         """Run commands of ip in the network of a machine, with the processes as seen from here."""
