@@ -52,10 +52,7 @@ def test_each_of_several_nodes_is_asked_for_its_gpus_and_other_jobs_for_none(pro
         "--default-resources", "gpu_model=a100",
     )  # fmt: skip
     assert outcome.code == 0, outcome.tail
-    asked = {}
-    for block in outcome.text.split("\n\n"):
-        if found := re.search(r"^rule (\w+):$.*^    resources: (.*)$", block, re.DOTALL | re.M):
-            asked[found[1]] = found[2]
+    asked = dict(re.findall(r"^rule (\w+):\n(?: .*\n)*?    resources: (.*)$", outcome.text, re.M))
     for rule in ("finetune", "generate"):
         wanted = "gpu=8, processes=4, nodes=2, gres=gpu:a100:4, mpi=srun, tasks=2, tasks_per_gpu=0"
         assert wanted in asked[rule]
