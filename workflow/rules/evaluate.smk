@@ -28,6 +28,10 @@ rule generate:
         gpu=of_recipe(all_gpus),
         processes=of_recipe(lambda recipe: recipe.gpus),
         nodes=of_recipe(lambda recipe: recipe.nodes),
+        gres=GRES,
+        mpi=MPI,
+        tasks=TASKS,
+        tasks_per_gpu=TASKS_PER_GPU,
         mem_mb=generate_asks_for("mem_mb"),
         runtime=generate_asks_for("runtime"),
     params:
