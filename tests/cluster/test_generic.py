@@ -25,7 +25,7 @@ from workflow.lib.settings.cluster import JobResources
 from workflow.lib.settings.recipe import Recipe
 
 MODEL = "results/tiny-a/quick"
-TARGET = f"{MODEL}/overlap/scores.csv"
+SCORES = f"{MODEL}/overlap/scores.csv"
 
 
 class Generic(Submitted):
@@ -34,7 +34,7 @@ class Generic(Submitted):
     profile = "profiles/cluster-generic"
     options = ("--seconds-between-status-checks", "1")
 
-    def named(self, name: str) -> list[str]:
+    def called(self, name: str) -> list[str]:
         """Return the numbers of the jobs of that name, in the order they were submitted in."""
         found = [
             number
@@ -42,6 +42,9 @@ class Generic(Submitted):
             if called == name and where == str(self.folder)
         ]
         return sorted(found, key=int)
+
+    def finetunings(self) -> list[str]:
+        return self.called("finetune.tiny-a.quick")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def finished(cluster) -> tuple[Generic, Project]:
     here = subprocess.Popen(
         local.command(), cwd=local.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    outcome = submitted.run("results/scores.csv")
+    outcome = submitted.run()
     said, _ = here.communicate()
     assert here.returncode == 0, said.decode()
     assert outcome.code == 0, outcome.tail + cluster.log()
@@ -72,7 +75,7 @@ def project(finished, cluster, shared_folder) -> Iterator[Generic]:
     shutil.copytree(finished[0].folder, shared_folder / "project", symlinks=True)
     project = Generic(shared_folder / "project", cluster)
     project.change(recipes__quick__training={"epochs": 1, "learning_rate": 2e-3})
-    project.path(f"{MODEL}/hold").touch()
+    project.hold("tiny-a/quick")
     yield project
     project.kill()
 
@@ -85,8 +88,8 @@ def test_a_comparison_gives_the_bytes_of_a_local_run(cluster, finished):
     assert len(names) == 6
     assert {name: there[name][0] for name in names} == {name: here[name][0] for name in names}
     # Each job was submitted once, and nothing is left of the profile's notes but logs.
-    [finetune] = submitted.named("finetune.tiny-a.quick")
-    assert len(submitted.named("generate.tiny-a.quick")) == 1
+    [finetune] = submitted.finetunings()
+    assert len(submitted.called("generate.tiny-a.quick")) == 1
     notes = submitted.path(".snakemake/cluster_generic")
     assert not [*notes.glob("*.submitted"), *notes.glob("*.exit")]
     assert (notes / "finetune.tiny-a.quick.log").exists()
@@ -104,13 +107,14 @@ def test_a_comparison_gives_the_bytes_of_a_local_run(cluster, finished):
 
 def test_a_cancelled_job_is_tried_again_and_control_c_cancels(cluster, project):
     folder = project.path(MODEL)
-    run = project.start(TARGET)
+    run = project.start(SCORES)
     wait_for((folder / "checkpoint.pt").exists)
-    [first] = project.named("finetune.tiny-a.quick")
+    [first] = project.finetunings()
     cluster.ask("scancel", first)
-    wait_for(lambda: len(project.named("finetune.tiny-a.quick")) == 2)
-    second = project.named("finetune.tiny-a.quick")[1]
+    wait_for(lambda: len(project.finetunings()) == 2)
+    second = project.finetunings()[1]
     memory = [int(cluster.details(n)["MinMemoryNode"].rstrip("M")) for n in (first, second)]
+    assert "Missing files" not in project.said()  # it failed, and is not taken for finished
     assert memory[1] == pytest.approx(1.5 * memory[0], rel=0.01)
     wait_for(lambda: cluster.state(second) == "RUNNING")
     os.killpg(run.pid, signal.SIGINT)
@@ -119,25 +123,26 @@ def test_a_cancelled_job_is_tried_again_and_control_c_cancels(cluster, project):
     wait_for(lambda: cluster.state(second) == "CANCELLED")
 
     (folder / "hold").unlink()
-    outcome = project.run(TARGET)
+    outcome = project.run(SCORES)
     assert outcome.code == 0, outcome.tail
     assert json.loads((folder / "training.json").read_text())["resumed_at"]
-    assert len(project.named("finetune.tiny-a.quick")) == 3
+    assert len(project.finetunings()) == 3
 
 
 def test_a_run_that_is_killed_finds_its_jobs_again(cluster, project):
     folder = project.path(MODEL)
-    run = project.start(TARGET)
+    run = project.start(SCORES)
     wait_for((folder / "checkpoint.pt").exists)
-    project.kill()
-    assert project.run("--unlock", TARGET).code == 0
-    run = project.start(TARGET)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert project.run("--unlock", SCORES).code == 0
+    run = project.start(SCORES)
     wait_for(lambda: "still running in this folder" in project.said())
-    [job] = project.named("finetune.tiny-a.quick")
+    [job] = project.finetunings()
     assert f"\n  {job} finetune.tiny-a.quick\n" in project.said()
     (folder / "hold").unlink()
     assert run.wait(120) == 0, project.said()
-    assert project.named("finetune.tiny-a.quick") == [job]
+    assert project.finetunings() == [job]
     assert json.loads((folder / "training.json").read_text())["resumed_at"] == []
 
 
@@ -145,14 +150,14 @@ def test_while_the_scheduler_cannot_be_asked_jobs_go_on(cluster, project):
     """They are neither submitted again nor taken for finished."""
     scheduler = "profiles/cluster-generic/scheduler.sh"
     project.edit(scheduler, "    squeue", "    [ ! -e down ] && squeue")
-    run = project.start(TARGET)
+    run = project.start(SCORES)
     wait_for((project.path(MODEL) / "checkpoint.pt").exists)
     project.path("down").touch()
     wait_for(lambda: "cannot ask the scheduler" in project.said())
     project.path(f"{MODEL}/hold").unlink()
-    [job] = project.named("finetune.tiny-a.quick")
+    [job] = project.finetunings()
     wait_for(lambda: cluster.state(job) == "COMPLETED")
     assert run.poll() is None
     project.path("down").unlink()
     assert run.wait(120) == 0, project.said()
-    assert project.named("finetune.tiny-a.quick") == [job]
+    assert project.finetunings() == [job]
