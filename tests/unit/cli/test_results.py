@@ -121,6 +121,7 @@ def test_what_a_killed_prune_leaves_is_whole_or_deleted_by_the_next(folder, caps
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr("shutil.rmtree", killed)
         main(["--prune", "--yes"])
+    capsys.readouterr()
     pruned = {path.name for path in (folder / "results/.pruned").glob("*/*")}
     assert pruned == {Path(path).name for path in UNNAMED}
     lines = listed(capsys)
