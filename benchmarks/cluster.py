@@ -2,24 +2,21 @@
 
 python -m benchmarks.cluster [--rounds 3]
 
-Needs root, Debian's slurm-wlm and munge: starts a cluster of one node as tests/cluster does, then
+Needs root, Debian's slurm-wlm and munge: starts a cluster in namespaces as tests/cluster does, then
 generates the responses of one tiny model repeatedly, locally and as a job.
 """
 
-import subprocess
-import tempfile
 import time
 from argparse import ArgumentParser
-from pathlib import Path
 from statistics import median
 
 from benchmarks.common import machine
+from tests.support.cluster.cluster import Cluster
+from tests.support.cluster.running import missing, running_cluster
+from tests.support.cluster.submitted import Submitted
 from tests.support.project import Project, tiny_overlay
-from tests.support.slurm import Cluster, missing, running_cluster
 
 TARGET = "results/tiny-a/quick/responses.json"
-SUBMIT = ("--workflow-profile", "profiles/slurm")
-SOON = ("--slurm-init-seconds-before-status-checks", "1")
 
 
 def main() -> None:
@@ -29,11 +26,9 @@ def main() -> None:
     if reason := missing():
         raise SystemExit(f"error: {reason}")
     print(machine())
-    with running_cluster() as cluster, tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        project = Project.create(
-            folder / "project", tiny_overlay(folder / "sources", "http://localhost:11434")
-        )
+    with running_cluster() as cluster:
+        overlay = tiny_overlay(cluster.shared / "sources", "http://localhost:11434")
+        project = Project.create(cluster.shared / "project", overlay)
         assert project.run(TARGET).code == 0
         seconds: dict[str, list[float]] = {}
         for _ in range(rounds):
@@ -50,8 +45,8 @@ def _round(cluster: Cluster, project: Project) -> dict[str, float]:
     while cluster.state(job) != "COMPLETED":
         time.sleep(0.1)
     empty = time.perf_counter() - began
-    here = _seconds(cluster, project, "--cores", "1")
-    there = _seconds(cluster, project, *SUBMIT, *SOON)
+    here = _seconds(project)
+    there = _seconds(Submitted(project.folder, cluster))
     job = max((number for (number,) in cluster.jobs("JobID")), key=int)
     elapsed = cluster.details(job)["RunTime"]
     minutes, ran = map(int, elapsed.split(":")[-2:])
@@ -63,13 +58,10 @@ def _round(cluster: Cluster, project: Project) -> dict[str, float]:
     }
 
 
-def _seconds(cluster: Cluster, project: Project, *arguments: str) -> float:
+def _seconds(project: Project) -> float:
     project.path(TARGET).unlink()
-    command = [*project.command(TARGET)[:3], *arguments, TARGET, "--configfile", "overlay.yaml"]
     began = time.perf_counter()
-    subprocess.run(
-        command, cwd=project.folder, env=cluster.environment, check=True, capture_output=True
-    )
+    assert project.run(TARGET).code == 0
     return time.perf_counter() - began
 
 

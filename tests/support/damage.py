@@ -169,7 +169,7 @@ class FinishedRun:
         names = {"model": "tiny", "recipe": "quick", "dataset": "few", "prompt": "phi3"}
         paths = {name: self.variant / file for name, file in
                  (("training", "training.json"), ("losses", "losses.csv"))}  # fmt: skip
-        model_card(names, STYLE, **paths, scores=[self.judged / "scores.csv"])
+        model_card(names, STYLE, **paths, scores=[self.judged / "scores.csv"], wins=[])
 
     def jobs(self) -> dict[str, list[Any]]:
         """Return the jobs that read each file, by its path in the folder."""

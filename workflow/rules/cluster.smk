@@ -13,6 +13,7 @@ from workflow.lib.cluster.estimate import (
     generate_needs,
     refuse_if_too_large,
 )
+from workflow.lib.cluster.generic_jobs import wait_for_generic_jobs
 from workflow.lib.cluster.workload import UNKNOWN, workload_of_entries, workload_of_tokens
 from workflow.lib.model.shape import shape_of_run, shape_of_weights
 from workflow.lib.runtime.errors import UserError
@@ -143,3 +144,4 @@ elif workflow.is_main_process:
     # jobs that are still running would run again. It reports a locked folder itself.
     if not workflow.output_settings.dryrun and not any(Path(".snakemake/locks").glob("*")):
         or_exit(wait_for_earlier_jobs, Path.cwd())
+        or_exit(wait_for_generic_jobs, Path.cwd())

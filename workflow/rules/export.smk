@@ -38,7 +38,8 @@ rule export:
             "dataset": recipe_of(wildcards).dataset,
             "prompt": recipe_of(wildcards).prompt,
         },
-        scores=scores_so_far,
+        scores=partial(tables_so_far, "scores.csv"),
+        wins=partial(tables_so_far, "wins.csv"),
         code=code_digest("workflow/scripts/export_model.py"),
     script:
         "../scripts/export_model.py"

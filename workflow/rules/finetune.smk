@@ -5,11 +5,7 @@
 # is no declared output, because Snakemake deletes those when a job fails.
 rule finetune:
     input:
-        weights=lambda wildcards: weights_of(wildcards.model),
-        train=lambda wildcards: tokens_of(wildcards, "train"),
-        val=lambda wildcards: tokens_of(wildcards, "val"),
-        val_entries=lambda wildcards: f"results/data/{recipe_of(wildcards).dataset}/val.json",
-        tokenizer=tokenizer_of,
+        unpack(finetune_inputs),
     output:
         model="results/{model}/{recipe}/model.pth",
         losses="results/{model}/{recipe}/losses.csv",

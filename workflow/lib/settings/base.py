@@ -11,11 +11,13 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from workflow.lib.runtime.names import suggest
+from workflow.lib.runtime.names import cut, suggest
 
 
 class Section(BaseModel):
@@ -50,10 +52,27 @@ def _not_a_bool(value: Any) -> Any:
     return value
 
 
+def one_of(kinds: str) -> WrapValidator:
+    """Return what gives a value of several kinds one mistake, not one for each kind.
+
+    Args:
+        kinds: what the value should be.
+    """
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            expected = {"expected": f"Input should be {kinds}"}
+            raise PydanticCustomError("kind_type", "{expected}", expected) from error
+
+    return WrapValidator(check)
+
+
 def unique(names: list[Any]) -> list[Any]:
     """Refuse a list that holds a value more than once."""
     if repeated := sorted({str(name) for name in names if names.count(name) > 1}):
-        raise ValueError(f"names {', '.join(repeated)} more than once")
+        raise ValueError(f"names {', '.join(map(cut, repeated))} more than once")
     return names
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workflow.lib.runtime.names import suggest
+from workflow.lib.runtime.names import shown, suggest
 from workflow.lib.settings.base import folder_of
 from workflow.lib.settings.mistakes import in_words
 from workflow.lib.settings.places import Mistake
@@ -52,7 +52,8 @@ def expand(name: str, recipe: Recipe, datasets: Collection[str]) -> tuple[Varian
             variant = f"{name}{suffix}"
             one = _changed(recipe, changes) if changes else recipe
             if one.dataset not in datasets:
-                raise ValueError(f"datasets has no {one.dataset!r}{suggest(one.dataset, datasets)}")
+                known = suggest(one.dataset, datasets)
+                raise ValueError(f"datasets has no {shown(one.dataset)}{known}")
             if len(variant) > LONGEST:
                 raise ValueError(f"the name {variant} is longer than {LONGEST} characters")
             if (other := folders.setdefault(folder_of(variant), variant)) != variant:

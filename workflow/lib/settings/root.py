@@ -98,7 +98,7 @@ class Settings(Computing):
                 mode="json", exclude={"seeds", "sweep", *EXECUTION_KEYS}
             )
             own = values.pop("published")
-            published = {**own, "recipe": None} if own else self._published_before(variant)
+            published = {"recipe": None, **own} if own else self._published_before(variant)
             if len(runs) > 1 or not values["training"]["epochs"]:
                 del values["training"]["seed"]
             if len(runs) > 1 or not values["generation"]["temperature"]:
@@ -115,8 +115,17 @@ class Settings(Computing):
         """Return the published results of the nearest recipe that a variant is a change of."""
         for name in self._origins.get(variant, ()):
             if (found := self.recipes[name].published) and found.settings is not None:
-                return {**found.model_dump(mode="json"), "recipe": name}
+                return {"recipe": name, **found.model_dump(mode="json")}
         return None
+
+    def inherited_published(self) -> dict[str, dict[str, Any]]:
+        """Return the published results of another recipe that a compared one shows, by its name."""
+        found = {}
+        for variant, of in self.recipes_compared().items():
+            name, published = self._origins[variant][0], of["published"]
+            if published and published["recipe"] not in (None, name):
+                found[name] = published
+        return found
 
     def expanded(self, extended: Mapping[str, list[str]]) -> tuple["Settings", list[Mistake]]:
         """Return settings whose `recipes` also hold the runs of sweeps and seeds, and mistakes.
@@ -270,6 +279,8 @@ def compared(settings: Settings) -> dict[str, Any]:
         mode="json",
         exclude={"recipes": {"__all__": EXECUTION_KEYS}, "judges": {"__all__": {"transport"}}},
     )
+    for name, published in settings.inherited_published().items():
+        everything["recipes"][name]["published"] = published
     return {
         **({"name": settings.name} if settings.name else {}),
         "compare": everything["compare"],
