@@ -13,6 +13,7 @@ from workflow.lib.cluster.estimate import (
     generate_needs,
     refuse_if_too_large,
 )
+from workflow.lib.cluster.generic_jobs import wait_for_generic_jobs
 from workflow.lib.cluster.workload import UNKNOWN, workload_of_entries, workload_of_tokens
 from workflow.lib.model.shape import shape_of_run, shape_of_weights
 from workflow.lib.runtime.errors import UserError
@@ -84,6 +85,26 @@ def all_gpus(recipe):
     return 0 if SETTINGS.device == "cpu" else recipe.processes
 
 
+# A job of several nodes gets one task on each, and the same number of GPUs. With `mpi` Slurm's executor
+# starts the job's Snakemake on the first node, outside of any task; `launch` starts the tasks.
+MPI = of_recipe(lambda recipe: "srun" if recipe.nodes > 1 else None)
+TASKS = of_recipe(lambda recipe: recipe.nodes if recipe.nodes > 1 else None)
+TASKS_PER_GPU = of_recipe(lambda recipe: 0 if recipe.nodes > 1 else None)  # else TASKS per GPU
+
+
+def gpus_of_each_node(wildcards, rulename, **others):
+    """Return GPUs per node as Slurm writes it, of the profile's `gpu_model`; None for one node."""
+    recipe = recipe_of(wildcards)
+    if recipe.nodes == 1 or not all_gpus(recipe):
+        return None
+    profile = workflow.get_rule(rulename).resources
+    model = profile.get("gpu_model").evaluate(wildcards, rulename=rulename, **others).value
+    return ":".join(["gpu", *([model] if model else []), str(recipe.gpus)])
+
+
+GRES = gpus_of_each_node if any(r.nodes > 1 for r in SETTINGS.recipes.values()) else None
+
+
 def refuse_if_no_machine_fits(job, shape, recipe, data):
     """Refuse, in one line, a job that needs more than any machine of the site has."""
     try:
@@ -143,3 +164,4 @@ elif workflow.is_main_process:
     # jobs that are still running would run again. It reports a locked folder itself.
     if not workflow.output_settings.dryrun and not any(Path(".snakemake/locks").glob("*")):
         or_exit(wait_for_earlier_jobs, Path.cwd())
+        or_exit(wait_for_generic_jobs, Path.cwd())

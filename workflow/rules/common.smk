@@ -6,6 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
+from snakemake.jobs import Job
 from snakemake.persistence import PersistenceBase
 
 from workflow.lib.cli.inputs import located as located_from
@@ -46,7 +47,30 @@ def compare_what_is_recorded():
     PersistenceBase.has_metadata = has_metadata
 
 
+def record_only_what_succeeded():
+    """Have Snakemake keep the records of a job's earlier outputs when the job fails.
+
+    It would record the new params as those of the outputs, which it then deletes; or no params at all
+    if outputs are missing. After that a target further down that is still there, such as scores, would
+    count as up to date.
+    """
+    postprocess, finished = Job.postprocess, PersistenceBase.finished
+    failed = set()
+
+    async def postprocess_noting_failure(self, *args, error=False, **options):
+        (failed.add if error else failed.discard)(self)
+        await postprocess(self, *args, error=error, **options)
+
+    async def finished_unless_failed(self, job):
+        if job not in failed:
+            await finished(self, job)
+
+    Job.postprocess, PersistenceBase.finished = postprocess_noting_failure, finished_unless_failed
+    PersistenceBase.cleanup = lambda self, job: None
+
+
 compare_what_is_recorded()
+record_only_what_succeeded()
 SETTINGS = or_exit(load_settings, config, LAYERS)
 COMPARED = compared(SETTINGS)
 RUNS = [run for runs in SETTINGS.variants.values() for run in runs]

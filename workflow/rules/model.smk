@@ -38,6 +38,7 @@ rule convert_gpt2:
         "../../envs/convert.yaml"
     resources:
         mem_mb=convert_memory,
+        gpu_model=None,  # of the profile, with which Slurm's executor would request a GPU
     params:
         code=code_digest("workflow/scripts/convert_gpt2.py"),
     script:
@@ -84,6 +85,7 @@ rule import_weights:
         PIPELINE_ENV
     resources:
         mem_mb=convert_memory,
+        gpu_model=None,  # of the profile, with which Slurm's executor would request a GPU
     params:
         format=lambda wildcards: source_of_model(wildcards.model).format,
         n_heads=lambda wildcards: defined("model", wildcards.model).n_heads,
