@@ -9,14 +9,15 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.cluster.machine import wait_for
+from tests.support.cluster.submitted import Submitted
 from tests.support.project import Project, tiny_overlay
-from tests.support.slurm import Cluster, wait_for
 from workflow.lib.cluster.estimate import asked_for, finetune_needs
 from workflow.lib.cluster.workload import workload_of_tokens
 from workflow.lib.model.shape import shape_of_weights
@@ -24,77 +25,44 @@ from workflow.lib.settings.cluster import JobResources
 from workflow.lib.settings.recipe import Recipe
 
 MODEL = "results/tiny-a/quick"
-HOLDING = """
-
-def _save_and_hold(checkpoint, state, save=Checkpoint.save):
-    save(checkpoint, state)
-    while checkpoint.path.with_name("hold").exists():
-        time.sleep(0.05)
+SCORES = f"{MODEL}/overlap/scores.csv"
 
 
-Checkpoint.save = _save_and_hold
-"""
-
-
-class Submitted(Project):
+class Generic(Submitted):
     """A project whose heavy jobs are submitted with the generic profile, and soon looked after."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.runs: list[subprocess.Popen] = []
+    profile = "profiles/cluster-generic"
+    options = ("--seconds-between-status-checks", "1")
 
-    def command(self, *arguments: str) -> list[str]:
-        return [
-            sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/cluster-generic",
-            "--seconds-between-status-checks", "1",
-            *(arguments or (f"{MODEL}/overlap/scores.csv",)),
-            "--configfile", "overlay.yaml",
-        ]  # fmt: skip
-
-    def start(self, cluster: Cluster, *arguments: str) -> subprocess.Popen:
-        """Start a run that goes on beside the test; what it says is in said.txt."""
-        with self.path("said.txt").open("w") as output:
-            run = subprocess.Popen(
-                self.command(*arguments),
-                cwd=self.folder,
-                env=cluster.environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self.runs.append(run)
-        return run
-
-    def said(self) -> str:
-        return self.path("said.txt").read_text()
-
-    def jobs(self, cluster: Cluster, name: str) -> list[str]:
+    def called(self, name: str) -> list[str]:
         """Return the numbers of the jobs of that name, in the order they were submitted in."""
         found = [
             number
-            for number, called, where in cluster.jobs("JobID", "Name", "WorkDir")
+            for number, called, where in self.cluster.jobs("JobID", "Name", "WorkDir")
             if called == name and where == str(self.folder)
         ]
         return sorted(found, key=int)
 
+    def finetunings(self) -> list[str]:
+        return self.called("finetune.tiny-a.quick")
+
 
 @pytest.fixture(scope="module")
-def finished(cluster, tmp_path_factory) -> tuple[Submitted, Project]:
+def finished(cluster) -> tuple[Generic, Project]:
     """The small comparison by way of the profile, and the same computed here meanwhile."""
-    folder = tmp_path_factory.mktemp("generic").resolve()
+    folder = Path(tempfile.mkdtemp(dir=cluster.shared))
     overlay = tiny_overlay(folder / "sources", "http://localhost:11434")
     overlay["compare"] = {"models": ["tiny-a"], "recipes": ["quick"], "judges": ["overlap"]}
     overlay |= {"threads": 1, "checkpoint_every": 1}
-    submitted = Submitted(Project.create(folder / "submitted", overlay).folder)
-    with submitted.path("workflow/lib/training/checkpoint.py").open("a") as module:
-        module.write(HOLDING)
+    submitted = Generic(Project.create(folder / "submitted", overlay).folder, cluster)
+    submitted.make_holdable()
     submitted.edit("profiles/cluster-generic/scheduler.sh", "PERIOD=15", "PERIOD=1")
     submitted.edit("profiles/cluster-generic/scheduler.sh", "PATIENCE=60", "PATIENCE=2")
     local = submitted.copy(folder / "local")
     here = subprocess.Popen(
         local.command(), cwd=local.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    outcome = submitted.run("results/scores.csv", environment=cluster.environment)
+    outcome = submitted.run()
     said, _ = here.communicate()
     assert here.returncode == 0, said.decode()
     assert outcome.code == 0, outcome.tail + cluster.log()
@@ -102,17 +70,14 @@ def finished(cluster, tmp_path_factory) -> tuple[Submitted, Project]:
 
 
 @pytest.fixture
-def project(finished, tmp_path) -> Iterator[Submitted]:
+def project(finished, cluster, shared_folder) -> Iterator[Generic]:
     """A copy of what is finished, with another learning rate; runs left over end with the test."""
-    shutil.copytree(finished[0].folder, tmp_path / "project", symlinks=True)
-    project = Submitted((tmp_path / "project").resolve())
+    shutil.copytree(finished[0].folder, shared_folder / "project", symlinks=True)
+    project = Generic(shared_folder / "project", cluster)
     project.change(recipes__quick__training={"epochs": 1, "learning_rate": 2e-3})
-    project.path(f"{MODEL}/hold").touch()
+    project.hold("tiny-a/quick")
     yield project
-    for run in project.runs:
-        if run.poll() is None:
-            os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
+    project.kill()
 
 
 def test_a_comparison_gives_the_bytes_of_a_local_run(cluster, finished):
@@ -123,8 +88,8 @@ def test_a_comparison_gives_the_bytes_of_a_local_run(cluster, finished):
     assert len(names) == 6
     assert {name: there[name][0] for name in names} == {name: here[name][0] for name in names}
     # Each job was submitted once, and nothing is left of the profile's notes but logs.
-    [finetune] = submitted.jobs(cluster, "finetune.tiny-a.quick")
-    assert len(submitted.jobs(cluster, "generate.tiny-a.quick")) == 1
+    [finetune] = submitted.finetunings()
+    assert len(submitted.called("generate.tiny-a.quick")) == 1
     notes = submitted.path(".snakemake/cluster_generic")
     assert not [*notes.glob("*.submitted"), *notes.glob("*.exit")]
     assert (notes / "finetune.tiny-a.quick.log").exists()
@@ -142,13 +107,14 @@ def test_a_comparison_gives_the_bytes_of_a_local_run(cluster, finished):
 
 def test_a_cancelled_job_is_tried_again_and_control_c_cancels(cluster, project):
     folder = project.path(MODEL)
-    run = project.start(cluster)
+    run = project.start(SCORES)
     wait_for((folder / "checkpoint.pt").exists)
-    [first] = project.jobs(cluster, "finetune.tiny-a.quick")
+    [first] = project.finetunings()
     cluster.ask("scancel", first)
-    wait_for(lambda: len(project.jobs(cluster, "finetune.tiny-a.quick")) == 2)
-    second = project.jobs(cluster, "finetune.tiny-a.quick")[1]
+    wait_for(lambda: len(project.finetunings()) == 2)
+    second = project.finetunings()[1]
     memory = [int(cluster.details(n)["MinMemoryNode"].rstrip("M")) for n in (first, second)]
+    assert "Missing files" not in project.said()  # it failed, and is not taken for finished
     assert memory[1] == pytest.approx(1.5 * memory[0], rel=0.01)
     wait_for(lambda: cluster.state(second) == "RUNNING")
     os.killpg(run.pid, signal.SIGINT)
@@ -157,26 +123,26 @@ def test_a_cancelled_job_is_tried_again_and_control_c_cancels(cluster, project):
     wait_for(lambda: cluster.state(second) == "CANCELLED")
 
     (folder / "hold").unlink()
-    outcome = project.run(environment=cluster.environment)
+    outcome = project.run(SCORES)
     assert outcome.code == 0, outcome.tail
     assert json.loads((folder / "training.json").read_text())["resumed_at"]
-    assert len(project.jobs(cluster, "finetune.tiny-a.quick")) == 3
+    assert len(project.finetunings()) == 3
 
 
 def test_a_run_that_is_killed_finds_its_jobs_again(cluster, project):
     folder = project.path(MODEL)
-    run = project.start(cluster)
+    run = project.start(SCORES)
     wait_for((folder / "checkpoint.pt").exists)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    assert project.run("--unlock", environment=cluster.environment).code == 0
-    run = project.start(cluster)
+    assert project.run("--unlock", SCORES).code == 0
+    run = project.start(SCORES)
     wait_for(lambda: "still running in this folder" in project.said())
-    [job] = project.jobs(cluster, "finetune.tiny-a.quick")
+    [job] = project.finetunings()
     assert f"\n  {job} finetune.tiny-a.quick\n" in project.said()
     (folder / "hold").unlink()
     assert run.wait(120) == 0, project.said()
-    assert project.jobs(cluster, "finetune.tiny-a.quick") == [job]
+    assert project.finetunings() == [job]
     assert json.loads((folder / "training.json").read_text())["resumed_at"] == []
 
 
@@ -184,14 +150,14 @@ def test_while_the_scheduler_cannot_be_asked_jobs_go_on(cluster, project):
     """They are neither submitted again nor taken for finished."""
     scheduler = "profiles/cluster-generic/scheduler.sh"
     project.edit(scheduler, "    squeue", "    [ ! -e down ] && squeue")
-    run = project.start(cluster)
+    run = project.start(SCORES)
     wait_for((project.path(MODEL) / "checkpoint.pt").exists)
     project.path("down").touch()
     wait_for(lambda: "cannot ask the scheduler" in project.said())
     project.path(f"{MODEL}/hold").unlink()
-    [job] = project.jobs(cluster, "finetune.tiny-a.quick")
+    [job] = project.finetunings()
     wait_for(lambda: cluster.state(job) == "COMPLETED")
     assert run.poll() is None
     project.path("down").unlink()
     assert run.wait(120) == 0, project.said()
-    assert project.jobs(cluster, "finetune.tiny-a.quick") == [job]
+    assert project.finetunings() == [job]

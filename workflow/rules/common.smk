@@ -50,8 +50,9 @@ def compare_what_is_recorded():
 def record_only_what_succeeded():
     """Have Snakemake keep the records of a job's earlier outputs when the job fails.
 
-    It would record the new params as those of the outputs, which it then deletes. After that a target
-    further down that is still there, such as scores, would count as up to date.
+    It would record the new params as those of the outputs, which it then deletes; or no params at all
+    if outputs are missing. After that a target further down that is still there, such as scores, would
+    count as up to date.
     """
     postprocess, finished = Job.postprocess, PersistenceBase.finished
     failed = set()
@@ -65,6 +66,7 @@ def record_only_what_succeeded():
             await finished(self, job)
 
     Job.postprocess, PersistenceBase.finished = postprocess_noting_failure, finished_unless_failed
+    PersistenceBase.cleanup = lambda self, job: None
 
 
 compare_what_is_recorded()

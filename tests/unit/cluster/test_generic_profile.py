@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -170,3 +171,36 @@ def test_jobs_are_cancelled_in_the_background_and_a_failure_is_said(profile):
     (profile.folder / "down").touch()
     done = profile.run("cancel", "7", "8")
     assert done.stderr == ("error: could not cancel all of these jobs, do it by hand: 7 8\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "ended_by", "left"),
+    [
+        ("true", None, "0"),
+        ("false", None, "1"),
+        ("sh -c 'touch started; sleep 30'", signal.SIGTERM, "1"),
+        (
+            "sh -c 'trap \"sleep 1; exit 0\" TERM; touch started; sleep 30 & wait'",
+            signal.SIGTERM,
+            "0",
+        ),
+    ],
+)
+def test_a_job_leaves_the_status_of_its_command_also_when_asked_to_end(
+    profile, command, ended_by, left
+):
+    """Killed by a signal, bash has the status of the command before, `cd`, which is 0."""
+    profile.jobs.mkdir(parents=True)
+    template = (profile.folder / "profile/job.sh").read_text()
+    prefix, suffix = f"cd {profile.folder} &&", "&& exit 0 || exit 1"  # as the executor has them
+    script = profile.folder / "job"
+    script.write_text(template.format(properties="{}", exec_job=f"{prefix} {command} {suffix}"))
+    job = subprocess.Popen(
+        ["bash", script], cwd="/", env={**os.environ, "SLURM_JOB_ID": "7"}, start_new_session=True
+    )
+    if ended_by:
+        while not (profile.folder / "started").exists():
+            time.sleep(0.02)
+        os.killpg(job.pid, ended_by)
+    job.wait(20)
+    assert (profile.jobs / "7.exit").read_text() == f"{left}\n"
