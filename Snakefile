@@ -56,5 +56,9 @@ rule all:
         f"{COMPARISON}/scores.csv",
 
 
+onstart:
+    Path(PASSED_CHECKS).unlink(missing_ok=True)
+
+
 onsuccess:
     print_outcome()

@@ -9,6 +9,7 @@ from typing import Any
 from tests.support.cluster.files import GROUP_ID, LOGIN, USERS, home
 from tests.support.cluster.machine import entering
 
+SIGNALS = "INT,TERM"
 PASSED_ON = ("OMP_NUM_THREADS", "NO_COLOR", "COLUMNS", "TZ")
 
 
@@ -54,9 +55,11 @@ class Access:
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
             **(environment or {}),
         }
+        # Signals are for the command, whose end nsenter tells.
         return [
-            *entering(pid), *identity,
-            "env", "-i", f"--chdir={folder or home(self.folder, user)}",
+            "env", f"--ignore-signal={SIGNALS}", *entering(pid), *identity,
+            "env", "-i", f"--default-signal={SIGNALS}",
+            f"--chdir={folder or home(self.folder, user)}",
             *(f"{name}={value}" for name, value in variables.items()), *command,
         ]  # fmt: skip
 

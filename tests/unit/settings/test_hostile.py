@@ -209,7 +209,7 @@ def test_what_is_refused_is_said(path, value, said):
 @pytest.mark.parametrize(
     "name",
     ["losses.csv", "hf", "checkpoint.pt", "answers.jsonl", "logs", "comparisons", "data", "tokens",
-     "model.pth", "m-sft.pth", "report.html", "Loss.PNG", "tensorboard"],
+     "model.pth", "m-sft.pth", "report.html", "Loss.PNG", "tensorboard", "HF", "Logs"],
 )  # fmt: skip
 def test_names_of_files_and_folders_of_results_are_reserved(section, name):
     definition = {"models": WHOLE["models"]["nano-1M"], "recipes": WHOLE["recipes"]["small-world"],
@@ -220,7 +220,27 @@ def test_names_of_files_and_folders_of_results_are_reserved(section, name):
     assert f"files of results/: {name}" in message or f"folders of results/: {name}" in message
 
 
-@pytest.mark.parametrize("name", ["logs", "data", "a.csv", "Report.HTML", "config.yaml", "end."])
+@pytest.mark.parametrize(
+    ("section", "name", "other"),
+    [
+        ("datasets", "Small-World", "small-world"),
+        ("tokenizers", "GPT2", "gpt2"),
+        ("models", "NANO-1m", "nano-1M"),
+        ("recipes", "small-World", "small-world"),
+        ("judges", "Overlap", "overlap"),
+    ],
+)
+def test_names_that_differ_by_case_alone_would_share_a_folder(section, name, other):
+    message = refused(changed((section, name), WHOLE[section][other]))
+    assert message == (
+        f"mine.yaml: {section}: {other} and {name} differ by case alone and would share one folder "
+        "on macOS and Windows; rename one"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["logs", "Data", "data", "a.csv", "Report.HTML", "config.yaml", "end."]
+)
 def test_a_comparison_has_no_name_of_a_file_or_folder_of_results(name):
     message = refused(changed(("name",), name))
     assert f"mine.yaml: name: {name!r} reads like a file or a folder of results/" in message

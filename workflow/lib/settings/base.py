@@ -1,5 +1,6 @@
 """The base class of all sections of config.yaml, and the types of names and numbers in them."""
 
+import unicodedata
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -73,6 +74,11 @@ def unique(names: list[Any]) -> list[Any]:
     if repeated := sorted({str(name) for name in names if names.count(name) > 1}):
         raise ValueError(f"names {', '.join(map(cut, repeated))} more than once")
     return names
+
+
+def folder_of(name: str) -> str:
+    """Return what a name is to file systems that ignore case and the form of Unicode."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 # Names become folders under results/ and resources/, and parts of file names.

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from workflow.lib.runtime.names import shown, suggest
+from workflow.lib.settings.base import folder_of
 from workflow.lib.settings.mistakes import in_words
 from workflow.lib.settings.places import Mistake
 from workflow.lib.settings.recipe import Recipe, Scalar
@@ -43,6 +44,8 @@ def expand(name: str, recipe: Recipe, datasets: Collection[str]) -> tuple[Varian
     """
     variants: dict[str, dict[str, Recipe]] = {}
     mistakes: list[Mistake] = []
+    folders: dict[str, str] = {}
+    made: dict[str, str] = {}  # the variants by what they are
     keys = ("recipes", name, "sweep")
     try:
         for suffix, changes in _combinations(recipe.sweep):
@@ -53,8 +56,12 @@ def expand(name: str, recipe: Recipe, datasets: Collection[str]) -> tuple[Varian
                 raise ValueError(f"datasets has no {shown(one.dataset)}{known}")
             if len(variant) > LONGEST:
                 raise ValueError(f"the name {variant} is longer than {LONGEST} characters")
+            if (other := folders.setdefault(folder_of(variant), variant)) != variant:
+                raise ValueError(f"two values make names that differ by case: {other}, {variant}")
             if variant in variants:
                 raise ValueError(f"two values make the same name, {variant}")
+            if (other := made.setdefault(one.model_dump_json(), variant)) != variant:
+                raise ValueError(f"{other} and {variant} are the same settings; keep one value")
             variants[variant] = dict(_runs(variant, one))
     except ValidationError as error:
         told = ", ".join(f"{key}: {value}" for key, value in changes.items())

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from workflow.lib.settings.base import Count, Name, NameList, Section
+from workflow.lib.settings.base import Count, Name, NameList, Section, folder_of
 from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.judges import REFERENCE, Judge
@@ -178,6 +178,19 @@ class Settings(Computing):
 
     @field_validator("datasets", "tokenizers", "models", "recipes", "judges")
     @classmethod
+    def names_differ_by_more_than_case(cls, defined: dict[str, Section]) -> dict[str, Section]:
+        """Refuse two names that are one folder where file systems ignore case."""
+        found: dict[str, str] = {}
+        for name in defined:
+            if (other := found.setdefault(folder_of(name), name)) != name:
+                raise ValueError(
+                    f"{other} and {name} differ by case alone and would share one folder on macOS "
+                    "and Windows; rename one"
+                )
+        return defined
+
+    @field_validator("datasets", "tokenizers", "models", "recipes", "judges")
+    @classmethod
     def names_are_no_patterns(cls, defined: dict[str, Section]) -> dict[str, Section]:
         """Refuse names in which Snakemake sees the sign of a rule that feeds itself without end."""
         for name in defined:
@@ -189,7 +202,7 @@ class Settings(Computing):
     @classmethod
     def name_is_that_of_a_folder(cls, name: str | None) -> str | None:
         """Refuse a name that reads as a file, or as another folder of results/."""
-        if name is not None and (name in FOLDERS or name.lower().endswith((*ENDINGS, "."))):
+        if name is not None and (name.lower() in FOLDERS or name.lower().endswith((*ENDINGS, "."))):
             raise ValueError(
                 f"{name!r} reads like a file or a folder of results/; choose another name"
             )
@@ -202,7 +215,7 @@ class Settings(Computing):
     ) -> dict[str, Section]:
         kind = str(info.field_name).removesuffix("s")
         taken = FOLDERS | ({"small-world"} if kind == "model" else set())
-        if names := ", ".join(sorted(taken & defined.keys())):
+        if names := ", ".join(sorted(name for name in defined if name.lower() in taken)):
             raise ValueError(
                 f"these names are reserved for folders of results/: {names}; rename the {kind}"
             )
