@@ -9,6 +9,8 @@ from snakemake.exceptions import ResourceValidationError
 from workflow.lib.cluster.earlier_jobs import wait_for_earlier_jobs
 from workflow.lib.cluster.estimate import (
     asked_for,
+    convert_needs,
+    export_needs,
     finetune_needs,
     generate_needs,
     refuse_if_too_large,
@@ -16,7 +18,8 @@ from workflow.lib.cluster.estimate import (
 from workflow.lib.cluster.generic_jobs import wait_for_generic_jobs
 from workflow.lib.cluster.workload import UNKNOWN, workload_of_entries, workload_of_tokens
 from workflow.lib.model.shape import shape_of_run, shape_of_weights
-from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.errors import UserError, one_line
+from workflow.lib.settings.cluster import JobResources
 
 # Versions of Snakemake with the internal that `record_outputs_in_the_job` changes.
 KNOWN_VERSIONS = ("9.27.",)
@@ -30,12 +33,12 @@ def read_once(read, path, changed_at):
 def known(read, path):
     """Return what is read from a file, reading it again only if the file changed.
 
-    A damaged file ends the run in one line.
+    A damaged file, or one that may not be read, ends the run in one line.
     """
     try:
         return read_once(read, path, os.stat(path).st_mtime_ns)
-    except UserError as error:
-        raise ResourceValidationError(f"error: {error}")
+    except (UserError, PermissionError) as error:
+        raise ResourceValidationError(f"error: {one_line(error)}")
 
 
 # Resources are functions: Snakemake calls them again before it submits a job, when the job's inputs
@@ -64,10 +67,20 @@ def generate_asks_for(name):
     return value
 
 
-def convert_memory(wildcards, input, attempt):
-    """Return MB for TensorFlow and three times the weights, half as much more on each attempt."""
-    weights = max(os.stat(path).st_size for path in input)
-    return int((2000 + 3 * weights / 1e6) * (1 + attempt) / 2)
+def convert_asks_for(name):
+    def value(wildcards, input, attempt):
+        size = max(os.stat(path).st_size for path in input)
+        return asked_for(convert_needs(size), JobResources(), attempt)[name]
+
+    return value
+
+
+def export_asks_for(name):
+    def value(wildcards, input, attempt):
+        needs = export_needs(known(shape_of_run, input.training))
+        return asked_for(needs, JobResources(), attempt)[name]
+
+    return value
 
 
 def of_recipe(value):
@@ -162,6 +175,9 @@ elif workflow.is_main_process:
     or_exit(refuse_what_cannot_fit)
     # Here and not in `onstart`: Snakemake calls that when it has decided which jobs to run, so
     # jobs that are still running would run again. It reports a locked folder itself.
-    if not workflow.output_settings.dryrun and not any(Path(".snakemake/locks").glob("*")):
-        or_exit(wait_for_earlier_jobs, Path.cwd())
+    # Unlocking runs nothing.
+    starts = not workflow.output_settings.dryrun and "--unlock" not in sys.argv
+    if starts and not any(Path(".snakemake/locks").glob("*")):
+        submits = workflow.resource_settings.nodes is not None  # none for jobs that run here
+        or_exit(wait_for_earlier_jobs, Path.cwd(), submits)
         or_exit(wait_for_generic_jobs, Path.cwd())

@@ -37,14 +37,16 @@ def unpacked(source):
 
 
 def quote_interpreter():
-    """Have Snakemake quote the path of Python in the shell command of a job.
+    """Have Snakemake quote the path of Python in the shell command of a job, and run it in the shell's place.
 
-    It quotes that of the script only, so a .venv in a folder with a space would not be found.
+    It quotes that of the script only, so a .venv in a folder with a space would not be found. An
+    older shell that stays would end by the signal that a scheduler sends to all processes of a job,
+    and Snakemake would not wait until the script has written its checkpoint.
     """
     execute = PythonScript._execute_cmd
 
     def quoted(self, command, **names):
-        return execute(self, command.replace("{py_exec} ", "{py_exec:q} "), **names)
+        return execute(self, command.replace("{py_exec} ", "exec {py_exec:q} "), **names)
 
     PythonScript._execute_cmd = quoted
 
