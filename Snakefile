@@ -40,6 +40,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/comparison.smk"
 include: "workflow/rules/cluster.smk"
+include: "workflow/rules/attempts.smk"
 include: "workflow/rules/people.smk"
 include: "workflow/rules/pairwise.smk"
 include: "workflow/rules/data.smk"
@@ -54,6 +55,10 @@ rule all:
     default_target: True
     input:
         f"{COMPARISON}/scores.csv",
+
+
+onstart:
+    Path(PASSED_CHECKS).unlink(missing_ok=True)
 
 
 onsuccess:

@@ -1,76 +1,104 @@
-"""Overhead of a job on Slurm.
+"""Times of runs on Slurm: one short job, many variants, two nodes against one.
 
-python -m benchmarks.cluster [--rounds 3]
+python -m benchmarks.cluster [job] [nodes] [variants N ...]
 
-Needs root, Debian's slurm-wlm and munge: starts a cluster of one node as tests/cluster does, then
-generates the responses of one tiny model repeatedly, locally and as a job.
+Needs root, Debian's slurm-wlm and munge: starts a cluster of a login node and three nodes as
+tests/cluster does, all on this machine, and submits with profiles/slurm as it is. Without
+arguments: job, nodes, variants 12.
 """
 
-import subprocess
-import tempfile
+import os
+import sys
 import time
-from argparse import ArgumentParser
-from pathlib import Path
-from statistics import median
+from typing import Any
 
 from benchmarks.common import machine
+from tests.support.cluster.cluster import Cluster
+from tests.support.cluster.running import missing, running_cluster
 from tests.support.project import Project, tiny_overlay
-from tests.support.slurm import Cluster, missing, running_cluster
 
-TARGET = "results/tiny-a/quick/responses.json"
 SUBMIT = ("--workflow-profile", "profiles/slurm")
-SOON = ("--slurm-init-seconds-before-status-checks", "1")
+RESPONSES = "results/tiny-a/quick/responses.json"
 
 
 def main() -> None:
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    wanted = sys.argv[1:] or ["job", "nodes", "variants", "12"]
     if reason := missing():
         raise SystemExit(f"error: {reason}")
     print(machine())
-    with running_cluster() as cluster, tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        project = Project.create(
-            folder / "project", tiny_overlay(folder / "sources", "http://localhost:11434")
-        )
-        assert project.run(TARGET).code == 0
-        seconds: dict[str, list[float]] = {}
-        for _ in range(rounds):
-            for label, took in _round(cluster, project).items():
-                seconds.setdefault(label, []).append(took)
-        for label, values in seconds.items():
-            print(f"{label:44}{median(values):8.1f} s")
+    with running_cluster(prefix="benchmark") as cluster:
+        overlay = tiny_overlay(cluster.shared / "sources", "http://localhost:11434")
+        overlay["compare"] = {"models": ["tiny-a"], "recipes": ["quick"], "judges": ["overlap"]}
+        overlay |= {"threads": 1, "device": "cpu"}
+        project = Project.create(cluster.shared / "project", overlay)
+        _seconds(cluster, project, RESPONSES, "--cores", "1")
+        if "job" in wanted:
+            _one_job(cluster, project)
+        if "nodes" in wanted:
+            _nodes(cluster, project)
+        for number in wanted[wanted.index("variants") + 1 :] if "variants" in wanted else ():
+            _variants(cluster, project, int(number))
 
 
-def _round(cluster: Cluster, project: Project) -> dict[str, float]:
-    """Return the seconds of the same job, started in each way."""
+def _one_job(cluster: Cluster, project: Project) -> None:
+    """Time the same job, generating eight responses, started in each way."""
     began = time.perf_counter()
-    job = cluster.ask("sbatch", "--parsable", "--output=/dev/null", "--wrap=true")
+    job = cluster.ask("sbatch", "--parsable", "--output=/dev/null", "--chdir=/", "--wrap=true")
     while cluster.state(job) != "COMPLETED":
         time.sleep(0.1)
-    empty = time.perf_counter() - began
-    here = _seconds(cluster, project, "--cores", "1")
-    there = _seconds(cluster, project, *SUBMIT, *SOON)
-    job = max((number for (number,) in cluster.jobs("JobID")), key=int)
-    elapsed = cluster.details(job)["RunTime"]
-    minutes, ran = map(int, elapsed.split(":")[-2:])
-    return {
-        "an empty job, from sbatch to its end": empty,
-        "a run of snakemake with one local job": here,
-        "the same on Slurm": there,
-        "of that, the job on its node": 60 * minutes + ran,
-    }
+    _report("an empty job, from sbatch to its end", time.perf_counter() - began)
+    for label, arguments in (("without Slurm", ("--cores", "1")), ("through Slurm", SUBMIT)):
+        project.path(RESPONSES).unlink()
+        seconds = _seconds(cluster, project, RESPONSES, *arguments)
+        _report(f"a run that generates 8 responses, {label}", seconds)
+    _report("of that, the job on its node", _run_time(cluster))
 
 
-def _seconds(cluster: Cluster, project: Project, *arguments: str) -> float:
-    project.path(TARGET).unlink()
-    command = [*project.command(TARGET)[:3], *arguments, TARGET, "--configfile", "overlay.yaml"]
+def _nodes(cluster: Cluster, project: Project) -> None:
+    """Time the same finetuning on one node and on two, gradients over gloo."""
+    for nodes in (1, 2):
+        training = {"epochs": 20, "learning_rate": 1e-3}
+        recipe = {"extends": "quick", "training": training, "nodes": nodes}
+        project.change(**{f"recipes__nodes-{nodes}": recipe})
+        _seconds(cluster, project, f"results/tiny-a/nodes-{nodes}/losses.csv", *SUBMIT)
+        _report(f"finetuning, 20 epochs of 68 entries, nodes: {nodes}", _run_time(cluster))
+
+
+def _variants(cluster: Cluster, project: Project, number: int) -> None:
+    """Time a comparison of that many recipes of one model, and count the questions to Slurm."""
+    names = [f"rate-{number}-{each}" for each in range(number)]
+    for each, name in enumerate(names):
+        training = {"epochs": 1, "learning_rate": (each + 1) * 1e-5}
+        project.change(**{f"recipes__{name}": {"extends": "quick", "training": training}})
+    project.change(compare__recipes=names, compare__max_runs=number)
+    before = cluster.calls()
+    seconds = _seconds(cluster, project, "results/scores.csv", *SUBMIT)
+    calls = cluster.calls() - before
+    _report(f"{number} variants to scores.csv, {calls['sbatch']} jobs", seconds)
+    print("  " + ", ".join(f"{count} {name}" for name, count in sorted(calls.items())))
+
+
+def _seconds(cluster: Cluster, project: Project, target: str, *arguments: str) -> float:
+    """Return the seconds that a run takes."""
+    command = [sys.executable, "-m", "snakemake", *arguments, target]
+    command += ["--configfile", "overlay.yaml"]
     began = time.perf_counter()
-    subprocess.run(
-        command, cwd=project.folder, env=cluster.environment, check=True, capture_output=True
-    )
+    done = cluster.run(*command, folder=project.folder, check=False, timeout=7200)
+    if done.returncode:
+        raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
     return time.perf_counter() - began
+
+
+def _run_time(cluster: Cluster) -> float:
+    """Return the seconds that the job submitted last ran."""
+    job = max((number for (number,) in cluster.jobs("JobID")), key=int)
+    hours, minutes, seconds = map(int, cluster.details(job)["RunTime"].split(":"))
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _report(label: str, seconds: Any) -> None:
+    load = os.getloadavg()[0]
+    print(f"{label:60}{seconds:8.1f} s   (load {load:.0f})", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ beside it is gone.
 
 import csv
 import json
-import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cluster.machine import wait_for
+from tests.support.cluster.submitted import FIRST_CHECK, Submitted
 from tests.support.paths import ROOT
 from tests.support.project import Project, tiny_overlay
-from tests.support.slurm import Cluster, wait_for
 from workflow.lib.cluster.estimate import asked_for, finetune_needs
 from workflow.lib.cluster.workload import workload_of_tokens
 from workflow.lib.model.shape import shape_of_weights
@@ -30,73 +29,12 @@ from workflow.lib.settings.cluster import JobResources
 from workflow.lib.settings.recipe import Recipe
 
 MODELS = ("tiny-a", "tiny-b")
-HOLDING = """
-
-def _save_and_hold(checkpoint, state, save=Checkpoint.save):
-    save(checkpoint, state)
-    while checkpoint.path.with_name("hold").exists():
-        time.sleep(0.05)
-
-
-Checkpoint.save = _save_and_hold
-"""
-FIRST_CHECK = 1  # seconds; those that follow an empty one come ever later
-
-
-class Submitted(Project):
-    """A project whose heavy jobs are submitted with the profile."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.runs: list[subprocess.Popen] = []
-
-    def command(self, *arguments: str) -> list[str]:
-        return [
-            sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm",
-            "--quiet", "host",
-            "--slurm-init-seconds-before-status-checks", str(FIRST_CHECK),
-            *(arguments or ("results/scores.csv",)),
-            "--configfile", "overlay.yaml",
-        ]  # fmt: skip
-
-    def start(self, cluster: Cluster, *arguments: str) -> subprocess.Popen:
-        """The run, which goes on beside the test; what it says is in `said`."""
-        with self.path("said.txt").open("w") as output:
-            run = subprocess.Popen(
-                self.command(*arguments),
-                cwd=self.folder,
-                env=cluster.environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self.runs.append(run)
-        return run
-
-    def said(self) -> str:
-        return self.path("said.txt").read_text()
-
-
-def jobs_of(cluster: Cluster, project: Project) -> list[tuple[str, str]]:
-    """Number and rule with wildcards, but keys, of every job that was submitted from a project."""
-    jobs = cluster.jobs("JobID", "Comment", "WorkDir")
-    folder = str(project.folder)
-    return [
-        (number, re.sub("_-[0-9a-f]{8}$", "", comment[len("rule_") :]).replace("_wildcards_", " "))
-        for number, comment, where in sorted(jobs, key=lambda job: int(job[0]))
-        if where == folder
-    ]
-
-
-def numbers_of(cluster: Cluster, project: Project, what: str) -> list[str]:
-    """Of the jobs of one rule and its wildcards, in the order they were submitted in."""
-    return [number for number, name in jobs_of(cluster, project) if name == what]
 
 
 @pytest.fixture(scope="module")
-def finished(cluster, tmp_path_factory, request) -> tuple[Submitted, Project]:
+def finished(cluster, request) -> tuple[Submitted, Project]:
     """The comparison by way of Slurm, and the same computed here meanwhile."""
-    folder = tmp_path_factory.mktemp("cluster").resolve()
+    folder = Path(tempfile.mkdtemp(dir=cluster.shared))
     overlay = tiny_overlay(folder / "sources", "http://localhost:11434")
     overlay["compare"] |= {"judges": ["overlap"], "recipes": ["untuned", "quick"]}
     overlay["recipes"]["untuned"] = {"extends": "quick", "training": {"epochs": 0}}
@@ -106,9 +44,8 @@ def finished(cluster, tmp_path_factory, request) -> tuple[Submitted, Project]:
         }  # fmt: skip
         overlay["compare"]["recipes"].append(f"rate-{number}")
     overlay |= {"threads": 1, "checkpoint_every": 1}
-    submitted = Submitted(Project.create(folder / "submitted", overlay).folder)
-    with submitted.path("workflow/lib/training/checkpoint.py").open("a") as module:
-        module.write(HOLDING)
+    submitted = Submitted(Project.create(folder / "submitted", overlay).folder, cluster)
+    submitted.make_holdable()
     local = submitted.copy(folder / "local")
     recipes = overlay["compare"]["recipes"]
     wanted = [f"results/{m}/{r}/overlap/scores.csv" for m in MODELS for r in recipes]
@@ -116,7 +53,7 @@ def finished(cluster, tmp_path_factory, request) -> tuple[Submitted, Project]:
         local.command(*wanted), cwd=local.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     before, began = cluster.calls(), time.monotonic()
-    outcome = submitted.run(environment=cluster.environment)
+    outcome = submitted.run()
     calls = {"seconds": round(time.monotonic() - began), **(cluster.calls() - before)}
     submitted.path("calls.json").write_text(json.dumps(calls))
     said, _ = here.communicate()
@@ -127,15 +64,12 @@ def finished(cluster, tmp_path_factory, request) -> tuple[Submitted, Project]:
 
 
 @pytest.fixture
-def project(finished, tmp_path) -> Iterator[Submitted]:
+def project(finished, cluster, shared_folder) -> Iterator[Submitted]:
     """A copy of what Slurm finished, to go on with; runs that are left over end with the test."""
-    shutil.copytree(finished[0].folder, tmp_path / "project", symlinks=True)
-    project = Submitted((tmp_path / "project").resolve())
+    shutil.copytree(finished[0].folder, shared_folder / "project", symlinks=True)
+    project = Submitted(shared_folder / "project", cluster)
     yield project
-    for run in project.runs:
-        if run.poll() is None:
-            os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
+    project.kill()
 
 
 def test_a_comparison_by_way_of_slurm_gives_the_bytes_of_a_local_run(finished):
@@ -153,14 +87,14 @@ def test_every_heavy_job_went_to_slurm_once_and_nothing_else_did(cluster, finish
     recipes = {path.parent.name for path in submitted.path("results").glob("tiny-a/*/model.pth")}
     wanted = {f"convert_gpt2 {model}" for model in MODELS}
     wanted |= {f"{r} {m}_{c}" for r in ("finetune", "generate") for m in MODELS for c in recipes}
-    assert Counter(name for _, name in jobs_of(cluster, submitted)) == Counter(wanted)
-    for number, _ in jobs_of(cluster, submitted):
+    assert Counter(name for _, name in submitted.jobs()) == Counter(wanted)
+    for number, _ in submitted.jobs():
         assert f"SLURM jobid {number} " in submitted.said()
 
 
 def test_jobs_ask_for_what_the_formula_says(cluster, finished):
     submitted, _ = finished
-    [number] = numbers_of(cluster, submitted, "finetune tiny-a_quick")
+    [number] = submitted.numbers("finetune tiny-a_quick")
     details = cluster.details(number)
     shape = shape_of_weights(submitted.kept("gpt2/tiny-a") / "model.safetensors")
     data = workload_of_tokens(submitted.path("results/tokens/small-world/few/alpaca/train.npz"))
@@ -171,14 +105,14 @@ def test_jobs_ask_for_what_the_formula_says(cluster, finished):
     assert details["CPUs/Task"] == "8"
     assert details["TresPerJob"] == "gres:gpu:1"
     assert details["Requeue"] == "1"
-    [convert] = numbers_of(cluster, submitted, "convert_gpt2 tiny-a")
+    [convert] = submitted.numbers("convert_gpt2 tiny-a")
     assert "TresPerJob" not in cluster.details(convert)
 
 
 def test_a_job_sees_the_gpu_that_it_was_given(cluster, finished):
     """By what Slurm sets for jobs like ours; the rules leave it as it is."""
     submitted, _ = finished
-    [number] = numbers_of(cluster, submitted, "finetune tiny-a_quick")
+    [number] = submitted.numbers("finetune tiny-a_quick")
     details = cluster.details(number)
     output = submitted.path("gpus.txt")
     job = cluster.ask(
@@ -192,7 +126,7 @@ def test_a_job_sees_the_gpu_that_it_was_given(cluster, finished):
 
 def test_the_controller_is_asked_once_for_each_job_and_once_in_a_while_for_all(cluster, finished):
     submitted, _ = finished
-    jobs = len(jobs_of(cluster, submitted))
+    jobs = len(submitted.jobs())
     assert jobs >= 10
     calls = json.loads(submitted.path("calls.json").read_text())
     assert calls["sbatch"] == jobs
@@ -204,15 +138,6 @@ def test_the_controller_is_asked_once_for_each_job_and_once_in_a_while_for_all(c
         assert len(list(csv.DictReader(file))) == (jobs - 2) // 2
 
 
-def hold(project: Project, *variants: str) -> list[Path]:
-    """Have finetunings wait after their next checkpoint; their folders."""
-    folders = [project.path(f"results/{variant}") for variant in variants]
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "hold").touch()
-    return folders
-
-
 def let_go(folder: Path) -> None:
     (folder / "hold").unlink()
 
@@ -222,18 +147,21 @@ def resumed_at(folder: Path) -> list[int]:
 
 
 def test_what_a_lost_node_scancel_and_a_time_limit_cut_short_is_finished(cluster, project):
-    """In one run: all three start, the node goes down under them, then two end each in its way."""
+    """In one run: all three start, their nodes go down under them, then two end each in its way."""
     for seed, name in enumerate(("lost", "cancelled", "overtime")):
         project.change(**{f"recipes__{name}": {"extends": "quick", "training": {"seed": seed}}})
     names = ("lost", "cancelled", "overtime")
-    folders = dict(zip(names, hold(project, *(f"tiny-a/{name}" for name in names)), strict=True))
-    run = project.start(cluster, *(f"results/tiny-a/{name}/losses.csv" for name in names))
+    folders = dict(zip(names, project.hold(*(f"tiny-a/{name}" for name in names)), strict=True))
+    run = project.start(*(f"results/tiny-a/{name}/losses.csv" for name in names))
     wait_for(lambda: all((folder / "checkpoint.pt").exists() for folder in folders.values()))
-    jobs = {name: numbers_of(cluster, project, f"finetune tiny-a_{name}") for name in names}
+    jobs = {name: project.numbers(f"finetune tiny-a_{name}") for name in names}
     assert all(len(numbers) == 1 for numbers in jobs.values())
 
-    cluster.crash_node()
-    cluster.start_node()
+    nodes = {node for [job] in jobs.values() for node in cluster.nodes_of(job)}
+    for node in nodes:
+        cluster.crash(node)
+    for node in nodes:
+        cluster.boot(node)
     wait_for(lambda: all(cluster.details(job)["Restarts"] == "1" for [job] in jobs.values()))
     wait_for(lambda: all(cluster.state(job) == "RUNNING" for [job] in jobs.values()))
 
@@ -248,9 +176,9 @@ def test_what_a_lost_node_scancel_and_a_time_limit_cut_short_is_finished(cluster
     let_go(folders["overtime"])
     assert run.wait(300) == 0, project.said() + cluster.log()
 
-    count = {name: len(numbers_of(cluster, project, f"finetune tiny-a_{name}")) for name in names}
+    count = {name: len(project.numbers(f"finetune tiny-a_{name}")) for name in names}
     assert count == {"lost": 1, "cancelled": 2, "overtime": 2}
-    first, again = numbers_of(cluster, project, "finetune tiny-a_cancelled")
+    first, again = project.numbers("finetune tiny-a_cancelled")
     minutes = [int(cluster.details(job)["TimeLimit"][3:5]) for job in (first, again)]
     assert minutes[1] == 2 * minutes[0]
     for folder in folders.values():
@@ -263,28 +191,27 @@ def test_a_run_that_is_killed_finds_its_jobs_again(cluster, project):
     project.change(recipes__quick__training={"epochs": 1, "learning_rate": 2e-3})
     target = "results/tiny-a/quick/losses.csv"
     project.path("results/tiny-a/quick/checkpoint.pt").unlink(missing_ok=True)
-    [folder] = hold(project, "tiny-a/quick")
-    run = project.start(cluster, target)
+    [folder] = project.hold("tiny-a/quick")
+    run = project.start(target)
     wait_for((folder / "checkpoint.pt").exists)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
+    project.kill()
 
-    outcome = project.run(target, environment=cluster.environment)
+    outcome = project.run(target)
     assert "LockException" in outcome.text
-    assert project.run("--unlock", target, environment=cluster.environment).code == 0
-    run = project.start(cluster, target)
+    assert project.run("--unlock", target).code == 0
+    run = project.start(target)
     wait_for(lambda: "still running in this folder" in project.said())
-    [job] = numbers_of(cluster, project, "finetune tiny-a_quick")
+    [job] = project.numbers("finetune tiny-a_quick")
     assert f"{job} RUNNING finetune tiny-a_quick" in project.said()
     assert f"scancel {job}" in project.said()
     let_go(folder)
     assert run.wait(300) == 0, project.said()
     assert "Nothing to be done" in project.said()
-    assert numbers_of(cluster, project, "finetune tiny-a_quick") == [job]
+    assert project.numbers("finetune tiny-a_quick") == [job]
     assert resumed_at(folder) == []
 
     project.change(recipes__quick__training={"epochs": 1, "learning_rate": 3e-3})
-    planned = project.run("-n", target, environment=cluster.environment)
+    planned = project.run("-n", target)
     assert "finetune tiny-a quick" in planned.jobs, planned.tail
 
 
@@ -294,7 +221,8 @@ import os, sys
 sys.path.insert(0, {root!r})
 from tests.support.judge_servers import Reply, ollama_server
 assert sys.argv[1:] == ["serve"]
-server = ollama_server("llama3:latest", port=int(os.environ["OLLAMA_HOST"].rpartition(":")[2]))
+host, port = os.environ["OLLAMA_HOST"].split(":")
+server = ollama_server("llama3:latest", port=int(port), host=host)
 def behave(number, body):
     with open({questions!r}, "a") as file:
         print(number, file=file)
@@ -320,29 +248,25 @@ def test_a_judge_server_is_a_job_of_its_own_and_may_move(cluster, project):
             "backend": "ollama", "model": "llama3", "url": "file:results/judge-server.txt"
         }
     )  # fmt: skip
-    outcome = project.run(target, environment=cluster.environment)
+    outcome = project.run(target)
     assert "does not exist: no server has written its address" in outcome.errors()[0]
 
-    environment = {
-        **cluster.environment,
-        "PATH": f"{program.parent}:{cluster.environment['PATH']}",
-        "JUDGE_HOST": "127.0.0.1",
-    }
+    path = {"PATH": f"{program.parent}:{cluster.folder}/bin:/usr/bin:/bin"}
     addresses = []
-    for _ in range(2):
-        job = subprocess.run(
-            ["sbatch", "--parsable", "profiles/slurm/judge-server.sbatch"],
-            cwd=project.folder, env=environment, capture_output=True, text=True, check=True,
+    for node in ("node2", "node3"):
+        job = cluster.run(
+            "sbatch", "--parsable", f"--nodelist={node}", "profiles/slurm/judge-server.sbatch",
+            folder=project.folder, environment=path,
         ).stdout.strip()  # fmt: skip
         wait_for(address.exists)
         addresses.append(address.read_text())
         project.path(target).unlink(missing_ok=True)
-        outcome = project.run(target, environment=cluster.environment)
+        outcome = project.run(target)
         assert outcome.code == 0, outcome.tail
         assert "judge tiny-a quick server" in outcome.jobs
         asked = len(questions.read_text().splitlines())
         cluster.ask("scancel", job)
         wait_for(lambda: not address.exists())
         wait_for(lambda job=job: cluster.state(job) == "CANCELLED")
-    assert addresses[0] != addresses[1]
+    assert [address.split(":")[1].strip("/") for address in addresses] == ["node2", "node3"]
     assert asked == len(json.loads(project.path("results/tiny-a/quick/responses.json").read_text()))

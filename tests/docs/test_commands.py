@@ -306,6 +306,18 @@ def check_sbatch(project: Path, found: list[Command]) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}"
 
 
+def check_container(project: Path, found: list[Command]) -> None:
+    """Needs Docker or Apptainer, and is marked untested: the definition is where it says."""
+    for command in found:
+        words = command.words
+        if words[:2] == ["apptainer", "build"]:
+            assert (project / words[-1]).is_file(), str(command)
+        elif words[:2] == ["docker", "build"]:
+            assert (project / words[-1] / "Dockerfile").is_file(), str(command)
+        else:
+            assert words[:2] == ["apptainer", "exec"], str(command)
+
+
 def check_editor(project: Path, found: list[Command]) -> None:
     """Needs a person: the file to edit is there."""
     for command in found:
@@ -332,6 +344,8 @@ CHECKS = {
     "pip": check_pip,
     "ollama": check_ollama,
     "sbatch": check_sbatch,
+    "docker": check_container,
+    "apptainer": check_container,
     "$EDITOR": check_editor,
     ".": check_activate,
     "pre-commit": check_pre_commit,

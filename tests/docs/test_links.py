@@ -45,6 +45,19 @@ def test_every_file_named_exists(page):
         assert name in created or (ROOT / name).exists(), name
 
 
+def test_every_claim_about_clusters_names_a_test_that_exists():
+    text = prose(ROOT / "docs/cluster.md")
+    table = text.partition("| claim | test |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert len(table.splitlines()) > 10
+    for line in table.splitlines():
+        _, claim, named, _ = (cell.strip() for cell in line.split("|"))
+        match = re.fullmatch(r"`(tests/[\w/]+/test_\w+\.py)(?:::(test_\w+))?`", named)
+        assert claim and match, line
+        tree = ast.parse((ROOT / match[1]).read_text("utf-8"))
+        tests = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert not match[2] or match[2] in tests, line
+
+
 @page
 def test_every_function_named_with_its_file_is_there(page):
     for name, path in FIND_IN.findall(page.read_text("utf-8")):

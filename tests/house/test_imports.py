@@ -61,6 +61,12 @@ def test_only_rules_that_compute_import_torch():
     assert not {"torch", "tensorflow"} & imported_by(imports)
 
 
+def test_tables_are_joined_without_scipy():
+    """Importing scipy.stats takes longer than the rest of the job."""
+    lines = (ROOT / "workflow/scripts/collect_scores.py").read_text().splitlines()
+    assert "scipy" not in imported_by([line for line in lines if line.startswith("from workflow")])
+
+
 def test_a_model_is_loaded_without_the_compiler(tmp_path):
     """Importing torch's takes as long as importing torch."""
     shape = GPTConfig(vocab_size=9, context_length=8, emb_dim=4, n_heads=2, n_layers=1)

@@ -1,6 +1,7 @@
 """Recipes that are computed by several processes, through Snakemake."""
 
 import json
+import re
 
 
 def test_two_processes_make_the_results_of_one(project):
@@ -42,3 +43,23 @@ def test_several_nodes_without_a_cluster_are_refused(project):
     outcome = project.run("results/tiny-a/quick/model.pth", "--forcerun", "finetune")
     [line] = outcome.errors()
     assert line.startswith("error: nodes: 2 of the recipe, but this job has 1; ")
+
+
+def test_each_of_several_nodes_is_asked_for_its_gpus_and_other_jobs_for_none(project):
+    project.change(recipes__quick__nodes=2, recipes__quick__gpus=4)
+    outcome = project.run(
+        "-n", "results/tiny-a/quick/responses.json", "--forceall",
+        "--default-resources", "gpu_model=a100",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.tail
+    asked = dict(re.findall(r"^rule (\w+):\n(?: .*\n)*?    resources: (.*)$", outcome.text, re.M))
+    for rule in ("finetune", "generate"):
+        wanted = "gpu=8, processes=4, nodes=2, gres=gpu:a100:4, mpi=srun, tasks=2, tasks_per_gpu=0"
+        assert wanted in asked[rule]
+    assert "gpu" not in asked["convert_gpt2"]
+    project.change(recipes__quick__nodes=1, device="cpu")
+    one = project.run("-n", "results/tiny-a/quick/model.pth", "--forcerun", "finetune").text
+    assert "gpu=0, processes=4, nodes=1, sharding=" in one
+    project.change(recipes__quick__nodes=2)
+    two = project.run("-n", "results/tiny-a/quick/model.pth", "--forcerun", "finetune").text
+    assert "gpu=0, processes=4, nodes=2, mpi=srun, tasks=2, tasks_per_gpu=0" in two

@@ -85,6 +85,22 @@ def test_changing_the_learning_rate_reruns_from_finetuning(project):
     assert project.run().jobs == FROM_FINETUNE | JUDGED
 
 
+@pytest.mark.parametrize("fault", ["raise MemoryError", "return"], ids=["error", "no output"])
+def test_a_job_that_fails_after_a_change_is_run_again_for_each_target(project, fault):
+    """Its outputs are gone then; responses and scores of before the change are still there."""
+    project.change(recipes__quick__training={"epochs": 1, "learning_rate": 5e-4})
+    launching = "workflow/lib/parallel/launching/launch.py"
+    line = "    if gpus * nodes == 1:\n"
+    project.edit(launching, line, f"    {fault}\n{line}")
+    target = "results/tiny-a/quick/overlap/scores.csv"
+    assert project.run(target, "--latency-wait", "1").code != 0
+    assert project.path(target).exists()
+    assert not project.path("results/tiny-a/quick/model.pth").exists()
+    project.edit(launching, f"    {fault}\n{line}", line)
+    wanted = {"finetune tiny-a quick", "generate tiny-a quick", "judge tiny-a quick overlap"}
+    assert project.run("-n", target).jobs == wanted
+
+
 def test_changing_the_precision_reruns_from_finetuning(project):
     project.change(precision="bf16")
     assert project.run("-n", "results/scores.csv").jobs == FROM_FINETUNE | JUDGED

@@ -17,10 +17,11 @@ from workflow.lib.judge.judge import judge_responses
 from workflow.lib.judge.pairs import judge_pairs
 from workflow.lib.model.shape import shape_of_run, shape_of_weights
 from workflow.lib.model.weights import load_base_model, load_trained_model
+from workflow.lib.report.all_scores import collect_scores
 from workflow.lib.report.console import outcome_lines
 from workflow.lib.report.plots.losses import plot_losses
 from workflow.lib.report.quality import read_quality
-from workflow.lib.report.summary import collect_scores, summarize
+from workflow.lib.report.summary import summarize
 from workflow.lib.report.variants import read_variants
 from workflow.lib.report.win_tables import win_tables
 from workflow.lib.runtime.files import read_json, replacing, write_json
@@ -169,7 +170,7 @@ class FinishedRun:
         names = {"model": "tiny", "recipe": "quick", "dataset": "few", "prompt": "phi3"}
         paths = {name: self.variant / file for name, file in
                  (("training", "training.json"), ("losses", "losses.csv"))}  # fmt: skip
-        model_card(names, STYLE, **paths, scores=[self.judged / "scores.csv"])
+        model_card(names, STYLE, **paths, scores=[self.judged / "scores.csv"], wins=[])
 
     def jobs(self) -> dict[str, list[Any]]:
         """Return the jobs that read each file, by its path in the folder."""

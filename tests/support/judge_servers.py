@@ -79,9 +79,13 @@ class JudgeServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, handler: type[BaseHTTPRequestHandler], models: tuple[str, ...], port: int = 0
+        self,
+        handler: type[BaseHTTPRequestHandler],
+        models: tuple[str, ...],
+        port: int = 0,
+        host: str = "127.0.0.1",
     ) -> None:
-        super().__init__(("127.0.0.1", port), handler)
+        super().__init__((host, port), handler)
         self.models = list(models)
         self.digest = LLAMA3_DIGEST
         self.pullable = {"llama3": "llama3:latest", "phi3": "phi3:latest"}
@@ -219,13 +223,14 @@ def running(server: JudgeServer) -> Iterator[JudgeServer]:
         server.server_close()
 
 
-def ollama_server(*models: str, port: int = 0) -> JudgeServer:
+def ollama_server(*models: str, port: int = 0, host: str = "127.0.0.1") -> JudgeServer:
     """Return a server of these models; llama3:latest if none is given.
 
     Args:
         port: where to listen; 0 for any free one.
+        host: the address to listen on.
     """
-    return JudgeServer(_OllamaHandler, models or ("llama3:latest",), port)
+    return JudgeServer(_OllamaHandler, models or ("llama3:latest",), port, host)
 
 
 def openai_server(*models: str, key: str | None = None) -> JudgeServer:

@@ -3,6 +3,7 @@
 Each kind of file, each job that reads it, each damage; no other exception, and no silent use.
 """
 
+import csv
 import hashlib
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.damage import SMALL, WHOLESALE, FinishedRun
+from workflow.lib.report.console import outcome_lines
 from workflow.lib.runtime.digests import check_digest, record_of
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json, replacing, write_csv, write_json
@@ -123,6 +125,7 @@ def test_files_with_checksums_of_their_own_need_no_record(run, file):
         (b"overlap,%s,0,", b"overlap,%s,0,nan#", "could not convert"),
         (b"overlap,%s,0,", b"overlap,%s,0,-", "is not from 0 to 100"),
         (b"overlap,%s,0,", b"overlap,99,0,", "should be"),
+        (b"overlap,%s,0,", b"overlap,99999999999999999999,0,", "below 0 or too large"),
         (b"overlap,%s,0,", b"overlap,1,0,", "should be"),
         (b"overlap,%s,0,", b"overlap,x,0,", "invalid literal"),
         (b"overlap,%s,0,", b"overlap,%s,0,,", "not as many cells"),
@@ -160,6 +163,33 @@ def test_losses_without_a_row_are_not_drawn(run):
     record_of(path).unlink()
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     refused(run.plot, path, "a row less")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("unrated", ""),
+        ("win_rate", "x"),
+        ("win_low", "nan"),
+        ("disagreements", "-1"),
+        ("wins", "1.5"),
+        ("cut_off", "x"),
+        ("entries", "9" * 30),
+        ("lc_win_rate", None),
+    ],
+)
+def test_a_summary_with_win_rates_is_checked_for_them(run, column, value):
+    """Of all columns that the console or the report reads; None: it is missing."""
+    run.summarize_wins()
+    path = run.folder / "with-wins.csv"
+    record_of(path).unlink()
+    rows = [*csv.DictReader(path.open(newline=""))]
+    if value is None:
+        rows = [{name: cell for name, cell in row.items() if name != column} for row in rows]
+    else:
+        rows[-1][column] = value
+    write_csv(path, [*rows[0]], rows)
+    refused(lambda: outcome_lines(path, Path("report.html"), {}), path, column)
 
 
 def test_records_are_those_of_sha256sum(run):

@@ -9,13 +9,17 @@ from snakemake.exceptions import ResourceValidationError
 from workflow.lib.cluster.earlier_jobs import wait_for_earlier_jobs
 from workflow.lib.cluster.estimate import (
     asked_for,
+    convert_needs,
+    export_needs,
     finetune_needs,
     generate_needs,
     refuse_if_too_large,
 )
+from workflow.lib.cluster.generic_jobs import wait_for_generic_jobs
 from workflow.lib.cluster.workload import UNKNOWN, workload_of_entries, workload_of_tokens
 from workflow.lib.model.shape import shape_of_run, shape_of_weights
-from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.errors import UserError, one_line
+from workflow.lib.settings.cluster import JobResources
 
 # Versions of Snakemake with the internal that `record_outputs_in_the_job` changes.
 KNOWN_VERSIONS = ("9.27.",)
@@ -29,12 +33,12 @@ def read_once(read, path, changed_at):
 def known(read, path):
     """Return what is read from a file, reading it again only if the file changed.
 
-    A damaged file ends the run in one line.
+    A damaged file, or one that may not be read, ends the run in one line.
     """
     try:
         return read_once(read, path, os.stat(path).st_mtime_ns)
-    except UserError as error:
-        raise ResourceValidationError(f"error: {error}")
+    except (UserError, PermissionError) as error:
+        raise ResourceValidationError(f"error: {one_line(error)}")
 
 
 # Resources are functions: Snakemake calls them again before it submits a job, when the job's inputs
@@ -63,10 +67,20 @@ def generate_asks_for(name):
     return value
 
 
-def convert_memory(wildcards, input, attempt):
-    """Return MB for TensorFlow and three times the weights, half as much more on each attempt."""
-    weights = max(os.stat(path).st_size for path in input)
-    return int((2000 + 3 * weights / 1e6) * (1 + attempt) / 2)
+def convert_asks_for(name):
+    def value(wildcards, input, attempt):
+        size = max(os.stat(path).st_size for path in input)
+        return asked_for(convert_needs(size), JobResources(), attempt)[name]
+
+    return value
+
+
+def export_asks_for(name):
+    def value(wildcards, input, attempt):
+        needs = export_needs(known(shape_of_run, input.training))
+        return asked_for(needs, JobResources(), attempt)[name]
+
+    return value
 
 
 def of_recipe(value):
@@ -82,6 +96,26 @@ def of_recipe(value):
 def all_gpus(recipe):
     """Return the GPUs of all nodes together, 0 if config.yaml says `device: cpu`."""
     return 0 if SETTINGS.device == "cpu" else recipe.processes
+
+
+# A job of several nodes gets one task on each, and the same number of GPUs. With `mpi` Slurm's executor
+# starts the job's Snakemake on the first node, outside of any task; `launch` starts the tasks.
+MPI = of_recipe(lambda recipe: "srun" if recipe.nodes > 1 else None)
+TASKS = of_recipe(lambda recipe: recipe.nodes if recipe.nodes > 1 else None)
+TASKS_PER_GPU = of_recipe(lambda recipe: 0 if recipe.nodes > 1 else None)  # else TASKS per GPU
+
+
+def gpus_of_each_node(wildcards, rulename, **others):
+    """Return GPUs per node as Slurm writes it, of the profile's `gpu_model`; None for one node."""
+    recipe = recipe_of(wildcards)
+    if recipe.nodes == 1 or not all_gpus(recipe):
+        return None
+    profile = workflow.get_rule(rulename).resources
+    model = profile.get("gpu_model").evaluate(wildcards, rulename=rulename, **others).value
+    return ":".join(["gpu", *([model] if model else []), str(recipe.gpus)])
+
+
+GRES = gpus_of_each_node if any(r.nodes > 1 for r in SETTINGS.recipes.values()) else None
 
 
 def refuse_if_no_machine_fits(job, shape, recipe, data):
@@ -126,7 +160,8 @@ def record_outputs_in_the_job():
     finished = PersistenceBase.finished
 
     async def finished_with_record(self, job):
-        workflow.remote_execution_settings.immediate_submit = True
+        # Not in the process that only waits for the one that runs the script.
+        workflow.remote_execution_settings.immediate_submit = workflow.local_exec
         try:
             await finished(self, job)
         finally:
@@ -141,5 +176,9 @@ elif workflow.is_main_process:
     or_exit(refuse_what_cannot_fit)
     # Here and not in `onstart`: Snakemake calls that when it has decided which jobs to run, so
     # jobs that are still running would run again. It reports a locked folder itself.
-    if not workflow.output_settings.dryrun and not any(Path(".snakemake/locks").glob("*")):
-        or_exit(wait_for_earlier_jobs, Path.cwd())
+    # Unlocking runs nothing.
+    starts = not workflow.output_settings.dryrun and "--unlock" not in sys.argv
+    if starts and not any(Path(".snakemake/locks").glob("*")):
+        submits = workflow.resource_settings.nodes is not None  # none for jobs that run here
+        or_exit(wait_for_earlier_jobs, Path.cwd(), submits)
+        or_exit(wait_for_generic_jobs, Path.cwd())

@@ -6,6 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
+from snakemake.jobs import Job
 from snakemake.persistence import PersistenceBase
 
 from workflow.lib.cli.inputs import located as located_from
@@ -27,6 +28,7 @@ from workflow.lib.tokens.prompt_style import load_style, prompt_folder
 
 prepare_environment()
 PIPELINE_ENV = "../../envs/pipeline.yaml"
+provenance.keep_in(Path(".snakemake/code.json"))
 located = partial(located_from, home=HOME)
 # Cached, as all that is read from a file here, because thousands of jobs may ask for the same.
 code_digest = cache(partial(or_exit, provenance.code_digest))
@@ -45,7 +47,30 @@ def compare_what_is_recorded():
     PersistenceBase.has_metadata = has_metadata
 
 
+def record_only_what_succeeded():
+    """Have Snakemake keep the records of a job's earlier outputs when the job fails.
+
+    It would record the new params as those of the outputs, which it then deletes; or no params at all
+    if outputs are missing. After that a target further down that is still there, such as scores, would
+    count as up to date.
+    """
+    postprocess, finished = Job.postprocess, PersistenceBase.finished
+    failed = set()
+
+    async def postprocess_noting_failure(self, *args, error=False, **options):
+        (failed.add if error else failed.discard)(self)
+        await postprocess(self, *args, error=error, **options)
+
+    async def finished_unless_failed(self, job):
+        if job not in failed:
+            await finished(self, job)
+
+    Job.postprocess, PersistenceBase.finished = postprocess_noting_failure, finished_unless_failed
+    PersistenceBase.cleanup = lambda self, job: None
+
+
 compare_what_is_recorded()
+record_only_what_succeeded()
 SETTINGS = or_exit(load_settings, config, LAYERS)
 COMPARED = compared(SETTINGS)
 RUNS = [run for runs in SETTINGS.variants.values() for run in runs]
@@ -122,6 +147,20 @@ def tokens_of(wildcards, split):
     return f"results/tokens/{tokenizer}/{recipe.dataset}/{prompt_folder(recipe.prompt)}/{split}.npz"
 
 
+def finetune_inputs(wildcards):
+    """Return the inputs of a finetuning.
+
+    This is one function, because Snakemake calls each for each job, hundreds in a sweep.
+    """
+    return {
+        "weights": weights_of(wildcards.model),
+        "train": tokens_of(wildcards, "train"),
+        "val": tokens_of(wildcards, "val"),
+        "val_entries": f"results/data/{recipe_of(wildcards).dataset}/val.json",
+        "tokenizer": tokenizer_of(wildcards),
+    }
+
+
 def style_in(folder):
     """Return the prompt style whose tokens a folder of results/tokens holds."""
     styles = {prompt_folder(recipe.prompt): recipe.prompt for recipe in SETTINGS.recipes.values()}
@@ -186,7 +225,7 @@ def shape_of_model(model):
 
 def of_variants(file):
     """Return a file of every run of every compared variant."""
-    return expand(f"results/{{m}}/{{r}}/{file}", m=SETTINGS.compare.models, r=RUNS)
+    return [f"results/{m}/{r}/{file}" for m in SETTINGS.compare.models for r in RUNS]
 
 
 def of_tokens():
@@ -201,12 +240,12 @@ def of_judged(file, pairwise=False):
     return [f"{folder}{judge}/{file}" for folder in of_variants("") for judge in judges]
 
 
-def scores_so_far(wildcards):
-    """Return digests of a variant's scores by path, so that new ones count as a changed param.
+def tables_so_far(name, wildcards):
+    """Return digests of a variant's scores or wins by path: new ones count as a changed param.
 
     They are no inputs, so that an export never starts a judge.
     """
-    tables = Path("results", wildcards.model, wildcards.recipe).glob("*/scores.csv")
+    tables = Path("results", wildcards.model, wildcards.recipe).glob(f"*/{name}")
     return {str(table): sha256_of(table) for table in sorted(tables)}
 
 

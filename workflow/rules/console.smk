@@ -5,6 +5,7 @@
 # one with another `--quiet`, shows what Snakemake shows.
 
 import logging
+import os
 import re
 import sys
 
@@ -21,8 +22,15 @@ CHATTER = (
     "Conda environments: ignored",
     "Exiting because a job execution failed",
     "Execute ",
+    "Job rate limit reached",
+    "MinJobAge ",
+    # The Slurm executor guesses with a call that no Slurm understands.
+    "No SLURM account given, trying to guess",
+    "No account was given, not able to get a SLURM account",
+    "Unable to guess SLURM account",
     "Select jobs to execute",
     "Shared filesystem usage",
+    "Trying to restart job",
     "Using shell",
     "WorkflowError:\nAt least one job did not complete successfully",
 )
@@ -67,16 +75,39 @@ class Console(Plain):
         return f"{msg['done']} of {msg['total']} jobs done"
 
     def format_job_error(self, msg):
+        if msg.get("submitted"):
+            return failed_attempt(msg)
         return failure(msg["rule_name"], msg["log"])
 
     def format_group_error(self, msg):
-        return "\n".join(failure(job["rule_name"], job["log"]) for job in msg["job_error_info"])
+        return "\n".join(
+            failure(job["rule_name"], job["log"], workflow.non_local_exec)
+            for job in msg["job_error_info"]
+        )
 
 
-def failure(rule, logs):
-    """Return the line that names a failed job and its log; with the error if it was not shown yet."""
+def failed_attempt(msg):
+    """Return the line on an attempt of a submitted job: which job, why, whether it is tried again."""
+    own = [log for log in msg["log"] if log.startswith("results/logs/")]
+    output = [log.removeprefix(f"{Path.cwd()}/") for log in msg["log"] if log not in own]
+    logs = [*output, *own] if msg["why"].in_output else [*own, *output]
+    return msg["why"].line(
+        name_of(msg["rule_name"], own),
+        msg["aux"].get("external_jobid"),
+        *msg["attempt"],
+        next(filter(os.path.exists, logs), ""),
+    )
+
+
+def name_of(rule, own):
+    """Return a job's rule and wildcards, by its log."""
+    return " ".join([rule, *Path(own[0]).with_suffix("").parts[3:]]) if own else rule
+
+
+def failure(rule, logs, unseen=False):
+    """Return the line that names a failed job and its log; with the error if nobody saw it yet."""
     own = [log for log in logs if log.startswith("results/logs/")]
-    job = " ".join([rule, *Path(own[0]).with_suffix("").parts[3:]]) if own else rule
+    job = name_of(rule, own)
     lines = [f"failed: {job}; see {', '.join(logs)}"]
     said = [errors_in(log) for log in own if Path(log).is_file()]
     if said == [[]]:
@@ -84,7 +115,7 @@ def failure(rule, logs):
             f"error: {job} ended before it could say why; if the system stopped it for want of memory, "
             "lower batch_size or max_length, or run fewer jobs at once with --cores"
         )
-    elif said and workflow.non_local_exec:
+    elif said and unseen:
         lines += said[0]
     return "\n".join(lines)
 

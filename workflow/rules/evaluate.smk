@@ -1,5 +1,7 @@
 # From a model to scores (sections 7.7 and 7.8), and to win rates.
 
+PASSED_CHECKS = "results/logs/check_judge/passed.jsonl"  # of judges in this run
+
 
 rule generate:
     input:
@@ -26,6 +28,10 @@ rule generate:
         gpu=of_recipe(all_gpus),
         processes=of_recipe(lambda recipe: recipe.gpus),
         nodes=of_recipe(lambda recipe: recipe.nodes),
+        gres=GRES,
+        mpi=MPI,
+        tasks=TASKS,
+        tasks_per_gpu=TASKS_PER_GPU,
         mem_mb=generate_asks_for("mem_mb"),
         runtime=generate_asks_for("runtime"),
     params:
@@ -63,7 +69,7 @@ rule rating:
 
 
 # Runs before all other jobs, so that no hour of training ends at a missing judge server. Its output is
-# temporary, so that the next judging checks again.
+# temporary, so that the next judging checks again. In one run a judge of many variants is asked once.
 rule check_judge:
     output:
         temp("results/{model}/{recipe}/{judge}/ready.json"),
@@ -78,6 +84,7 @@ rule check_judge:
         judge_slots=judge_slots_of,
     params:
         judge=lambda wildcards: identity_of(wildcards.judge),
+        passed=PASSED_CHECKS,
         code=lambda wildcards: judge_code("workflow/scripts/check_judge.py", wildcards),
     script:
         "../scripts/check_judge.py"

@@ -26,9 +26,12 @@ rule export:
         expand("results/{{model}}/{{recipe}}/hf/{file}", file=HF_FILES),
     log:
         "results/logs/export/{model}/{recipe}.log",
-    localrule: True
     conda:
         PIPELINE_ENV
+    resources:
+        mem_mb=export_asks_for("mem_mb"),
+        runtime=export_asks_for("runtime"),
+        gpu_model=None,  # of the profile, with which Slurm's executor would request a GPU
     params:
         style=lambda wildcards: style_of(recipe_of(wildcards).prompt),
         generation=lambda wildcards: recipe_of(wildcards).generation.model_dump(),
@@ -38,7 +41,8 @@ rule export:
             "dataset": recipe_of(wildcards).dataset,
             "prompt": recipe_of(wildcards).prompt,
         },
-        scores=scores_so_far,
+        scores=partial(tables_so_far, "scores.csv"),
+        wins=partial(tables_so_far, "wins.csv"),
         code=code_digest("workflow/scripts/export_model.py"),
     script:
         "../scripts/export_model.py"

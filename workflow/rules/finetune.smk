@@ -5,11 +5,7 @@
 # is no declared output, because Snakemake deletes those when a job fails.
 rule finetune:
     input:
-        weights=lambda wildcards: weights_of(wildcards.model),
-        train=lambda wildcards: tokens_of(wildcards, "train"),
-        val=lambda wildcards: tokens_of(wildcards, "val"),
-        val_entries=lambda wildcards: f"results/data/{recipe_of(wildcards).dataset}/val.json",
-        tokenizer=tokenizer_of,
+        unpack(finetune_inputs),
     output:
         model="results/{model}/{recipe}/model.pth",
         losses="results/{model}/{recipe}/losses.csv",
@@ -26,6 +22,10 @@ rule finetune:
         gpu=of_recipe(all_gpus),
         processes=of_recipe(lambda recipe: recipe.gpus),
         nodes=of_recipe(lambda recipe: recipe.nodes),
+        gres=GRES,
+        mpi=MPI,
+        tasks=TASKS,
+        tasks_per_gpu=TASKS_PER_GPU,
         sharding=of_recipe(lambda recipe: recipe.sharding),
         mem_mb=finetune_asks_for("mem_mb"),
         runtime=finetune_asks_for("runtime"),

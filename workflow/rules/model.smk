@@ -37,7 +37,9 @@ rule convert_gpt2:
     conda:
         "../../envs/convert.yaml"
     resources:
-        mem_mb=convert_memory,
+        mem_mb=convert_asks_for("mem_mb"),
+        runtime=convert_asks_for("runtime"),
+        gpu_model=None,  # of the profile, with which Slurm's executor would request a GPU
     params:
         code=code_digest("workflow/scripts/convert_gpt2.py"),
     script:
@@ -83,7 +85,9 @@ rule import_weights:
     conda:
         PIPELINE_ENV
     resources:
-        mem_mb=convert_memory,
+        mem_mb=convert_asks_for("mem_mb"),
+        runtime=convert_asks_for("runtime"),
+        gpu_model=None,  # of the profile, with which Slurm's executor would request a GPU
     params:
         format=lambda wildcards: source_of_model(wildcards.model).format,
         n_heads=lambda wildcards: defined("model", wildcards.model).n_heads,

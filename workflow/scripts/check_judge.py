@@ -10,4 +10,4 @@ with rule_log(snakemake.log[0]):
     name = snakemake.wildcards.judge
     # The whole section, not the params alone: timeouts and retries rerun nothing, but are used.
     judge = load_settings(snakemake.config).judges[name]
-    check_judge(judge, name, Path(snakemake.output[0]))
+    check_judge(judge, name, Path(snakemake.output[0]), Path(snakemake.params.passed))

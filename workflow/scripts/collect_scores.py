@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from workflow.lib.report.all_scores import collect_scores
 from workflow.lib.report.manifest import write_config, write_manifest
 from workflow.lib.report.parquet import write_parquet
-from workflow.lib.report.summary import collect_scores
 from workflow.lib.runtime.log import rule_log
 
 with rule_log(snakemake.log[0]):

@@ -13,6 +13,7 @@ with rule_log(snakemake.log[0]):
             **{name: Path(snakemake.input[name]) for name in ("model", "training", "losses")},
             tokenizer=Path(snakemake.input.tokenizer[0]).parent,
             scores=[Path(path) for path in snakemake.params.scores],
+            wins=[Path(path) for path in snakemake.params.wins],
         ),
         PromptStyle(**snakemake.params.style),
         Generation(**snakemake.params.generation),

@@ -132,12 +132,22 @@ def test_a_damaged_manifest_is_one_line(content):
     assert not Path("mine.tar.gz").exists()
 
 
-@pytest.mark.parametrize("path", ["/etc/hostname", "results/../outside"])
+def test_a_damaged_record_of_snakemake_is_one_line_and_other_files_are_passed_over():
+    records = Path(".snakemake/metadata")
+    (records / "no_record").write_bytes(b"\xff")
+    assert ".snakemake/metadata/no_record" not in packed()
+    for damaged in records.iterdir():
+        damaged.write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"^.snakemake/metadata/\w+=*: not UTF-8 .*; delete it"):
+        packed()
+
+
+@pytest.mark.parametrize("path", ["", "/etc/hostname", "results/../outside"])
 def test_a_manifest_that_names_other_files_packs_none_of_them(path):
     Path("outside").write_text("mine")
     manifest = Path("results/comparisons/mine/manifest.json")
     content = json.loads(manifest.read_text())
-    content["files"][path] = {"sha256": sha256_of(path)}
+    content["files"][path] = {"sha256": sha256_of(path or "outside")}
     manifest.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"names .*, no result; delete it and run again"):
         packed()

@@ -243,6 +243,27 @@ def test_a_variant_of_an_earlier_version_says_so(tmp_path, monkeypatch, capsys):
     assert "does not name the prompt style and the tokenizer" in err
 
 
+@pytest.mark.parametrize(
+    ("section", "change", "said"),
+    [
+        ("style", {"input": ["x"]}, "style: input: should be text with {input} in it, once"),
+        ("style", {"instruction": None}, "style: has no instruction; should have the keys"),
+        ("style", {"more": "x"}, "style: unknown key more; should have the keys"),
+        ("model", {"emb_dim": None}, "model.emb_dim: Input should be a valid integer"),
+    ],
+)
+def test_a_damaged_record_is_one_line(tmp_path, monkeypatch, capsys, section, change, said):
+    variant = make_project(tmp_path)
+    record = json.loads((variant / "training.json").read_text())
+    record[section] |= change
+    (variant / "training.json").write_text(json.dumps(record))
+    code, _, err = say(monkeypatch, capsys, b"Hi\n", variant)
+    assert code
+    assert f"{variant / 'training.json'}: {said}" in err
+    assert err.endswith("; delete it and run again\n")
+    assert err.count("\n") == 1
+
+
 def test_bytes_that_are_no_text_are_no_mistake(variant, monkeypatch, capsys):
     code, out, err = say(monkeypatch, capsys, b"Hi \xff\n", variant, "--max-new-tokens", 3)
     assert (code, err) == (0, "")

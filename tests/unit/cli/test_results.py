@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -108,6 +109,27 @@ def test_pruning_asks_first_and_deletes_only_what_no_config_names(folder, capsys
     assert not (folder / "results/gone").exists()
     main(["--prune"])
     assert "nothing to delete" in capsys.readouterr().out
+
+
+def test_what_a_killed_prune_leaves_is_whole_or_deleted_by_the_next(folder, capsys, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(path):
+        raise Killed(path)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("shutil.rmtree", killed)
+        main(["--prune", "--yes"])
+    capsys.readouterr()
+    pruned = {path.name for path in (folder / "results/.pruned").glob("*/*")}
+    assert pruned == {Path(path).name for path in UNNAMED}
+    lines = listed(capsys)
+    assert "  left by a --prune that was stopped" in lines["results/.pruned"]
+    assert UNNAMED.isdisjoint(lines)
+    main(["--prune", "--yes"])
+    assert "delete results/.pruned\n" in capsys.readouterr().out
+    assert not (folder / "results/.pruned").exists()
 
 
 def test_nothing_outside_results_is_deleted(folder, tmp_path_factory):

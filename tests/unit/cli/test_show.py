@@ -127,6 +127,44 @@ def test_mistakes_are_one_line(show, tokens, project):
         assert said in text
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"train": [0, 1]}, "train.json: has 1 entries, and origins.json beside it numbers 2"),
+        ({"train": ["x"]}, "origins.json: train.0: Input should be a valid integer"),
+        ({"train": [2]}, "origins.json: its content: numbers an entry twice"),
+        ({"test": [9]}, "origins.json: its content: numbers an entry that no file has"),
+    ],
+)
+def test_damaged_origins_are_one_line(show, project, monkeypatch, change, said):
+    monkeypatch.chdir(project)
+    folder = project / "results/data/damaged"
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "val", "test"):
+        (folder / f"{split}.json").write_text(json.dumps(ENTRIES[:1]))
+    origins = {"train": [0], "val": [2], "test": [3], "left_out": {}} | change
+    origins |= {"files": [{"file": "few.json", "entries": 4, "lines": None}]}
+    (folder / "origins.json").write_text(json.dumps(origins))
+    code, text = show("damaged", 0)
+    shutil.rmtree(folder)
+    assert code
+    assert text.strip() == f"error: results/data/damaged/{said}; delete it and run again"
+
+
+def test_a_variant_of_another_version_is_one_line(show, tokens, project):
+    path = project / "results/tiny/quick/training.json"
+    record = json.loads(path.read_text())
+    for key, value, said in (
+        ("momentum", 0.9, "training: momentum: unknown key"),
+        ("batch_size", 0, "training: batch_size: should be greater than or equal to 1, not 0"),
+    ):
+        path.write_text(json.dumps(record | {"training": record["training"] | {key: value}}))
+        code, text = show(tokens, 0, "--variant", path.parent)
+        assert code
+        assert text.strip() == f"error: {path}: {said}; delete it and run again"
+    path.write_text(json.dumps(record))
+
+
 def test_the_chapters_text_is_what_was_tokenized(show, tokens):
     style = load_style("alpaca")
     for number, entry in enumerate(ENTRIES):
@@ -141,7 +179,9 @@ def test_an_entry_is_found_by_its_number_in_the_data_set(show, project, monkeypa
     folder.mkdir(parents=True, exist_ok=True)
     for split, entries in (("train", ENTRIES[:1]), ("val", ENTRIES[1:]), ("test", ENTRIES[:1])):
         (folder / f"{split}.json").write_text(json.dumps(entries))
-    (folder / "origins.json").write_text(json.dumps({"train": [3], "val": [1], "test": [4]}))
+    origins = {"train": [3], "val": [1], "test": [4]}
+    origins |= {"files": [{"file": "few.json", "entries": 5, "lines": None}], "left_out": {}}
+    (folder / "origins.json").write_text(json.dumps(origins))
     code, text = show("few", 1)
     assert (code, text.splitlines()[0]) == (0, "entry 1 of few, entry 0 of val.json:")
     assert literal_eval(text.partition("\n")[2]) == ENTRIES[1]

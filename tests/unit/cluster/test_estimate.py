@@ -9,6 +9,8 @@ import yaml
 from tests.support.paths import ROOT
 from workflow.lib.cluster.estimate import (
     asked_for,
+    convert_needs,
+    export_needs,
     finetune_needs,
     generate_needs,
     refuse_if_too_large,
@@ -77,6 +79,48 @@ def test_generating_needs_less_than_finetuning():
         needs(GPT2["1558M"], recipe(), BOOK) for needs in (finetune_needs, generate_needs)
     )
     assert generate.gpu_mb < finetune.gpu_mb
+
+
+# Peaks on a CPU of the default run's jobs, of their own process, as benchmarks/README.md has them.
+MEASURED = {"pico": (384, 310), "nano": (397, 343)}
+SMALL = {"pico": Shape(3000, 256, 96, 3), "nano": Shape(3000, 256, 128, 4)}
+TRAINED_ON, ANSWERED = Workload(880, 90, 50_000), Workload(110, 70, 6_000)
+
+
+@pytest.mark.parametrize("size", SMALL)
+def test_requests_for_the_small_world_are_near_what_its_jobs_take(size):
+    """With the two Snakemakes of a submitted job: not below, and not much above."""
+    finetune, generate = MEASURED[size]
+    training = recipe(max_length=256)
+    for needs, peak in (
+        (finetune_needs(SMALL[size], training, TRAINED_ON, "cpu"), finetune),
+        (generate_needs(SMALL[size], training, ANSWERED, "cpu"), generate),
+    ):
+        assert peak + 342 < needs.mem_mb < 1.55 * (peak + 342)
+    assert 270 + 342 < export_needs(SMALL["nano"]).mem_mb < 1.5 * (270 + 342)
+    assert 561 + 489 + 342 < convert_needs(5 * 10**6).mem_mb < 1.5 * (561 + 489 + 342)
+
+
+def test_several_processes_need_one_snakemake_and_one_process_that_starts_them():
+    one, two, four = (
+        finetune_needs(
+            GPT2["124M"], recipe().model_copy(update={"gpus": gpus, "sharding": "none"}), UNKNOWN
+        ).mem_mb
+        for gpus in (1, 2, 4)
+    )
+    each = (four - two) / 2
+    assert two - one == pytest.approx(each + 1.15 * 400, abs=3)
+    assert one - each == pytest.approx(1.15 * 350, abs=3)
+
+
+def test_converting_and_exporting_grow_with_the_model():
+    assert export_needs(GPT2["1558M"]).mem_mb - export_needs(GPT2["124M"]).mem_mb == pytest.approx(
+        1.15 * 12 * (GPT2["1558M"].parameters - GPT2["124M"].parameters) / 1e6, abs=2
+    )
+    assert convert_needs(2 * 10**9).mem_mb - convert_needs(10**9).mem_mb == pytest.approx(
+        3450, abs=2
+    )
+    assert export_needs(GPT2["124M"]).gpu_mb == convert_needs(1).gpu_mb == 0
 
 
 def test_every_attempt_asks_for_more():

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import stat
 
 import pytest
@@ -28,7 +29,10 @@ from workflow.lib.export.huggingface import ExportInputs, export_variant
 from workflow.lib.export.weights import hf_generation_config
 from workflow.lib.generation.generate import generate
 from workflow.lib.judge.scores import COLUMNS
+from workflow.lib.judge.wins import COLUMNS as WIN_COLUMNS
+from workflow.lib.judge.wins import VALUES, Win, row_of
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import write_csv
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import PromptStyle, load_style
 from workflow.lib.tokens.tokenizer import load_tokenizer
@@ -37,12 +41,13 @@ NAMES = {"model": "tiny", "recipe": "quick", "dataset": "few", "prompt": "alpaca
 ODD = PromptStyle("'{{{instruction}}}' \\n\"", "\t{input}}} 안녕 🚀 {{%", " {{# {output}")
 
 
-def export(folder, scores=()):
+def export(folder, scores=(), wins=()):
     variant = make_project(folder)
     inputs = ExportInputs(
         *(variant / name for name in ("model.pth", "training.json", "losses.csv")),
         tokenizer=NANO,
         scores=scores,
+        wins=wins,
     )
     export_variant(inputs, load_style("alpaca"), Generation(), NAMES, variant / "hf")
     return variant / "hf"
@@ -242,8 +247,36 @@ def test_the_card_tells_what_was_done_and_measured(tmp_path):
         assert text in card
 
 
+def write_wins(folder, judge, baseline, outcomes):
+    table = folder / judge / "wins.csv"
+    table.parent.mkdir()
+    status = "same" if baseline == "tiny/quick" else "judged"
+    rows = [
+        Win("tiny", "quick", judge, baseline, entry, 0, *({"same": ""}.get(said, said),) * 2,
+            VALUES.get(said, 0.5), status, 3 + entry % 2, 3, "", "", 0, "", "", "")
+        for entry, said in enumerate(outcomes)
+    ]  # fmt: skip
+    write_csv(table, WIN_COLUMNS, map(row_of, rows), recorded=True)
+    return table
+
+
+def test_the_card_tells_win_rates_where_there_are_some(tmp_path):
+    wins = [
+        write_wins(tmp_path, "pairs", "tiny/untuned", ["win"] * 12 + ["loss"] * 4),
+        write_wins(tmp_path, "itself", "tiny/quick", ["same"] * 16),
+    ]
+    card = (export(tmp_path / "project", wins=wins) / "README.md").read_text("utf-8")
+    assert "## Win rates" in card
+    assert re.search(
+        r"\| pairs \| tiny/untuned \| 16 of 16 \| 75\.00 \| 51\.2 to 98\.8 \| \d+\.\d\d \|", card
+    )
+    assert "itself" not in card
+
+
 def test_a_card_needs_no_scores(exported):
-    assert "Not judged when this card was written." in (exported / "README.md").read_text("utf-8")
+    card = (exported / "README.md").read_text("utf-8")
+    assert "Not judged when this card was written." in card
+    assert "## Win rates" not in card
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,13 @@ def test_scores_are_read(reply: str, expected: float) -> None:
     [
         "",
         "I cannot score this.",
+        "I'd give 85... no, 80.",
+        "Score: 85 – make that 80",
+        "Score: 85 (sorry, 80)",
+        "Score: 85 for the first part, 60 for the second",
+        "The model scored 85 on the previous task.",
+        "A perfect score of 100 is not deserved; 85.",
+        "Score: 100 is too generous here.",
         "eighty-five",
         "The response has 3 of 4 facts right.",
         "85 because it is right",  # no form that is agreed on

@@ -1,6 +1,8 @@
 """Before anything expensive a judge is asked about a right answer and a plainly wrong one."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,42 @@ def test_the_check_reruns_no_judging_and_leaves_the_cache_alone(served, tmp_path
 def test_a_judge_without_a_server_is_not_asked(tmp_path: Path) -> None:
     check_judge(Overlap(backend="overlap"), "overlap", tmp_path / "check.json")
     assert "known" not in json.loads((tmp_path / "check.json").read_text())
+
+
+def test_a_judge_of_many_variants_is_asked_once_in_a_run(served, tmp_path: Path) -> None:
+    server, judge = served
+    passed = tmp_path / "passed.jsonl"
+
+    def check_variant(number: int, judge: ServerJudge = judge) -> str:
+        record = tmp_path / f"{number}.json"
+        check_judge(judge, "mine", record, passed)
+        return record.read_text()
+
+    with ThreadPoolExecutor(4) as pool:  # as many as there are judge_slots at the same time
+        records = [*pool.map(check_variant, range(8))]
+    assert len(server.known_questions) == 2
+    assert len(set(records)) == 1
+    assert json.loads(records[0])["known"]["right"]["score"] == 100
+    for other in ({"prompt": "reasons"}, {"ask_again": 0}, {"options": {"temperature": 1}}):
+        asked = len(server.known_questions)
+        check_variant(9, judge.model_copy(update=other))
+        assert len(server.known_questions) == asked + 2
+    passed.unlink()  # the next run
+    check_variant(10)
+    assert len(server.known_questions) == asked + 4
+
+
+def test_a_judge_that_failed_the_check_is_asked_again(served, tmp_path: Path) -> None:
+    server, judge = served
+    passed = tmp_path / "passed.jsonl"
+    good = server.behave_when_checked
+    server.behave_when_checked = lambda kind, body: Reply("50")
+    for level in ("refuse", "warn", "refuse"):
+        with pytest.raises(UserError, match="cannot tell") if level == "refuse" else nullcontext():
+            check_judge(
+                judge.model_copy(update={"check": level}), "mine", tmp_path / "a.json", passed
+            )
+    assert len(server.known_questions) == 6
+    server.behave_when_checked = good
+    check_judge(judge, "mine", tmp_path / "a.json", passed)
+    assert len(server.known_questions) == 8

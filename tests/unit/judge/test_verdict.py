@@ -272,6 +272,47 @@ def test_what_is_denied_doubted_quoted_or_corrected_is_no_verdict(reply: str) ->
     assert read_verdict(reply) is None
 
 
+OF_A_RESPONSE = [
+    ("Answer: B. Response A says the sky is green.", B),
+    ("Response A says the answer is A, which is wrong.\n\nAnswer: B", B),
+    ("Final answer: B. Response A's answer: A is wrong", B),
+    ("Response A's answer: B is wrong", N),
+    ("Response A's answer: B", N),
+    ("**Response A's answer:** B", N),
+    ("Its final answer: B", N),
+    ("The first response's answer: B", N),
+    ("Response A's answer is B. Response B's answer is A.", N),
+    ("Response A's answer is B, so Response B is better.", B),
+    ("Response A's answer: B is wrong. Answer: A", A),
+    ("Response A gives the final answer: B.", N),
+    ("Response A correctly gives the answer: B. Verdict: A", A),
+    ("Response A: the answer is B. Response B: the answer is A.", N),
+    ("Response A: the answer is B.\nResponse B: the answer is A.\nAnswer: A", A),
+    ("Answer (Response A): B", N),
+    ("Answer (the better response): B", B),
+    ("Response A's answer is \\boxed{B}", N),
+    ("Response A answers \\boxed{B}, which is correct. [[A]]", A),
+    ("Response A answered [[B]]", N),
+    ("Response A provides the correct answer: [[A]]", A),
+    ("Response A's answer is wrong: [[B]]", B),
+    ("Response B: [[B]]", B),
+    ("응답 A의 답은 B입니다", N),
+    ("답: B. 응답 A는 틀렸습니다.", B),
+    ("回答A的答案是B", N),
+    ("答案：B。回答A说错了。", B),
+    ("Here's the answer: B", B),
+    ("My answer: B", B),
+    ("Comparing Response A and Response B, the answer is B.", B),
+    ("Response A is wrong, so the answer is B.", B),
+    ("The judge's verdict: A", A),
+]
+
+
+@pytest.mark.parametrize(("reply", "verdict"), OF_A_RESPONSE)
+def test_the_answer_that_a_response_gives_is_no_verdict(reply: str, verdict: str | None) -> None:
+    assert read_verdict(reply) == verdict
+
+
 SWAPPED = str.maketrans("AB", "BA")
 
 
@@ -296,3 +337,18 @@ def test_a_long_reply_takes_no_longer_than_its_length(text: str) -> None:
     began = time.monotonic()
     read_verdict(text * 20_000)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("text", ["[[A]]", "[[A]] ", "[[A]]\n", "\\boxed{A}", "<answer>A</answer>"])
+def test_a_verdict_repeated_without_end_is_read_fast(text: str) -> None:
+    reply = text * (1_000_000 // len(text))
+    began = time.process_time()
+    assert read_verdict(reply) == "first"
+    assert read_verdict(f"{reply} [[B]]") is None
+    assert time.process_time() - began < 2
+
+
+def test_a_text_full_of_different_marks_is_no_verdict() -> None:
+    began = time.process_time()
+    assert read_verdict("".join(f"{number}: [[A]]\n" for number in range(80_000))) is None
+    assert time.process_time() - began < 2

@@ -1,4 +1,7 @@
-"""Processes are started together and end together, whatever happens to any of them."""
+"""Processes are started together and end together, whatever happens to any of them.
+
+Those of several machines are in test_meeting.py, and on a real Slurm in tests/cluster.
+"""
 
 import multiprocessing
 import os
@@ -175,64 +178,8 @@ def test_nobody_survives_a_script_that_is_killed(job):
     started.nobody_is_left()
 
 
-SRUN = """#!/bin/sh
-# Stands in for Slurm's srun: starts the command once for each node, all on this machine.
-for node in $STARTED; do
-    shift_to_command() { while [ "${1#-}" != "$1" ]; do shift; done; SLURM_NODEID=$node exec "$@"; }
-    shift_to_command "$@" &
-    pids="$pids $!"
-done
-trap 'kill $pids' TERM
-status=0
-for pid in $pids; do wait $pid || { status=1; kill $pids; }; done 2>/dev/null
-exit $status
-"""
-
-
-@pytest.fixture
-def srun(tmp_path, monkeypatch):
-    """A Slurm job of 2 machines; given to it: which of them start."""
-
-    def nodes(started: str):
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        (folder / "srun").write_text(SRUN)
-        (folder / "srun").chmod(0o755)
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-        monkeypatch.setenv("SLURM_JOB_NUM_NODES", "2")
-        monkeypatch.setenv("STARTED", started)
-
-    return nodes
-
-
-def test_two_machines_meet(job, srun):
-    srun("0 1")
-    started = job(distributed_work.add, gpus=2, nodes=2)
-    assert started.end() == ["the sum is 10, says 0, on cpu", "[2, 2, 2, 2]"]
-
-
-def test_a_process_killed_on_one_of_two_machines_ends_both(job, srun):
-    srun("0 1")
-    line = job(distributed_work.killed, gpus=1, nodes=2).error()
-    assert line.startswith("error: process 1 of 2 was ended by SIGKILL")
-
-
-def test_a_machine_that_does_not_come_is_waited_for_no_longer_than_patience(job, srun):
-    srun("0")
-    line = job(distributed_work.add, gpus=1, nodes=2, patience=3).error()
-    assert line.startswith("error: the 2 processes did not connect: no rendezvous (")
-
-
-def test_a_signal_ends_all_machines(job, srun):
-    srun("0 1")
-    started = job(distributed_work.endless, gpus=1, nodes=2)
-    started.wait_for(2)
-    os.kill(started.process.pid, signal.SIGTERM)
-    assert started.end() == ["error: interrupted; run the same command again to go on"]
-
-
 def test_several_nodes_need_a_cluster(job, monkeypatch):
-    monkeypatch.delenv("SLURM_JOB_NUM_NODES", raising=False)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     assert job(distributed_work.add, gpus=1, nodes=2).error() == (
         "error: nodes: 2 of the recipe, but this job has 1; run it on a cluster with "
         "--workflow-profile profiles/slurm, or set nodes: 1"

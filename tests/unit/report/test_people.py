@@ -5,10 +5,8 @@ import pytest
 
 from workflow.lib.judge.rows import by_entry, text_sha256
 from workflow.lib.judge.scores import Verdict
-from workflow.lib.judge.wins import COLUMNS, Win, outcome_of, row_of
-from workflow.lib.report.people import compare_pair_raters, compare_with_people
+from workflow.lib.report.people import compare_with_people
 from workflow.lib.report.variants import Judging, Variant
-from workflow.lib.runtime.files import write_csv
 
 
 def judging(answers, scores) -> Judging:
@@ -105,48 +103,3 @@ def test_with_few_ratings_there_is_no_number():
     found = simulated(np.random.default_rng(3), rated=9)
     assert (found.correlation, found.interval, found.difference_interval) == (None, None, None)
     assert (found.corrected[0].mean, found.corrected[0].interval) == (None, None)
-
-
-def write_wins(results, name, answers, verdicts, baseline="m/b"):
-    """Write wins.csv: for each answer what each rater says, None: not rated, same: nobody asked."""
-    rows = []
-    for entry, row in enumerate(verdicts):
-        for repeat, said in enumerate(row):
-            verdict = "" if said in (None, "same") else said
-            status = said if said == "same" else "judged" if said else "unrated"
-            outcome = 0.5 if said == "same" else outcome_of(verdict, "")
-            rows.append(
-                Win(
-                    "m", name, "people", baseline, entry, repeat, verdict, "", outcome, status,
-                    1, 1, "", "", 0, "", text_sha256(answers[entry]), text_sha256("other"),
-                )
-            )  # fmt: skip
-    folder = results / "m" / name / "people"
-    folder.mkdir(parents=True)
-    write_csv(folder / "wins.csv", COLUMNS, map(row_of, rows), recorded=True)
-
-
-def test_raters_of_pairs_agree_as_their_verdicts_do(tmp_path):
-    answers = list("abcdef")
-    verdicts = [
-        ["win", "win"], ["loss", "loss"], ["win", "tie"], ["tie", "tie"], ["win", None],
-        ["same", "same"],
-    ]  # fmt: skip
-    for name in ("v", "w"):  # the same answers of two variants count once
-        write_wins(tmp_path, name, answers, verdicts)
-    write_wins(tmp_path, "b", answers, [["same", "same"]] * 6)
-    variants = [variant(name, answers) for name in ("v", "w", "b")]
-    [found] = compare_pair_raters(variants, ["people"], tmp_path)
-    assert (found.raters, found.answers, found.several) == (2, 5, 4)
-    assert (found.level, found.judges) == ("ordinal", [])
-    # By hand: 8 verdicts, 3 wins, 3 ties, 2 losses; win and tie are 3 ranks apart, tie
-    # and loss 2.5, win and loss 5.5. One pair of raters of four disagrees, by 3.
-    observed = 2 * 3**2 / 8
-    expected = 2 * (3 * 3 * 3**2 + 3 * 2 * 2.5**2 + 3 * 2 * 5.5**2) / (8 * 7)
-    assert found.alpha == pytest.approx(1 - observed / expected)
-
-
-def test_a_pair_rated_for_one_variant_alone_is_no_agreement(tmp_path):
-    write_wins(tmp_path, "v", ["a", "b"], [["win"], ["loss"]])
-    [found] = compare_pair_raters([variant("v", ["a", "b"])], ["people"], tmp_path)
-    assert (found.raters, found.answers, found.several, found.alpha) == (1, 2, 0, None)

@@ -13,6 +13,7 @@ from workflow.lib.report.settings import flat, unlike
 from workflow.lib.report.variants import read_variants
 from workflow.lib.settings.inheritance import overlay
 from workflow.lib.settings.load import load_settings
+from workflow.lib.settings.root import compared
 
 
 @pytest.fixture
@@ -51,6 +52,29 @@ def test_what_differs_from_the_published_settings_is_known(config, changes, reci
     found = load_settings(config).recipes_compared()[recipe]
     written = found["published"]["settings"]
     assert unlike(flat(found["settings"]), published_settings(written)) == differs
+
+
+def test_a_saved_comparison_shows_what_its_recipes_extended(config):
+    """It holds complete recipes, without those that they extend."""
+    config["recipes"] |= {
+        "mine": {"extends": "phi3", "training": {"epochs": 1}},
+        "seeds": {"extends": "mine", "seeds": [1, 2]},
+        "swept": {"extends": "lora", "sweep": {"training.epochs": [1, 2]}},
+    }
+    names = ["book", "mine", "seeds", "swept", "book-untuned"]
+    config["compare"] |= {"recipes": names, "judges": ["llama3"], "models": ["gpt2-medium-355M"]}
+    settings = load_settings(config)
+    shown = settings.recipes_compared()
+    whose = {name: of["published"]["recipe"] for name, of in shown.items()}
+    assert whose == {
+        "book": None, "mine": "phi3", "seeds": "phi3", "swept,epochs=1": "lora",
+        "swept,epochs=2": "lora", "book-untuned": "book",
+    }  # fmt: skip
+    saved = yaml.safe_load(yaml.safe_dump(compared(settings)))
+    again = load_settings(saved)
+    assert again.recipes_compared() == shown
+    assert compared(again) == compared(settings)
+    assert load_settings(overlay([config, saved])).recipes_compared() == shown
 
 
 def table_of(folder: Path, settings: dict, judges: dict, **training) -> list[str] | None:

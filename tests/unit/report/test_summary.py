@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.support.report_case import write_quality, write_run, write_scores, write_usage
 from workflow.lib.generation.record import write_generation
 from workflow.lib.judge.scores import read_scores
+from workflow.lib.report.all_scores import collect_scores
 from workflow.lib.report.console import outcome_lines
-from workflow.lib.report.summary import collect_scores, summarize
+from workflow.lib.report.summary import summarize
 from workflow.lib.runtime.errors import UserError
 
 

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from tests.support.paths import ROOT
-from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.errors import FINAL, HAS_ATTEMPTS, PassingError, UserError
 from workflow.lib.runtime.log import log, progress_bar, rule_log
 
 
@@ -54,6 +54,19 @@ def test_what_a_user_can_put_right_is_one_line(tmp_path, capfd, error, line):
     assert printed.splitlines()[-1] == line
     assert "Traceback" not in printed
     assert (tmp_path / "x.log").read_text() == printed
+
+
+@pytest.mark.parametrize("error", [UserError("wrong"), PassingError("lost"), MemoryError("none")])
+@pytest.mark.parametrize("attempts", [True, False])
+def test_only_a_mistake_says_that_no_attempt_helps(tmp_path, capfd, monkeypatch, error, attempts):
+    """In the log alone, for the run that may try the job again."""
+    if attempts:
+        monkeypatch.setenv(HAS_ATTEMPTS, "yes")
+    with pytest.raises(SystemExit):
+        run(tmp_path / "x.log", error)
+    final = FINAL in (tmp_path / "x.log").read_text().splitlines()
+    assert final == (attempts and type(error) is UserError)
+    assert FINAL not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """The digest of a script's code changes with what it does, and only with that."""
 
+import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -210,3 +214,108 @@ def test_every_script_is_digested_by_the_rule_that_runs_it(script):
     digested = rf'code=.*(?:code_digest|judge_code)\("workflow/scripts/{script.name}"'
     digests = re.findall(digested, rules)
     assert len(digests) == runs
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(provenance, "_kept", provenance.Kept())
+    (tmp_path / ".snakemake").mkdir()
+    return tmp_path / ".snakemake/code.json"
+
+
+def test_a_kept_file_changes_no_digest(code, kept):
+    """Neither by what it holds of a module's earlier content nor of where imports lead."""
+    plain, changed = code(), code(FAR, "return 1", "return 2")
+    assert code(FAR, "return 2", "return 1") == plain != changed
+    for _ in range(2):  # without the file and with it
+        provenance.keep_in(kept)
+        assert code() == plain
+        assert code(FAR, "return 1", "return 2") == changed
+        assert code(FAR, "return 2", "return 1") == plain
+    assert kept.exists()
+    code.remove(FAR)  # `far` is then a name in the package
+    without = code()
+    provenance.keep_in(kept.with_name("another.json"))
+    assert code() == without != plain
+
+
+def test_a_change_counts_even_with_the_size_and_time_of_the_kept_file(code, kept):
+    provenance.keep_in(kept)
+    plain, before = code(), (code.root / FAR).stat()
+    changed = (code.root / FAR).read_text().replace("return 1", "return 2")
+    (code.root / FAR).write_text(changed)
+    os.utime(code.root / FAR, ns=(before.st_atime_ns, before.st_mtime_ns))
+    provenance.keep_in(kept)
+    assert code() != plain
+
+
+def test_a_kept_file_spares_the_parsing(code, kept, monkeypatch):
+    provenance.keep_in(kept)
+    plain = code()
+    monkeypatch.setattr(provenance, "_counted", None)
+    provenance.keep_in(kept)
+    assert code() == plain
+
+
+def test_a_refused_import_is_refused_in_every_run(code, kept):
+    for _ in range(2):
+        provenance.keep_in(kept)
+        code.write(FAR, "from . import near\n")
+        with pytest.raises(UserError, match="relative import"):
+            code()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace("0", "1"),
+        lambda text: "",
+        lambda text: "[]\n[]",
+    ],
+)
+def test_a_damaged_kept_file_is_made_again(code, kept, damage):
+    provenance.keep_in(kept)
+    plain = code()
+    whole = kept.read_text()
+    kept.write_text(damage(whole))
+    provenance.keep_in(kept)
+    assert code() == plain
+    assert kept.read_text() == whole
+
+
+def test_what_another_version_kept_is_not_used(code, kept, monkeypatch):
+    provenance.keep_in(kept)
+    plain, whole = code(), kept.read_text()
+    counted = json.loads(whole.partition("\n")[2])["values"]
+    monkeypatch.setattr(provenance.sys, "version", "3.99")
+    provenance.keep_in(kept)
+    assert not any(map(provenance._kept.get, counted))
+    assert code() == plain
+    assert kept.read_text() != whole
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing(code, kept):
+    plain = code()
+    kept.mkdir()  # nor can a file in the place of a folder
+    for file in (kept, code.root / "none/code.json", code.root / SCRIPT / "code.json"):
+        provenance.keep_in(file)
+        assert code() == plain
+    assert not (code.root / "none").exists()
+
+
+def test_two_runs_that_write_at_once_leave_a_whole_file(code, kept):
+    plain = code()
+    digest = (
+        "import sys; from pathlib import Path; from workflow.lib.runtime import provenance as p;"
+        "p.ROOT = Path(sys.argv[1]); script = sys.argv[2];\n"
+        "for _ in range(30):\n"
+        "    p.keep_in(Path(sys.argv[3])); p._read.cache_clear(); print(p.code_digest(script))\n"
+        "    p._kept.add('more', 1); p._kept.save()"
+    )
+    command = [sys.executable, "-c", digest, code.root, SCRIPT, kept]
+    runs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in "ab"]
+    assert [set(run.communicate()[0].split()) for run in runs] == [{plain}] * 2
+    provenance.keep_in(kept)
+    assert provenance._kept.get("more") == 1
+    assert not list(kept.parent.glob("*unfinished"))

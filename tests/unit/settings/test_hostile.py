@@ -66,8 +66,13 @@ WHOLE["datasets"]["mine"] = {
 WHOLE["datasets"]["three"] = {"files": {"train": "a.csv", "val": "b.csv", "test": {"url": "c.csv"}}}
 WHOLE["judges"]["mine"] = {
     "backend": "openai", "model": "m", "prompt": "integer", "repeats": 1,
-    "transport": {"timeout": 1}, "prices": {"input": 1, "output": 1},
+    "transport": {"timeout": 1}, "prices": {"input": 1, "output": 1}, "options": {"seed": 1},
 }  # fmt: skip
+WHOLE["judges"]["pairs"] = {
+    "backend": "ollama", "model": "m", "kind": "pairwise", "baseline": "book",
+}  # fmt: skip
+WHOLE["judges"]["people"] = {"backend": "people", "ratings": ["a.csv"]}
+WHOLE["compare"]["judges"] = [*WHOLE["compare"]["judges"], "pairs"]
 WHOLE |= {"device": "cpu", "threads": 1, "limits": {"mem_mb": 1}}
 PATHS = paths(WHOLE)
 
@@ -105,6 +110,37 @@ def refused(config: dict[Any, Any]) -> str | None:
 def test_a_hostile_value_at_any_key_is_taken_or_refused_in_short_lines(path):
     for value in HOSTILE:
         refused(changed(path, value))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=str)
+def test_of_a_long_value_a_message_names_the_beginning_and_then_what_is_wrong(path):
+    for value in ("x" * 3000, "y/" * 1500, ["x" * 3000], ["x" * 3000] * 2, {"x" * 3000: 1}):
+        assert "…" not in (refused(changed(path, value)) or "")
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        (("recipes", "book", "published", "settings", "training.epochs"), [[1], {"a": 1}]),
+        (("recipes", "mine", "sweep"), [{"training.epochs": [[1], 2]}]),
+        (("judges", "mine", "options", "top_p"), [[1], {"a": 1}, float("nan")]),
+    ],
+)
+def test_a_value_of_several_kinds_has_one_mistake_at_its_own_key(path, values):
+    for value in values:
+        said = refused(changed(path, value))
+        assert said.startswith(f"mine.yaml: {'.'.join(path)}")
+        assert "\n" not in said
+        assert not any(f".{kind}" in said for kind in ("bool", "int", "float", "str", "list"))
+        assert re.search(r": should be a (finite )?number, text, true, false", said)
+
+
+def test_ratings_without_a_name_are_one_clear_line():
+    for name in ("", "  "):
+        assert refused(changed(("judges", "people", "ratings"), [name])) == (
+            "mine.yaml: judges.people.ratings: should name files that the page for raters saved, "
+            "not a blank"
+        )
 
 
 @pytest.mark.parametrize("section", ["", "recipes", "datasets", "models", "judges", "compare"])
@@ -173,7 +209,7 @@ def test_what_is_refused_is_said(path, value, said):
 @pytest.mark.parametrize(
     "name",
     ["losses.csv", "hf", "checkpoint.pt", "answers.jsonl", "logs", "comparisons", "data", "tokens",
-     "model.pth", "m-sft.pth", "report.html", "Loss.PNG", "tensorboard"],
+     "model.pth", "m-sft.pth", "report.html", "Loss.PNG", "tensorboard", "HF", "Logs"],
 )  # fmt: skip
 def test_names_of_files_and_folders_of_results_are_reserved(section, name):
     definition = {"models": WHOLE["models"]["nano-1M"], "recipes": WHOLE["recipes"]["small-world"],
@@ -184,7 +220,27 @@ def test_names_of_files_and_folders_of_results_are_reserved(section, name):
     assert f"files of results/: {name}" in message or f"folders of results/: {name}" in message
 
 
-@pytest.mark.parametrize("name", ["logs", "data", "a.csv", "Report.HTML", "config.yaml", "end."])
+@pytest.mark.parametrize(
+    ("section", "name", "other"),
+    [
+        ("datasets", "Small-World", "small-world"),
+        ("tokenizers", "GPT2", "gpt2"),
+        ("models", "NANO-1m", "nano-1M"),
+        ("recipes", "small-World", "small-world"),
+        ("judges", "Overlap", "overlap"),
+    ],
+)
+def test_names_that_differ_by_case_alone_would_share_a_folder(section, name, other):
+    message = refused(changed((section, name), WHOLE[section][other]))
+    assert message == (
+        f"mine.yaml: {section}: {other} and {name} differ by case alone and would share one folder "
+        "on macOS and Windows; rename one"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["logs", "Data", "data", "a.csv", "Report.HTML", "config.yaml", "end."]
+)
 def test_a_comparison_has_no_name_of_a_file_or_folder_of_results(name):
     message = refused(changed(("name",), name))
     assert f"mine.yaml: name: {name!r} reads like a file or a folder of results/" in message

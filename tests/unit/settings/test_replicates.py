@@ -157,6 +157,16 @@ def test_the_config_that_repeats_the_run_has_the_recipes_as_written():
             "recipes.mine.sweep: two values make the same name, mine,prompt=x",
         ),
         (
+            {"sweep": {"prompt": ["a/Mine.yaml", "a/mine.yaml"]}},
+            "recipes.mine.sweep: two values make names that differ by case: mine,prompt=Mine, "
+            "mine,prompt=mine",
+        ),
+        (
+            {"sweep": {"training.learning_rate": ["5e-5", 5e-5]}},
+            "recipes.mine.sweep: mine,learning_rate=5e-5 and mine,learning_rate=5e-05 are the same "
+            "settings; keep one value",
+        ),
+        (
             {"seeds": [*range(201)]},
             "recipes.mine: sweep and seeds make 201 runs; compare.max_runs allows 200",
         ),

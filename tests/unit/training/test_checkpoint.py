@@ -226,7 +226,7 @@ def test_a_second_ctrl_c_ends_the_training_at_once(monkeypatch):
     monkeypatch.setattr(interruption_module, "PATIENCE", 0.0)
     interruption = Interruption()
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with interruption.awaited():
+    with interruption.awaited("ending"):
         assert not interruption.asked
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)

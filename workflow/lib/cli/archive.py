@@ -14,7 +14,7 @@ from workflow.lib.data.stored import Stored, read_stored
 from workflow.lib.report.manifest import ADDRESS, MODELS, without_secrets
 from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import replacing
+from workflow.lib.runtime.files import AGAIN, read_text, replacing
 from workflow.lib.runtime.folders import refuse_while_running
 from workflow.lib.runtime.provenance import ROOT
 from workflow.lib.runtime.yaml_files import read_yaml
@@ -136,9 +136,9 @@ def _check_output(output: Path) -> None:
 def _check(manifest: Path, files: Mapping[str, Any], models: bool) -> None:
     """Check that what the manifest names is there and was not changed since."""
     if str(manifest.with_name("report.html")) not in files:
-        raise UserError(f"{manifest}: does not name the report beside it; delete it and run again")
+        raise UserError(f"{manifest}: does not name the report beside it; {AGAIN}")
     for path, known in files.items():
-        if Path(path).parts[0] != "results" or ".." in Path(path).parts:
+        if Path(path).parts[:1] != ("results",) or ".." in Path(path).parts:
             raise UserError(f"{manifest}: names {path}, no result; delete it and run again")
         if Path(path).name in MODELS and not models:
             continue
@@ -202,10 +202,13 @@ def _records(folder: Path, folders: set[Path]) -> dict[str, bytes]:
         if not path.is_file():
             continue
         name = str(path.relative_to(RECORDS)).replace("@", "").replace("/", "")
-        of = Path(b64decode(name, altchars=b"-_").decode("utf-8", errors="replace"))
+        try:
+            of = Path(b64decode(name, altchars=b"-_").decode("utf-8", errors="replace"))
+        except ValueError:
+            continue  # no record
         if of.parent not in folders | {folder} and of.parts[0] != "resources":
             continue
-        text = path.read_text("utf-8")
+        text = read_text(path, AGAIN)
         for address in ADDRESS.findall(text):
             if without_secrets(address) != address:
                 raise UserError(

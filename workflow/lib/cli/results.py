@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 from workflow.lib.cli.program import Parser
 from workflow.lib.runtime.errors import UserError
@@ -19,8 +20,10 @@ from workflow.lib.settings.load import load_settings, read_config_layer
 from workflow.lib.settings.root import FOLDERS, Settings, compared
 
 RESULTS = Path("results")
+PRUNED = RESULTS / ".pruned"  # where --prune moves what it is about to delete
 NONE = "no config names it"
 UNUSED = "defined, but in no comparison"
+STOPPED = "left by a --prune that was stopped"
 FOREIGN = "not made by the pipeline"
 # One of these makes a folder a result.
 MADE = {"training.json", "model.pth", "losses.csv", "checkpoint.pt", "responses.json", "scores.csv",
@@ -61,7 +64,7 @@ class Result:
     @property
     def unnamed(self) -> bool:
         """Whether no config names it, so that it may be deleted."""
-        return self.belongs == NONE
+        return self.belongs in (NONE, STOPPED)
 
 
 def main(arguments: list[str]) -> None:
@@ -167,15 +170,14 @@ def find_results(configs: Configs) -> Iterator[Result]:
         yield _result(folder, naming("datasets", folder.name))
     for tokenizer in _folders(RESULTS / "tokens"):
         for folder in _folders(tokenizer):
-            of = [
-                naming("tokenizers", tokenizer.name),
-                naming("datasets", folder.name),
-            ]
+            of = [naming("tokenizers", tokenizer.name), naming("datasets", folder.name)]
             yield _result(folder, next((bad for bad in (NONE, UNUSED) if bad in of), of[1]))
     for name in ("logs", "small-world"):
         if (RESULTS / name).is_dir():
             what = "logs of all jobs" if name == "logs" else "made by workflow/small_world"
             yield _result(RESULTS / name, what)
+    if PRUNED.is_dir():
+        yield _result(PRUNED, STOPPED)
 
 
 def show(found: Sequence[Result], configs: Configs) -> Iterator[str]:
@@ -220,10 +222,15 @@ def prune(unnamed: Sequence[Result], sure: bool) -> None:
         if input(f"{what}: delete them? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing deleted")
             return
+    # Moved first: half a folder could look as if a user had made it.
+    PRUNED.mkdir(exist_ok=True)
     for result in unnamed:
-        shutil.rmtree(result.where)
+        if result.where == PRUNED:
+            continue
+        result.where.rename(Path(mkdtemp(dir=PRUNED), result.where.name))
         if result.where.parent != RESULTS and not [*_entries(result.where.parent)]:
             result.where.parent.rmdir()
+    shutil.rmtree(PRUNED)
     print(f"deleted {what}")
 
 

@@ -213,7 +213,7 @@ def _training(options: Namespace, variant: TrainedVariant | None) -> Training:
     if variant is None:
         given = {"max_length": options.max_length} if options.max_length else {}
         return Training(mask_prompt=options.mask_prompt, **given)
-    training = Training.model_validate(variant.record["training"])
+    training = variant.training
     kept = min(training.max_length, variant.record["model"]["context_length"])
     return training.model_copy(update={"max_length": kept})
 

@@ -6,8 +6,9 @@ from pprint import pformat
 
 from workflow.lib.data.entries import read_entries
 from workflow.lib.data.quality.measure import SPLITS
+from workflow.lib.data.quality.record import read_origins
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.runtime.files import read_json
+from workflow.lib.runtime.files import AGAIN
 from workflow.lib.tokens.prompt_style import PromptStyle
 
 DATA = Path("results/data")
@@ -31,7 +32,7 @@ def entry_lines(dataset: str, number: int, style: PromptStyle | None) -> Iterato
             f"no data set {dataset!r} in {DATA}; {made}"
             f"`snakemake --cores 1 {folder}/train.json` makes it"
         )
-    origins = read_json(folder / "origins.json")
+    origins = read_origins(folder / "origins.json")
     places = {entry: (s, index) for s in SPLITS for index, entry in enumerate(origins[s])}
     if number not in places:
         raise UserError(
@@ -39,7 +40,13 @@ def entry_lines(dataset: str, number: int, style: PromptStyle | None) -> Iterato
             f"{min(places)} to {max(places)}, from which `limit` and `checks` may have taken some"
         )
     split, index = places[number]
-    entry = read_entries(folder / f"{split}.json")[index]
+    entries = read_entries(folder / f"{split}.json")
+    if len(entries) != len(origins[split]):
+        raise UserError(
+            f"{folder / f'{split}.json'}: has {len(entries)} entries, and origins.json beside it "
+            f"numbers {len(origins[split])}; {AGAIN}"
+        )
+    entry = entries[index]
     if style:
         yield style.prompt(entry) + style.completion(entry)
     else:

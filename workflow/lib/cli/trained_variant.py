@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import tiktoken
+from pydantic import ValidationError
 
 from workflow.lib.model.gpt import GPTModel
-from workflow.lib.model.record import read_training
+from workflow.lib.model.record import read_model, read_training
 from workflow.lib.model.weights import load_base_model, load_trained_model
 from workflow.lib.runtime.errors import UserError
-from workflow.lib.tokens.prompt_style import PromptStyle
+from workflow.lib.runtime.files import AGAIN
+from workflow.lib.settings.mistakes import in_words
+from workflow.lib.settings.recipe import Training
+from workflow.lib.tokens.prompt_style import PromptStyle, style_of
 from workflow.lib.tokens.tokenizer import load_tokenizer
 
 
@@ -21,14 +25,26 @@ class TrainedVariant:
     Args:
         folder: results/{model}/{recipe}.
         record: the content of its training.json.
+        style: of its prompts.
     """
 
     folder: Path
     record: dict[str, Any]
+    style: PromptStyle
 
     @property
-    def style(self) -> PromptStyle:
-        return PromptStyle(**self.record["style"])
+    def training(self) -> Training:
+        """The settings of its training.
+
+        Raises:
+            UserError: they are none of this version.
+        """
+        try:
+            return Training.model_validate(self.record["training"])
+        except ValidationError as error:
+            raise UserError(
+                f"{self.folder / 'training.json'}: training: {in_words(error.errors()[0])}; {AGAIN}"
+            ) from error
 
     def load_tokenizer(self) -> tiktoken.Encoding:
         name = f"resources/tokenizers/{self.record['tokenizer']}/encoder.json"
@@ -68,10 +84,18 @@ def open_variant(folder: Path) -> TrainedVariant:
                 f"{folder} is not a finished variant: it has no {name}; name a folder "
                 "results/MODEL/RECIPE, or make it with `snakemake results/MODEL/RECIPE/model.pth`"
             )
-    record = read_training(folder / "training.json")
-    if not {"model", "style", "tokenizer"} <= set(record):
+    path = folder / "training.json"
+    record = read_training(path)
+    if not {"model", "style", "tokenizer", "training"} <= set(record):
         raise UserError(
-            f"{folder / 'training.json'} does not name the prompt style and the tokenizer, as "
+            f"{path} does not name the prompt style and the tokenizer, as "
             "this version's do; finetune again"
         )
-    return TrainedVariant(folder, record)
+    read_model(path)
+    # A style without input is recorded with null.
+    templates = {key: text for key, text in record["style"].items() if text is not None}
+    try:
+        style = style_of(templates, f"{path}: style")
+    except UserError as error:
+        raise UserError(f"{error}; {AGAIN}") from error
+    return TrainedVariant(folder, record, style)

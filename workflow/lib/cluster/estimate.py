@@ -5,6 +5,7 @@ For P parameters in float32 (benchmarks/README.md compares these formulas with m
     finetuning   16 P bytes for weights, gradients and AdamW's two moments; activations
     with LoRA    4 P, 16 for each parameter of the adapters; activations
     generating   4 P, the key-value cache, and the activations of a group of prompts
+    exporting    12 P: the file, the model, and the tensors in their layout
 
 Activations are those of one micro-batch: batch_size / gradient_accumulation entries, all as long as
 the longest. With `device: cpu` all of it is host memory. With a GPU, the host's peak is loading the
@@ -23,9 +24,11 @@ from workflow.lib.settings.cluster import JobResources, Limits
 from workflow.lib.settings.recipe import Lora, Recipe
 
 MB = 10**6
-BASE = 900 * MB  # host memory of Python with torch
-CUDA_GPU, CUDA_HOST = 1_500 * MB, 2_500 * MB  # CUDA's own memory: a guess, not measured
-SPARE = 1.15  # for fragmentation
+SNAKEMAKE = 350 * MB  # of the two Snakemakes of a submitted job; 342 measured
+PYTHON = 400 * MB  # of a process with torch for the CPU, apart from the model; 280 to 340 measured
+TENSORFLOW = 1_050 * MB  # of converting the smallest checkpoint; 1,050 measured, two processes
+CUDA_GPU, CUDA_HOST = 1_500 * MB, 1_500 * MB  # CUDA's own memory: a guess, not measured
+SPARE = 1.15  # the margin of every estimate
 
 START_MINUTES = 15  # to start, load, write samples and save, even on a slow file system
 # FLOP/s, all low: a GPU of ten years ago, two CPU cores. Generating reads all weights for every
@@ -80,6 +83,25 @@ def generate_needs(shape: Shape, recipe: Recipe, data: Workload, device: str = "
     working = 4 * shape.parameters + cache + prompts
     flops = 10 * 2 * shape.parameters * (data.tokens + data.entries * new)
     return _needs(working, 8 * shape.parameters, flops, device, recipe)
+
+
+def convert_needs(size: int) -> Needs:
+    """Estimate what converting a base model needs.
+
+    Args:
+        size: bytes of its largest file.
+    """
+    return Needs(0, host_mb(TENSORFLOW + 3 * size), 2 * START_MINUTES)
+
+
+def export_needs(shape: Shape) -> Needs:
+    """Estimate what writing a model for other programs needs."""
+    return Needs(0, host_mb(PYTHON + 12 * shape.parameters), 2 * START_MINUTES)
+
+
+def host_mb(processes: float) -> int:
+    """Return the memory to request, in MB, for a job whose own processes take so many bytes."""
+    return ceil(SPARE * (SNAKEMAKE + processes) / MB)
 
 
 def asked_for(needs: Needs, override: JobResources, attempt: int = 1) -> dict[str, int]:
@@ -151,11 +173,10 @@ def _needs(working: float, loading: float, flops: float, device: str, recipe: Re
     """
     where = "cpu" if device == "cpu" else "gpu"
     minutes = START_MINUTES + ceil(flops / RATES[where] / recipe.processes / 60)
-    if where == "cpu":
-        host = BASE + SPARE * max(working, loading)
-        return Needs(0, ceil(recipe.gpus * host / MB), minutes)
-    host = BASE + CUDA_HOST + SPARE * loading
-    return Needs(ceil((CUDA_GPU + SPARE * working) / MB), ceil(recipe.gpus * host / MB), minutes)
+    each = PYTHON + (max(working, loading) if where == "cpu" else CUDA_HOST + loading)
+    starter = PYTHON if recipe.processes > 1 else 0  # torchrun's process, which computes nothing
+    host = host_mb(starter + recipe.gpus * each)
+    return Needs(0 if where == "cpu" else ceil((CUDA_GPU + SPARE * working) / MB), host, minutes)
 
 
 def _changes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import read_json
 
+# Numbers that any other program can read, too: JSON's are often floating-point ones.
+Whole = Annotated[int, Field(ge=0, lt=2**53)]
+Positive = Annotated[int, Field(gt=0, lt=2**53)]
 # The default of a key that may be missing, but may not be null.
 OPEN: Any = None
 

@@ -1,4 +1,4 @@
-"""The model card of a variant: settings, losses and scores."""
+"""The model card of a variant: settings, losses, scores and win rates."""
 
 import json
 import math
@@ -11,8 +11,10 @@ from workflow.lib.data.entries import Entry
 from workflow.lib.export.chat_template import content_with_input
 from workflow.lib.judge.rows import by_entry
 from workflow.lib.judge.scores import entry_scores, read_scores
+from workflow.lib.judge.wins import read_wins
 from workflow.lib.model.record import read_training
 from workflow.lib.report.losses import read_losses
+from workflow.lib.report.win_rates import win_rate
 from workflow.lib.tokens.prompt_style import PromptStyle
 
 NEEDED = (
@@ -29,6 +31,7 @@ def model_card(
     training: Path,
     losses: Path,
     scores: Sequence[Path],
+    wins: Sequence[Path],
 ) -> str:
     """Return a model card in Markdown, with the front matter that model hubs read.
 
@@ -36,7 +39,7 @@ def model_card(
         names: of model, recipe, dataset and prompt in config.yaml.
         style: the prompt style it was finetuned with.
         training, losses: training.json and losses.csv.
-        scores: every scores.csv of the variant; may be empty.
+        scores, wins: every scores.csv and wins.csv of the variant; may be empty.
     """
     record = read_training(training, *NEEDED)
     settings = record["model"] | record["training"]
@@ -95,6 +98,7 @@ def model_card(
             "",
             *_scores(scores),
             "",
+            *_win_rates(wins, record["training"]["epochs"] == 0),
         ]
     )
 
@@ -145,6 +149,34 @@ def _scores(tables: Sequence[Path]) -> list[str]:
         return ["Not judged when this card was written."]
     note = "Mean from 0 to 100 over the test entries of the data set, by the pipeline's own judges."
     return [note, "", *_table(("judge", "scored", "mean"), rows)]
+
+
+def _win_rates(tables: Sequence[Path], seedless: bool) -> list[str]:
+    """Return a table with a row for each pairwise judge that compared it with another variant."""
+    rows = []
+    for table in tables:
+        rate = win_rate([read_wins(table)], seedless)
+        if rate.is_baseline:
+            continue
+        judged = rate.statuses["judged"] + rate.statuses["same"]
+        rows.append(
+            (
+                table.parent.name,
+                rate.baseline,
+                f"{judged} of {rate.entries}",
+                "" if rate.rate is None else f"{rate.rate:.2f}",
+                rate.interval and f"{rate.interval.low:.1f} to {rate.interval.high:.1f}",
+                "" if rate.controlled is None else f"{rate.controlled:.2f}",
+            )
+        )
+    if not rows:
+        return []
+    note = (
+        "Percent of the test entries on which its response is preferred to that of the baseline, a "
+        "tie or a verdict that changed with the order counting half."
+    )
+    header = ("judge", "baseline", "compared", "win rate", "95% interval", "length-controlled")
+    return ["## Win rates", "", note, "", *_table(header, rows), ""]
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

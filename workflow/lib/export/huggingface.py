@@ -26,7 +26,7 @@ class ExportInputs:
     Args:
         model, training, losses: model.pth, training.json and losses.csv.
         tokenizer: folder of encoder.json and vocab.bpe.
-        scores: every scores.csv of the variant; may be empty.
+        scores, wins: every scores.csv and wins.csv of the variant; may be empty.
     """
 
     model: Path
@@ -34,6 +34,7 @@ class ExportInputs:
     losses: Path
     tokenizer: Path
     scores: Sequence[Path]
+    wins: Sequence[Path]
 
 
 def export_variant(
@@ -61,7 +62,12 @@ def export_variant(
     write_tokenizer(inputs.tokenizer, folder, config.context_length, chat_template(style))
     with replacing(folder / "README.md") as unfinished:
         card = model_card(
-            names, style, training=inputs.training, losses=inputs.losses, scores=inputs.scores
+            names,
+            style,
+            training=inputs.training,
+            losses=inputs.losses,
+            scores=inputs.scores,
+            wins=inputs.wins,
         )
         unfinished.write_text(card, "utf-8")
     write_weights(hf_tensors(model), folder / "model.safetensors")

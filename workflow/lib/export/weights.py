@@ -53,11 +53,8 @@ def _block_tensors(state: dict[str, Tensor], ours: str, theirs: str) -> dict[str
 def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
     """Write a safetensors file; the format requires contiguous tensors."""
     with replacing(path) as unfinished:
-        unfinished.touch()
-        mode = unfinished.stat().st_mode
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, unfinished, metadata={"format": "pt"})
-        unfinished.chmod(mode)  # safetensors lets only the owner read it
 
 
 def hf_config(config: GPTConfig, end_of_text: int) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from pydantic import NonNegativeInt, PositiveInt
-
-from workflow.lib.data.stored import Stored, read_stored
+from workflow.lib.data.stored import Positive, Stored, Whole, read_stored
 from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
@@ -15,8 +13,8 @@ NAME = "generation.json"
 
 class _Generation(Stored):
     responses_sha256: str
-    max_new_tokens: PositiveInt
-    cut_off: list[NonNegativeInt]
+    max_new_tokens: Positive
+    cut_off: list[Whole]
 
 
 def write_generation(responses: Path, max_new_tokens: int, cut_off: Collection[int]) -> None:

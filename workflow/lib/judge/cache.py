@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
-from workflow.lib.data.stored import Stored
+from workflow.lib.data.stored import Stored, Whole
 from workflow.lib.runtime.log import log
 
 ROOM = 16_384  # bytes that are kept for a reply under way
@@ -47,8 +47,8 @@ class _Line(Stored):
 
     key: str
     reply: str
-    question_tokens: NonNegativeInt | None
-    answer_tokens: NonNegativeInt | None
+    question_tokens: Whole | None
+    answer_tokens: Whole | None
     seconds: float = Field(ge=0)
     digest: str | None
     server: str | None

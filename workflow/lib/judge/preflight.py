@@ -1,14 +1,16 @@
 """Checks that a judge can work, before anything expensive starts."""
 
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+from filelock import FileLock
+
 from workflow.lib.judge.again import body_again
 from workflow.lib.judge.backend import ServerBackend, ServerlessBackend, open_backend
-from workflow.lib.judge.cache import Reply
+from workflow.lib.judge.cache import Reply, ReplyCache, request_key
 from workflow.lib.judge.no_reply import NoReplyError
 from workflow.lib.judge.prompt import JudgePrompt, PairPrompt
 from workflow.lib.judge.reply import read_reply
@@ -32,7 +34,7 @@ KNOWN_RESPONSES = {
 LEAST_DIFFERENCE = 20.0  # points between the two, of 100
 
 
-def check_judge(judge: JudgeSettings, name: str, output: Path) -> None:
+def check_judge(judge: JudgeSettings, name: str, output: Path, passed: Path | None = None) -> None:
     """Make sure that a judge can work and record what it is (section 7.8).
 
     The chapter looks for a process called ollama; this asks the server itself, which may be on
@@ -43,6 +45,8 @@ def check_judge(judge: JudgeSettings, name: str, output: Path) -> None:
         name: its name in config.yaml.
         output: JSON file to write: backend and, of a server, its version, the model, its digest,
             and what it replied.
+        passed: JSON lines, shared by the checks of one run: replies that passed, so that a judge of
+            many variants is asked once. None: it is asked.
 
     Raises:
         UserError: the server, the model or the key is missing, or the judge does not score the
@@ -56,7 +60,8 @@ def check_judge(judge: JudgeSettings, name: str, output: Path) -> None:
         else:
             record |= {"url": backend.address, "model": backend.settings.model}
             record |= preflight(backend, name)
-            record["known"] = ask_known_questions(backend, name)
+            with _only_one(passed):
+                record["known"] = ask_known_questions(backend, name, record.get("digest"), passed)
             log.info("%s: %s at %s is ready", name, record["model"], record["url"])
     write_json(output, redacted(record))
 
@@ -76,16 +81,29 @@ def preflight(backend: ServerBackend[Any], name: str) -> dict[str, Any]:
         raise UserError(f"judge {name}: {error}") from error
 
 
-def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dict[str, Any]]:
+def _only_one(passed: Path | None) -> AbstractContextManager[Any]:
+    """Have one check at a time ask, so that the others find its replies."""
+    if passed is None:
+        return nullcontext()
+    passed.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(passed.with_name(f".{passed.name}.lock"))
+
+
+def ask_known_questions(
+    backend: ServerBackend[Any], name: str, digest: str | None, passed: Path | None
+) -> dict[str, dict[str, Any]]:
     """Ask a judge about a right answer and a wrong one, and return its replies and readings.
 
     A pairwise judge is asked which of the two is better, in both orders.
+
+    Args:
+        digest: of the model's weights, if the server has one.
+        passed: as for `check_judge`.
 
     Raises:
         UserError: it cannot be asked, its reply cannot be read, or it does not tell them apart; if
             the settings say `check: warn`, this is logged instead.
     """
-    known: dict[str, dict[str, Any]] = {}
     judge, prompt = backend.settings, backend.prompt
     if isinstance(prompt, PairPrompt):
         texts = list(KNOWN_RESPONSES.values())
@@ -99,12 +117,31 @@ def ask_known_questions(backend: ServerBackend[Any], name: str) -> dict[str, dic
             kind: prompt.question({**KNOWN_ENTRY, "model_response": response})
             for kind, response in KNOWN_RESPONSES.items()
         }
+    bodies = {kind: backend.request(question, 0) for kind, question in questions.items()}
+    replies: dict[str, Reply] = {}
+    cache = ReplyCache(passed) if passed else None
+    keys = {
+        kind: request_key(judge.backend, judge.address, digest, {**body, "": judge.ask_again}, 0)
+        for kind, body in bodies.items()
+    }
+    if cache:
+        replies = {kind: reply for kind, key in keys.items() if (reply := cache.get(key))}
+        known = _read(replies, backend)
+        if len(known) == len(keys) and not (_unread(known, backend) or _confused(known, backend)):
+            log.info("%s: passed the check of this run", name)
+            return known
+        replies = {}
     try:
-        for kind, question in questions.items():
-            known[kind] = _ask(backend, question)
+        for kind, body in bodies.items():
+            replies[kind] = _ask(backend, body)
+        known = _read(replies, backend)
         problem = _unread(known, backend) or _confused(known, backend)
     except NoReplyError as failure:
+        known = _read(replies, backend)
         problem = f"it cannot be asked: {failure}"
+    if cache and not problem:
+        for kind, key in keys.items():
+            cache.add(key, replies[kind])
     if problem and judge.check == "refuse":
         raise UserError(f"judge {name}: {problem}, or set `check: warn` to judge all the same")
     if problem:
@@ -146,8 +183,17 @@ def _confused(known: dict[str, dict[str, Any]], backend: ServerBackend[Any]) -> 
     )
 
 
-def _ask(backend: ServerBackend[Any], question: str) -> dict[str, Any]:
-    """Return a judge's reply to a question, or to its repetition, and what it says."""
+def _read(replies: Mapping[str, Reply], backend: ServerBackend[Any]) -> dict[str, dict[str, Any]]:
+    """Return each reply with what it says."""
+    said = "verdict" if backend.settings.pairwise else "score"
+    return {
+        kind: {"reply": reply.text, said: read_reply(backend, reply), "cut": reply.cut}
+        for kind, reply in replies.items()
+    }
+
+
+def _ask(backend: ServerBackend[Any], body: Mapping[str, Any]) -> Reply:
+    """Return a judge's reply to a request, or to its repetition."""
 
     def send(body: Mapping[str, Any]) -> Reply:
         # The first question loads the model, and servers may unload it before the second.
@@ -155,14 +201,12 @@ def _ask(backend: ServerBackend[Any], question: str) -> dict[str, Any]:
         return with_retries(lambda: backend.send(body, seconds), transport, Event())
 
     transport = backend.settings.transport
-    body = backend.request(question, 0)
     reply = send(body)
     if again := body_again(backend, body, reply):
         with suppress(NoReplyError):  # as in judging, the first reply then stands
             second = send(again)
             reply = reply if read_reply(backend, second) is None else second
-    said = "verdict" if backend.settings.pairwise else "score"
-    return {"reply": reply.text, said: read_reply(backend, reply), "cut": reply.cut}
+    return reply
 
 
 class UnreachableError(UserError):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.runtime.names import shown
 from workflow.lib.runtime.tables import read_csv
 
 
@@ -50,6 +51,18 @@ def parse_rows(
                 f"{table}: row {number}: {first_line(error)}; delete it and run again"
             ) from error
     return rows
+
+
+def whole(text: str) -> int:
+    """Return a number from 0 that a table holds.
+
+    Raises:
+        ValueError: it is none, or is too large for a number of words or entries.
+    """
+    number = int(text)
+    if not 0 <= number < 2**31:
+        raise ValueError(f"a number is below 0 or too large: {shown(text)}")
+    return number
 
 
 def check_places(table: Path, rows: Sequence[Row]) -> None:

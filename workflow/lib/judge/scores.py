@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean
 
-from workflow.lib.judge.rows import check_places, first_status, parse_rows
+from workflow.lib.judge.rows import check_places, first_status, parse_rows, whole
 from workflow.lib.runtime.tables import read_csv
 
 _EXACT = {"0": 0, "1": 1, "false": 0, "true": 1}  # earlier versions wrote words
@@ -86,12 +86,12 @@ def _verdict(row: Mapping[str, str]) -> Verdict:
         model=row["model"],
         recipe=row["recipe"],
         judge=row["judge"],
-        entry=int(row["entry"]),
-        repeat=int(row["repeat"]),
+        entry=whole(row["entry"]),
+        repeat=whole(row["repeat"]),
         score=score,
         status=row["status"],
         exact_match=_EXACT.get(row["exact_match"].lower(), -1),
-        response_tokens=int(row["response_tokens"]) if row["response_tokens"] else None,
+        response_tokens=whole(row["response_tokens"]) if row["response_tokens"] else None,
         reply=row["reply"],
         prompt_sha256=row["prompt_sha256"],
         response_sha256=row["response_sha256"],
@@ -109,8 +109,6 @@ def _verdict(row: Mapping[str, str]) -> Verdict:
         raise ValueError(f"asked_again is {row['asked_again']!r}, should be 0 or 1")
     if verdict.exact_match < 0:
         raise ValueError(f"exact_match is {row['exact_match']!r}, should be 0 or 1")
-    if verdict.entry < 0 or verdict.repeat < 0 or (verdict.response_tokens or 0) < 0:
-        raise ValueError("a number is below 0")
     return verdict
 
 

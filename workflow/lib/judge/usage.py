@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
-from workflow.lib.data.stored import Stored, read_stored
+from workflow.lib.data.stored import Stored, Whole, read_stored
 from workflow.lib.judge.cache import Reply
 from workflow.lib.settings.judges import JudgeSettings, ServerJudge
 
@@ -15,9 +15,9 @@ class _Usage(Stored):
     backend: str
     digests: list[str]
     servers: list[str]
-    answers: NonNegativeInt
-    question_tokens: NonNegativeInt
-    answer_tokens: NonNegativeInt
+    answers: Whole
+    question_tokens: Whole
+    answer_tokens: Whole
     seconds: float = Field(ge=0)
     cost: float | None = Field(ge=0)
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from workflow.lib.judge.rows import check_places, first_status, parse_rows
+from workflow.lib.judge.rows import check_places, first_status, parse_rows, whole
 from workflow.lib.runtime.errors import UserError
 
 STATUSES = ("judged", "same", "unparsed", "failed", "unrated")
@@ -116,9 +116,9 @@ def _win(row: Mapping[str, str]) -> Win:
     Raises:
         ValueError: a value is not of its kind, or values do not fit together.
     """
-    whole = ("entry", "repeat", "response_tokens", "baseline_tokens", "asked_again")
+    counts = ("entry", "repeat", "response_tokens", "baseline_tokens", "asked_again")
     values: dict[str, Any] = {column: row[column] for column in COLUMNS}
-    values |= {column: int(row[column]) for column in whole}
+    values |= {column: whole(row[column]) for column in counts}
     values["outcome"] = float(row["outcome"]) if row["outcome"] else None
     win = Win(**values)
     if win.status not in STATUSES:
@@ -138,6 +138,6 @@ def _win(row: Mapping[str, str]) -> Win:
             f"the outcome {row['outcome']!r} does not fit the status {win.status} and the verdicts "
             f"{win.verdict_first!r} and {win.verdict_second!r}"
         )
-    if min(values[column] for column in whole) < 0 or win.asked_again > 2:
-        raise ValueError("a number is below 0, or asked_again is above 2")
+    if win.asked_again > 2:
+        raise ValueError("asked_again is above 2")
     return win

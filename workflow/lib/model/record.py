@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from workflow.lib.data.stored import OPEN, Stored, read_stored
+from workflow.lib.data.stored import OPEN, Positive, Stored, Whole, read_stored
 
 SIZES = tuple(
     f"model.{size}" for size in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers")
@@ -18,32 +18,32 @@ class _Losses(Stored):
 
 
 class _Model(Stored):
-    vocab_size: PositiveInt = OPEN
-    context_length: PositiveInt = OPEN
-    emb_dim: PositiveInt = OPEN
-    n_heads: PositiveInt = OPEN
-    n_layers: PositiveInt = OPEN
+    vocab_size: Positive = OPEN
+    context_length: Positive = OPEN
+    emb_dim: Positive = OPEN
+    n_heads: Positive = OPEN
+    n_layers: Positive = OPEN
     drop_rate: float = Field(0.0, ge=0, le=1)
     qkv_bias: bool = True
 
 
 class _Training(Stored):
-    epochs: NonNegativeInt = OPEN
-    max_length: PositiveInt = OPEN
+    epochs: Whole = OPEN
+    max_length: Positive = OPEN
     too_long: str = ""
-    seed: NonNegativeInt = OPEN
+    seed: Whole = OPEN
 
 
 class _Evaluation(Stored):
-    every: PositiveInt
+    every: Positive
 
 
 class _Record(Stored):
     """The keys that are read; each reader names those that it needs."""
 
     model: _Model = OPEN
-    parameters: PositiveInt = OPEN
-    trainable_parameters: NonNegativeInt = OPEN
+    parameters: Positive = OPEN
+    trainable_parameters: Whole = OPEN
     tokenizer: str = ""
     weights: str = ""
     style: dict[str, Any] = OPEN
@@ -54,10 +54,10 @@ class _Record(Stored):
     versions: dict[str, str] = OPEN
     inputs: dict[str, str] = OPEN
     initial_losses: _Losses = OPEN
-    steps: NonNegativeInt = OPEN
-    kept_step: NonNegativeInt | None = None
-    tokens_seen: NonNegativeInt = OPEN
-    too_long: dict[str, list[NonNegativeInt]] = OPEN
+    steps: Whole = OPEN
+    kept_step: Whole | None = None
+    tokens_seen: Whole = OPEN
+    too_long: dict[str, list[Whole]] = OPEN
     seconds: float = Field(OPEN, ge=0)
     tokens_per_second: float | None = None
 

@@ -29,6 +29,8 @@ def load_base_model(path: Path, drop_rate: float = 0.0) -> GPTModel:
         UserError: the file is damaged.
     """
     check_digest(path)
+    with path.open("rb"):  # safetensors says of a file without permission that there is none
+        pass
     try:
         with safe_open(path, framework="pt") as stored:
             config = GPTConfig(**json.loads(stored.metadata()["config"]), drop_rate=drop_rate)

@@ -1,6 +1,5 @@
 """The losses of one finetuning: losses.csv as numbers, and the curves of figure 7.17."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from workflow.lib.runtime.errors import UserError, first_line
 from workflow.lib.runtime.tables import read_csv
 
+_MOST = 2**53  # of a step, a loss or a number of tokens; more is damage
 COLUMNS = ("step", "epoch", "tokens_seen", "train_loss", "val_loss")
 
 
@@ -70,7 +70,7 @@ def read_losses(path: Path, training: Mapping[str, Any] | None = None) -> list[d
             raise UserError(
                 f"{path}: row {number} has {first_line(error)}; delete it and run again"
             ) from error
-        if not all(math.isfinite(value) and value >= 0 for value in values.values()):
+        if not all(0 <= value < _MOST for value in values.values()):
             raise UserError(
                 f"{path}: row {number} has a value that is not possible; delete it and run again"
             )

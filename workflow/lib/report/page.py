@@ -14,7 +14,8 @@ from workflow.lib.report import format as texts
 from workflow.lib.report.comparison import Pair, by_test_set, compare_variants, score_kinds
 from workflow.lib.report.judges import Lengths, compare_judges, score_lengths
 from workflow.lib.report.losses import loss_curves
-from workflow.lib.report.people import compare_pair_raters, compare_with_people
+from workflow.lib.report.people import compare_with_people
+from workflow.lib.report.people_pairs import compare_pair_raters
 from workflow.lib.report.plots.losses import draw_losses
 from workflow.lib.report.plots.scores import (
     bin_counts,
@@ -123,7 +124,10 @@ def write_report(
         people=[
             *compare_with_people(runs, [*judges], people),
             *compare_pair_raters(
-                runs, [j for j in pairwise or {} if j in rated], folders[0].parents[1]
+                runs,
+                [*(pairwise or {})],
+                [judge for judge in pairwise or {} if judge in rated],
+                folders[0].parents[1],
             ),
         ],
         rated=rated,

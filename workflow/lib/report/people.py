@@ -1,7 +1,5 @@
 """How far raters agree with each other, and each other judge with them on the same answers.
 
-Of raters who say which of two answers is better, it is how far they agree with each other.
-
 The estimate of what people would say about all entries is that of prediction-powered inference
 (Angelopoulos et al. 2023, Science 382, 669): the judge's mean over the entries that nobody rated,
 corrected by its mean error on those that were.
@@ -9,15 +7,13 @@ corrected by its mean error on those that were.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
 import krippendorff
 import numpy as np
 from scipy import stats
 
-from workflow.lib.judge.rows import by_entry
-from workflow.lib.judge.wins import VALUES, read_wins
 from workflow.lib.report.statistics import (
     CONFIDENCE,
     FEWEST_FOR_INTERVAL,
@@ -26,22 +22,24 @@ from workflow.lib.report.statistics import (
 )
 from workflow.lib.report.variants import Variant
 
-_Answer = tuple[tuple[str, str, str], str]  # the test entry, and the digest of the response
+Answer = tuple[tuple[str, str, str], str]  # the test entry, and the digest of the response
 
 
 @dataclass(frozen=True)
 class Corrected:
-    """The mean score that people would give a variant, by their ratings and another judge.
+    """The mean score or win rate that people would give a variant, by them and another judge.
 
     Args:
-        rated: number of entries that both scored.
-        unrated: number of entries that the judge alone scored.
+        rated: number of entries that both judged.
+        unrated: number of entries that the judge alone judged.
+        judged: what the judge alone gives the variant; None if it judged no entry.
         mean, interval: None where there are too few of either.
     """
 
     variant: Variant
     rated: int
     unrated: int
+    judged: float | None
     mean: float | None
     interval: Interval | None
 
@@ -65,6 +63,26 @@ class WithPeople:
 
 
 @dataclass(frozen=True)
+class PairsWithPeople:
+    """A pairwise judge compared with people on the pairs that both compared, each once.
+
+    Args:
+        agreement: share of the pairs, in percent, on which both say the same; a tie and a win, or
+            a tie and a loss, are half an agreement. None without a pair.
+        interval: its 95% interval; None for too few.
+        alpha: Krippendorff's alpha of the judge and each rater, on the ordinal level; None where
+            it cannot be computed.
+    """
+
+    judge: str
+    pairs: int
+    agreement: float | None
+    interval: Interval | None
+    alpha: float | None
+    corrected: Sequence[Corrected]
+
+
+@dataclass(frozen=True)
 class Raters:
     """A judge whose scores or verdicts are ratings.
 
@@ -73,7 +91,7 @@ class Raters:
         answers: number of different answers, or pairs, that are rated.
         several: number of those that at least two raters rated.
         alpha: Krippendorff's alpha of the raters; None where it cannot be computed.
-        judges: other judges that score, compared with those who score.
+        judges: the other judges of the same kind, compared with them.
     """
 
     name: str
@@ -82,7 +100,7 @@ class Raters:
     answers: int
     several: int
     alpha: float | None
-    judges: Sequence[WithPeople]
+    judges: Sequence[WithPeople] | Sequence[PairsWithPeople]
 
 
 def compare_with_people(
@@ -100,51 +118,15 @@ def compare_with_people(
         ratings = _ratings(variants, name)
         others = [judge for judge in judges if judge not in people]
         compared = [_with_people(variants, judge, name) for judge in others]
-        found.append(_raters(name, "interval", [*ratings.values()], compared))
+        found.append(raters_of(name, "interval", [*ratings.values()], compared))
     return found
 
 
-def compare_pair_raters(
-    variants: Sequence[Variant], people: Sequence[str], results: Path
-) -> list[Raters]:
-    """Compare raters who say which of two answers is better with each other.
-
-    Args:
-        variants: all runs.
-        people: names of the pairwise judges whose verdicts are ratings.
-        results: folder of the variants' folders.
-    """
-    return [
-        _raters(name, "ordinal", [*_preferences(variants, name, results).values()], [])
-        for name in people
-    ]
-
-
-def _preferences(
-    variants: Sequence[Variant], judge: str, results: Path
-) -> Mapping[tuple[_Answer, str], list[float]]:
-    """Return what all raters say by pair: 1 for a win of the variant, 0 for a loss, 0.5 for a tie.
-
-    NaN where a pair is not rated, or nobody was asked because both texts are the same.
-    """
-    found: dict[tuple[_Answer, str], list[float]] = {}
-    for variant in variants:
-        wins = read_wins(results / variant.model / variant.recipe / judge / "wins.csv")
-        if wins[0].baseline == f"{variant.model}/{variant.recipe}":
-            continue
-        for entry, repeats in by_entry(wins).items():
-            answer = variant.test_set[entry], repeats[0].response_sha256
-            found[answer, repeats[0].baseline_sha256] = [
-                VALUES.get(win.verdict_first or win.verdict_second, np.nan) for win in repeats
-            ]
-    return found
-
-
-def _raters(
+def raters_of(
     name: str,
     level: Literal["interval", "ordinal"],
     rated: Sequence[Sequence[float]],
-    judges: Sequence[WithPeople],
+    judges: Sequence[WithPeople] | Sequence[PairsWithPeople],
 ) -> Raters:
     """Return raters with their agreement.
 
@@ -154,10 +136,10 @@ def _raters(
     table = np.array(rated, dtype=float).T  # raters by answers
     counts = (~np.isnan(table)).sum(axis=0) if rated else np.zeros(0)
     one, several = int((counts > 0).sum()), int((counts > 1).sum())
-    return Raters(name, level, len(table), one, several, _alpha(table, level), judges)
+    return Raters(name, level, len(table), one, several, alpha_of(table, level), judges)
 
 
-def _ratings(variants: Sequence[Variant], judge: str) -> Mapping[_Answer, list[float]]:
+def _ratings(variants: Sequence[Variant], judge: str) -> Mapping[Answer, list[float]]:
     """Return the scores of all raters by answer."""
     return {
         (variant.test_set[entry], verdicts[0].response_sha256): [
@@ -168,7 +150,8 @@ def _ratings(variants: Sequence[Variant], judge: str) -> Mapping[_Answer, list[f
     }
 
 
-def _alpha(table: np.ndarray, level: Literal["interval", "ordinal"]) -> float | None:
+def alpha_of(table: np.ndarray, level: Literal["interval", "ordinal"]) -> float | None:
+    """Return Krippendorff's alpha of a table of raters by answers, NaN where one is not rated."""
     pairable = table[:, (~np.isnan(table)).sum(axis=0) > 1] if table.ndim == 2 else np.zeros((0, 0))
     if pairable.size == 0 or np.nanmin(pairable) == np.nanmax(pairable):
         return None  # nobody to agree with, or no differences that agreement could explain
@@ -176,7 +159,7 @@ def _alpha(table: np.ndarray, level: Literal["interval", "ordinal"]) -> float | 
 
 
 def _with_people(variants: Sequence[Variant], judge: str, people: str) -> WithPeople:
-    both: dict[_Answer, tuple[float, float]] = {}
+    both: dict[Answer, tuple[float, float]] = {}
     for variant in variants:
         rated, judged = variant.judged[people], variant.judged[judge]
         for entry in rated.scores.keys() & judged.scores.keys():
@@ -201,17 +184,39 @@ def _with_people(variants: Sequence[Variant], judge: str, people: str) -> WithPe
 
 
 def _corrected(variant: Variant, judge: str, people: str) -> Corrected:
-    rated, judged = variant.judged[people].scores, variant.judged[judge].scores
+    return corrected(variant, variant.judged[people].scores, variant.judged[judge].scores)
+
+
+def corrected(
+    variant: Variant,
+    rated: Mapping[int, float],
+    judged: Mapping[int, float],
+    known: Sequence[float] = (),
+) -> Corrected:
+    """Estimate what people would give a variant.
+
+    Args:
+        rated, judged: from 0 to 100 by entry, by people and by the judge.
+        known: what both give to all other entries, without being asked.
+    """
     errors = np.array([rated[n] - judged[n] for n in sorted(rated.keys() & judged.keys())])
     others = np.array([judged[n] for n in sorted(judged.keys() - rated.keys())])
     mean, interval = None, None
     if min(len(errors), len(others)) >= FEWEST_FOR_INTERVAL:
         estimate = float(others.mean() + errors.mean())
-        error = (others.var(ddof=1) / len(others) + errors.var(ddof=1) / len(errors)) ** 0.5
-        half = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * error)
+        variance = others.var(ddof=1) / len(others) + errors.var(ddof=1) / len(errors)
+        if known:  # a stratum of its own, whose share in other test sets varies, too
+            count = len(judged) + len(known)
+            share, constant = len(known) / count, fmean(known)
+            between = share * (1 - share) * (estimate - constant) ** 2 / count
+            estimate = share * constant + (1 - share) * estimate
+            variance = (1 - share) ** 2 * variance + between
+        half = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * variance**0.5)
         # No mean is beyond the scale, so cutting there loses no coverage.
         mean, low, high = (
             min(100.0, max(0.0, value)) for value in (estimate, estimate - half, estimate + half)
         )
         interval = Interval(low, high)
-    return Corrected(variant, len(errors), len(others), mean, interval)
+    all_judged = [*judged.values(), *known]
+    alone = fmean(all_judged) if all_judged else None
+    return Corrected(variant, len(errors), len(others), alone, mean, interval)

@@ -1,4 +1,4 @@
-"""summary.csv, a row per variant and judge, and scores.csv of all variants."""
+"""summary.csv, a row per variant and judge."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +12,10 @@ from workflow.lib.data.quality.record import read_quality, repeated_in_test, see
 from workflow.lib.generation.record import read_cut_off
 from workflow.lib.judge.rows import by_entry
 from workflow.lib.judge.scores import (
-    COLUMNS,
     STATUSES,
     Verdict,
     entry_scores,
     entry_status,
-    read_rows,
     read_scores,
 )
 from workflow.lib.judge.usage import read_usage
@@ -33,19 +31,6 @@ from workflow.lib.runtime.files import write_csv
 
 _NEEDED = ("seconds", "training.epochs", "initial_losses", "device", "versions")  # of training.json
 GOOD_SCORE = 50  # of 100: at least half right
-
-
-def collect_scores(tables: Sequence[Path], output: Path) -> None:
-    """Join scores.csv files into one, in the given order.
-
-    Args:
-        tables: scores.csv files.
-        output: CSV file to write.
-
-    Raises:
-        UserError: a table has other columns than a scores.csv.
-    """
-    write_csv(output, COLUMNS, (row for table in tables for row in read_rows(table)))
 
 
 def summarize(

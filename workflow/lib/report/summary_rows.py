@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.files import AGAIN
+from workflow.lib.runtime.names import shown
 from workflow.lib.runtime.tables import read_csv
 
 NAMES = ("model", "recipe", "judge", "run_of", "seeds", "backend", "differs_in")
@@ -27,6 +29,10 @@ WIN_NUMBERS = (
     "first_low", "first_high",
 )  # fmt: skip
 WIN_COLUMNS = ("baseline", *WIN_NUMBERS, *WIN_COUNTS)
+_DIGITS = 16  # more than a whole number has
+_BLANK = ("cut_off", "judge_tokens")  # whole numbers that may be unknown
+_WHOLE = {*COUNTS, *WIN_COUNTS, *_BLANK}
+_CHECKED = {*_WHOLE, *NUMBERS, *WIN_NUMBERS}
 
 
 def read_summary(
@@ -41,13 +47,18 @@ def read_summary(
         UserError: a column is missing, or a value is not a number.
     """
     rows = read_csv(path, columns)
+    if rows and "baseline" in rows[0]:
+        rows = read_csv(path, (*columns, *COUNTS, *WIN_COLUMNS))
     for number, row in enumerate(rows):
-        for column in (column for column in columns if column not in NAMES):
-            value = row[column]
-            if not (_is_number(value) if column in NUMBERS else value.isdecimal()):
-                raise UserError(
-                    f"{path}: row {number} has {value!r} as {column}; delete it and run again"
-                )
+        blank = {*_BLANK, *(() if row.get("baseline") else WIN_COUNTS)}
+        for column, value in row.items():
+            whole = column in _WHOLE and value.isdecimal() and len(value) < _DIGITS
+            if column in _CHECKED and not (
+                whole
+                or (column not in _WHOLE and _is_number(value))
+                or (not value and column in blank)
+            ):
+                raise UserError(f"{path}: row {number} has {shown(value)} as {column}; {AGAIN}")
     return rows
 
 

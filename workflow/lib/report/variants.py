@@ -23,8 +23,9 @@ from workflow.lib.runtime.errors import UserError
 
 # Keys of training.json that the page shows.
 SHOWN = (
-    "parameters", "model.context_length", "training.epochs", "training.max_length",
-    "training.too_long", "initial_losses", "seconds", "device", "versions", "inputs",
+    "parameters", "trainable_parameters", "steps", "tokens_seen", "model.context_length",
+    "training.epochs", "training.max_length", "training.too_long", "initial_losses", "seconds",
+    "device", "versions", "inputs",
 )  # fmt: skip
 
 

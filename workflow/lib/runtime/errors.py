@@ -11,10 +11,22 @@ from workflow.lib.runtime.printable import printable
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+# Set in the environment of jobs that a run may try again.
+HAS_ATTEMPTS = "FINETUNING_HAS_ATTEMPTS"
+FINAL = "Not tried again: every attempt would end like this until the cause is put right."
 
 
 class UserError(Exception):
     """An error that the user can fix: one line that says what is wrong, where, and what to do."""
+
+
+class PassingError(UserError):
+    """An error that another attempt may not meet, such as a process that died."""
+
+
+def is_mistake(error: BaseException) -> bool:
+    """Return whether an error comes again on every attempt, until the user changes something."""
+    return isinstance(error, UserError) and not isinstance(error, PassingError)
 
 
 def or_exit(

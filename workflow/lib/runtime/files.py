@@ -31,7 +31,8 @@ def replacing(path: str | Path, recorded: bool = False) -> Iterator[Path]:
     """Write to a temporary file beside the path, then rename it; on an error delete it.
 
     Every process has its own, as two checkouts that share `resources/` may make the same file at
-    once. Those that killed processes left are deleted.
+    once. Those that killed processes left are deleted. The file may be read and written as the
+    umask says, also if a library let only its owner do so.
 
     Args:
         path: the file to make; its folder is made if missing.
@@ -48,7 +49,13 @@ def replacing(path: str | Path, recorded: bool = False) -> Iterator[Path]:
             other.unlink(missing_ok=True)
     unfinished = path.with_name(f".{path.name}.{machine}.{os.getpid()}.unfinished")
     try:
+        unfinished.touch()
+        mode = stat.S_IMODE(unfinished.stat().st_mode)
+        unfinished.unlink()
         yield unfinished
+        made = unfinished.stat()
+        if made.st_nlink == 1 and stat.S_IMODE(made.st_mode) != mode:  # a link's is not ours
+            unfinished.chmod(mode)
         digest = sha256_of(unfinished) if recorded else None
         # In this order a process that is killed leaves no record rather than a wrong one.
         record_of(path).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Logging of jobs: to their log file and to stderr, with progress bars on a terminal only."""
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from workflow.lib.runtime.errors import one_line
+from workflow.lib.runtime.errors import FINAL, HAS_ATTEMPTS, is_mistake, one_line
 from workflow.lib.runtime.pace import Pace
 from workflow.lib.runtime.printable import printable
 
@@ -46,6 +47,8 @@ def rule_log(path: str | Path) -> Iterator[None]:
             log.error(traceback.format_exc().rstrip())
         else:
             log.error("error: %s", message)
+            if is_mistake(error) and os.environ.get(HAS_ATTEMPTS):
+                log.info(FINAL, extra={"detail": True})
         sys.exit(1)
     finally:
         for handler in handlers:

@@ -10,7 +10,7 @@ from workflow.lib.runtime.errors import UserError
 Definition = TypeVar("Definition")
 
 MOST = 400  # characters of a line about a mistake
-_LONGEST = 100  # of a name that is compared or suggested
+_LONGEST = 100  # characters of a name that is compared, suggested or written out
 
 
 class _Short(Repr):
@@ -28,6 +28,11 @@ class _Short(Repr):
 def shown(value: Any) -> str:
     """Return a value for a message: of a bounded length, control characters escaped."""
     return _Short().repr(value)
+
+
+def cut(name: str) -> str:
+    """Return a name for a message: as it is, or `shown` if it is long."""
+    return name if len(name) <= _LONGEST else shown(name)
 
 
 def in_one_line(text: str) -> str:
@@ -53,4 +58,4 @@ def suggest(name: str, known: Iterable[Any]) -> str:
     short = [each for each in names if len(each) <= _LONGEST]
     if near := get_close_matches(name[:_LONGEST], short, n=1, cutoff=0.5):
         return f"; did you mean {near[0]}?"
-    return f"; there are: {', '.join(names)}" if 0 < len(names) <= 12 else ""
+    return f"; there are: {', '.join(map(cut, names))}" if 0 < len(names) <= 12 else ""

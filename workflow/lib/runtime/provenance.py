@@ -13,6 +13,7 @@ Whole packages whose code cannot change a result are left out (`LEFT_OUT`).
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.kept import Kept
 
 ROOT = Path(__file__).resolve().parents[3]
 # tests/unit/runtime/test_left_out.py limits their imports, so that they cannot change results.
@@ -54,7 +56,21 @@ def code_digest(script: str | Path, *more_files: str | Path) -> str:
             waiting += _packages_of(path)
             waiting += (imported.file for imported in _read(path).imports)
     digests = sorted(_digest_of(_read(path)) for path in found if not _read(path).is_empty)
+    _kept.save()
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
+
+
+_kept = Kept()  # what `_counted` returns, by the digest of a module's whole content
+
+
+def keep_in(file: Path) -> None:
+    """Keep what counts of each module in a file, so that the next run parses only changed modules.
+
+    What was kept by another version of Python or of this file is not used.
+    """
+    global _kept
+    version = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).hexdigest()
+    _kept = Kept(file, version)
 
 
 @dataclass(frozen=True)
@@ -84,10 +100,32 @@ def _digest_of(module: _Module) -> bytes:
 @cache
 def _read(path: Path) -> _Module:
     """Read one file."""
+    source = path.read_bytes()
+    key = hashlib.sha256(source).hexdigest()
+    counted = _kept.get(key)
+    if counted is None:
+        counted = _counted(source, path)
+        _kept.add(key, counted)
+    code, has_body, names = counted
+    # Which file defines a name is looked up in each run, because it depends on other files.
+    found = [
+        (_file_of(f"{module}.{name}") or _file_of(module), name, n) for module, name, n in names
+    ]
+    imports = tuple(_Import(name, called, file) for file, name, called in found if file)
+    return _Module(bytes.fromhex(code), imports, not has_body and not imports)
+
+
+def _counted(source: bytes, path: Path) -> tuple[str, bool, list[tuple[str, str, str]]]:
+    """Return what counts of one module, whatever other modules contain.
+
+    Returns:
+        The digest of its code, whether there is any code, and its imports from `workflow`: module,
+        name in that module, what it is called here.
+    """
     counted = _Counted(path)
-    tree = counted.visit(ast.parse(path.read_text("utf-8"), str(path)))
-    code = hashlib.sha256(ast.dump(tree).encode()).digest()
-    return _Module(code, tuple(counted.imports), not tree.body and not counted.imports)
+    tree = counted.visit(ast.parse(source, str(path)))
+    code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return code, bool(tree.body), counted.imports
 
 
 class _Counted(ast.NodeTransformer):
@@ -95,7 +133,7 @@ class _Counted(ast.NodeTransformer):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.imports: list[_Import] = []
+        self.imports: list[tuple[str, str, str]] = []  # as `_counted` returns them
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
         if node.level:
@@ -103,9 +141,7 @@ class _Counted(ast.NodeTransformer):
         if node.module is None or node.module.split(".")[0] != "workflow":
             return node
         for alias in node.names:
-            file = _file_of(f"{node.module}.{alias.name}") or _file_of(node.module)
-            if file is not None:
-                self.imports.append(_Import(alias.name, alias.asname or alias.name, file))
+            self.imports.append((node.module, alias.name, alias.asname or alias.name))
         return None
 
     def visit_Import(self, node: ast.Import) -> ast.Import:

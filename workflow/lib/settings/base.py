@@ -1,5 +1,6 @@
 """The base class of all sections of config.yaml, and the types of names and numbers in them."""
 
+import unicodedata
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -10,11 +11,13 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from workflow.lib.runtime.names import suggest
+from workflow.lib.runtime.names import cut, suggest
 
 
 class Section(BaseModel):
@@ -49,11 +52,33 @@ def _not_a_bool(value: Any) -> Any:
     return value
 
 
+def one_of(kinds: str) -> WrapValidator:
+    """Return what gives a value of several kinds one mistake, not one for each kind.
+
+    Args:
+        kinds: what the value should be.
+    """
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            expected = {"expected": f"Input should be {kinds}"}
+            raise PydanticCustomError("kind_type", "{expected}", expected) from error
+
+    return WrapValidator(check)
+
+
 def unique(names: list[Any]) -> list[Any]:
     """Refuse a list that holds a value more than once."""
     if repeated := sorted({str(name) for name in names if names.count(name) > 1}):
-        raise ValueError(f"names {', '.join(repeated)} more than once")
+        raise ValueError(f"names {', '.join(map(cut, repeated))} more than once")
     return names
+
+
+def folder_of(name: str) -> str:
+    """Return what a name is to file systems that ignore case and the form of Unicode."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 # Names become folders under results/ and resources/, and parts of file names.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from workflow.lib.runtime.names import suggest
+from workflow.lib.runtime.names import shown, suggest
 from workflow.lib.settings.judges import REFERENCE
 from workflow.lib.settings.places import Mistake
 from workflow.lib.settings.root import Settings
@@ -74,9 +74,11 @@ def baseline_mistakes(settings: Settings) -> Iterator[Mistake]:
             continue
         model, _, variant = judge.baseline.rpartition("/")
         if "/" in judge.baseline and model not in settings.models:
-            yield Mistake(keys, f"models has no {model!r}{suggest(model, settings.models)}")
+            known = suggest(model, settings.models)
+            yield Mistake(keys, f"models has no {shown(model)}{known}")
         elif variant not in settings.recipes and variant not in settings.all_variants:
-            yield Mistake(keys, f"recipes has no {variant!r}{suggest(variant, settings.recipes)}")
+            known = suggest(variant, settings.recipes)
+            yield Mistake(keys, f"recipes has no {shown(variant)}{known}")
         elif variant in settings.recipes and settings.recipes[variant].sweep:
             own = [each for each in settings.all_variants if each.startswith(f"{variant},")]
             yield Mistake(keys, f"{variant} has a sweep; name one variant of it, such as {own[0]}")

@@ -23,8 +23,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from workflow.lib.runtime.names import suggest
-from workflow.lib.settings.base import Count, Number, Section, Seed, WholeNumber, unique
+from workflow.lib.runtime.names import shown, suggest
+from workflow.lib.settings.base import Count, Number, Section, Seed, WholeNumber, one_of, unique
 
 BACKENDS = "workflow.lib.judge.backends"
 REFERENCE = "reference"  # as baseline: the data set's own answers
@@ -93,10 +93,16 @@ class RatingPage(Section):
     seed: Seed = Field(123, description="of the draw and of the order of entries and answers")
 
 
+def _named(files: list[str]) -> list[str]:
+    if not all(map(str.strip, files)):
+        raise ValueError("should name files that the page for raters saved, not a blank")
+    return files
+
+
 class RatedJudge(JudgeSettings):
     """The settings of a judge whose scores or verdicts people have saved as files."""
 
-    ratings: Annotated[list[str], AfterValidator(unique)] = Field(
+    ratings: Annotated[list[str], AfterValidator(_named), AfterValidator(unique)] = Field(
         [], description="CSV files that the page for raters saved; several raters have one each"
     )
     page: RatingPage = RatingPage()
@@ -125,7 +131,11 @@ class Prices(Section):
 
 
 Options = dict[
-    str, bool | int | Annotated[float, Field(allow_inf_nan=False)] | str | list[str] | None
+    str,
+    Annotated[
+        bool | int | Annotated[float, Field(allow_inf_nan=False)] | str | list[str] | None,
+        one_of("a finite number, text, true, false, null or a list of texts"),
+    ],
 ]
 
 
@@ -224,7 +234,7 @@ def settings_class(backend: object) -> type[JudgeSettings]:
     """
     names = backend_names()
     if backend not in names:
-        raise ValueError(f"unknown backend {backend!r}{suggest(str(backend), names)}")
+        raise ValueError(f"unknown backend {shown(backend)}{suggest(str(backend), names)}")
     return class_in_backend(f"{BACKENDS}.{backend}", JudgeSettings)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workflow.lib.runtime.names import shown
+from workflow.lib.runtime.names import cut, shown
 
 COMMAND_LINE = "--config"
 
@@ -64,6 +64,4 @@ class Mistake:
 
 def dotted(path: tuple[Any, ...]) -> str:
     """Return the path of a key as it is written in messages."""
-    return ".".join(
-        part if isinstance(part, str) and len(part) <= 100 else shown(part) for part in path
-    )
+    return ".".join(cut(part) if isinstance(part, str) else shown(part) for part in path)

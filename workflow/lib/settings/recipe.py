@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
-from workflow.lib.settings.base import Count, Number, Section, Seed, WholeNumber, unique
+from workflow.lib.runtime.names import cut
+from workflow.lib.settings.base import Count, Number, Section, Seed, WholeNumber, one_of, unique
 from workflow.lib.settings.cluster import RecipeResources
 
 
@@ -86,7 +87,7 @@ class Generation(Section):
     seed: Seed = Field(123, description="of sampling; each entry derives its own from it")
 
 
-Scalar = bool | int | float | str | None
+Scalar = Annotated[bool | int | float | str | None, one_of("a number, text, true, false or null")]
 # Keys of `published.settings` that no recipe has, besides those of the judge.
 _BESIDE_RECIPE = ("precision", "entries.train", "entries.val", "entries.test")
 
@@ -112,6 +113,12 @@ class Published(Section):
         description="what they were measured with where it is no default of a recipe, such as "
         "{prompt: phi3, judge.ask_again: 0}; the report says what differs. null: not known",
     )
+    recipe: str | None = Field(
+        None,
+        exclude_if=lambda recipe: recipe is None,
+        description="recipe that they belong to if it is not this one but one that this one "
+        "changes; written where a comparison is saved with its settings",
+    )
 
     model_config = ConfigDict(strict=False)  # YAML has lists where Python has tuples
 
@@ -122,9 +129,9 @@ class Published(Section):
         for key in settings or ():
             if not (key.startswith("judge.") or key in _BESIDE_RECIPE or _is_setting(key)):
                 raise ValueError(
-                    f"unknown key {key}; should be one of a recipe, such as training.epochs, or of "
-                    "the judge, such as judge.model, or precision, entries.train, entries.val or "
-                    "entries.test"
+                    f"unknown key {cut(key)}; should be one of a recipe, such as "
+                    "training.epochs, or of the judge, such as judge.model, or precision, "
+                    "entries.train, entries.val or entries.test"
                 )
         return settings
 
@@ -142,7 +149,7 @@ def _of_recipes(sweep: dict[str, list[Scalar]]) -> dict[str, list[Scalar]]:
     """Refuse keys that cannot be swept; unknown ones are found when the recipe is expanded."""
     for key in sweep:
         if key.partition(".")[0] in {"published", "seeds", "sweep", *EXECUTION_KEYS}:
-            raise ValueError(f"{key} cannot be swept")
+            raise ValueError(f"{cut(key)} cannot be swept")
         if key == "training.seed":
             raise ValueError("training.seed cannot be swept; list the seeds in `seeds`")
     return sweep

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workflow.lib.runtime.names import suggest
+from workflow.lib.runtime.names import shown, suggest
+from workflow.lib.settings.base import folder_of
 from workflow.lib.settings.mistakes import in_words
 from workflow.lib.settings.places import Mistake
 from workflow.lib.settings.recipe import Recipe, Scalar
@@ -43,17 +44,24 @@ def expand(name: str, recipe: Recipe, datasets: Collection[str]) -> tuple[Varian
     """
     variants: dict[str, dict[str, Recipe]] = {}
     mistakes: list[Mistake] = []
+    folders: dict[str, str] = {}
+    made: dict[str, str] = {}  # the variants by what they are
     keys = ("recipes", name, "sweep")
     try:
         for suffix, changes in _combinations(recipe.sweep):
             variant = f"{name}{suffix}"
             one = _changed(recipe, changes) if changes else recipe
             if one.dataset not in datasets:
-                raise ValueError(f"datasets has no {one.dataset!r}{suggest(one.dataset, datasets)}")
+                known = suggest(one.dataset, datasets)
+                raise ValueError(f"datasets has no {shown(one.dataset)}{known}")
             if len(variant) > LONGEST:
                 raise ValueError(f"the name {variant} is longer than {LONGEST} characters")
+            if (other := folders.setdefault(folder_of(variant), variant)) != variant:
+                raise ValueError(f"two values make names that differ by case: {other}, {variant}")
             if variant in variants:
                 raise ValueError(f"two values make the same name, {variant}")
+            if (other := made.setdefault(one.model_dump_json(), variant)) != variant:
+                raise ValueError(f"{other} and {variant} are the same settings; keep one value")
             variants[variant] = dict(_runs(variant, one))
     except ValidationError as error:
         told = ", ".join(f"{key}: {value}" for key, value in changes.items())

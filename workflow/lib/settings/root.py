@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from workflow.lib.settings.base import Count, Name, NameList, Section
+from workflow.lib.settings.base import Count, Name, NameList, Section, folder_of
 from workflow.lib.settings.cluster import Limits
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.judges import REFERENCE, Judge
@@ -98,7 +98,7 @@ class Settings(Computing):
                 mode="json", exclude={"seeds", "sweep", *EXECUTION_KEYS}
             )
             own = values.pop("published")
-            published = {**own, "recipe": None} if own else self._published_before(variant)
+            published = {"recipe": None, **own} if own else self._published_before(variant)
             if len(runs) > 1 or not values["training"]["epochs"]:
                 del values["training"]["seed"]
             if len(runs) > 1 or not values["generation"]["temperature"]:
@@ -115,8 +115,17 @@ class Settings(Computing):
         """Return the published results of the nearest recipe that a variant is a change of."""
         for name in self._origins.get(variant, ()):
             if (found := self.recipes[name].published) and found.settings is not None:
-                return {**found.model_dump(mode="json"), "recipe": name}
+                return {"recipe": name, **found.model_dump(mode="json")}
         return None
+
+    def inherited_published(self) -> dict[str, dict[str, Any]]:
+        """Return the published results of another recipe that a compared one shows, by its name."""
+        found = {}
+        for variant, of in self.recipes_compared().items():
+            name, published = self._origins[variant][0], of["published"]
+            if published and published["recipe"] not in (None, name):
+                found[name] = published
+        return found
 
     def expanded(self, extended: Mapping[str, list[str]]) -> tuple["Settings", list[Mistake]]:
         """Return settings whose `recipes` also hold the runs of sweeps and seeds, and mistakes.
@@ -169,6 +178,19 @@ class Settings(Computing):
 
     @field_validator("datasets", "tokenizers", "models", "recipes", "judges")
     @classmethod
+    def names_differ_by_more_than_case(cls, defined: dict[str, Section]) -> dict[str, Section]:
+        """Refuse two names that are one folder where file systems ignore case."""
+        found: dict[str, str] = {}
+        for name in defined:
+            if (other := found.setdefault(folder_of(name), name)) != name:
+                raise ValueError(
+                    f"{other} and {name} differ by case alone and would share one folder on macOS "
+                    "and Windows; rename one"
+                )
+        return defined
+
+    @field_validator("datasets", "tokenizers", "models", "recipes", "judges")
+    @classmethod
     def names_are_no_patterns(cls, defined: dict[str, Section]) -> dict[str, Section]:
         """Refuse names in which Snakemake sees the sign of a rule that feeds itself without end."""
         for name in defined:
@@ -180,7 +202,7 @@ class Settings(Computing):
     @classmethod
     def name_is_that_of_a_folder(cls, name: str | None) -> str | None:
         """Refuse a name that reads as a file, or as another folder of results/."""
-        if name is not None and (name in FOLDERS or name.lower().endswith((*ENDINGS, "."))):
+        if name is not None and (name.lower() in FOLDERS or name.lower().endswith((*ENDINGS, "."))):
             raise ValueError(
                 f"{name!r} reads like a file or a folder of results/; choose another name"
             )
@@ -193,7 +215,7 @@ class Settings(Computing):
     ) -> dict[str, Section]:
         kind = str(info.field_name).removesuffix("s")
         taken = FOLDERS | ({"small-world"} if kind == "model" else set())
-        if names := ", ".join(sorted(taken & defined.keys())):
+        if names := ", ".join(sorted(name for name in defined if name.lower() in taken)):
             raise ValueError(
                 f"these names are reserved for folders of results/: {names}; rename the {kind}"
             )
@@ -257,6 +279,8 @@ def compared(settings: Settings) -> dict[str, Any]:
         mode="json",
         exclude={"recipes": {"__all__": EXECUTION_KEYS}, "judges": {"__all__": {"transport"}}},
     )
+    for name, published in settings.inherited_published().items():
+        everything["recipes"][name]["published"] = published
     return {
         **({"name": settings.name} if settings.name else {}),
         "compare": everything["compare"],

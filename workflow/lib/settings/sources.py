@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from workflow.lib.runtime.files import local_path
+from workflow.lib.runtime.names import shown
 from workflow.lib.settings.base import Count, Number, Section, Seed, Sha256
 from workflow.lib.settings.keys import key_of
 
@@ -30,15 +31,15 @@ def _path_or_http(place: str) -> str:
         try:
             _ = urlsplit(place).port  # a port that is none is found when it is read
         except ValueError as error:
-            raise ValueError(f"{place!r} is no valid address: {error}") from None
+            raise ValueError(f"{shown(place)} is no valid address: {error}") from None
         return place
     if "://" in place:
         raise ValueError(
-            f"should be a local path, or begin with https:// or http://, not {place!r}"
+            f"should be a local path, or begin with https:// or http://, not {shown(place)}"
         )
     if "{" in place or "}" in place:
         raise ValueError(
-            f"{place!r} contains a brace, which Snakemake reads as the beginning or end of a "
+            f"{shown(place)} contains a brace, which Snakemake reads as the beginning or end of a "
             "wildcard; rename the file or folder"
         )
     # The limits of common file systems.
@@ -103,7 +104,7 @@ class Fields(Section):
         if self.kind != "kind" and self.kind in {self.instruction, self.input, self.output} - {
             None
         }:
-            raise ValueError(f"kind needs a field of its own, not {self.kind!r}")
+            raise ValueError(f"kind needs a field of its own, not {shown(self.kind)}")
         return self
 
 
@@ -196,10 +197,10 @@ class Dataset(Selection):
             raise ValueError("fields: only `kind` can be set with `format: messages`")
         for file in self.parts().values():
             if self.format == "messages" and _format_of(file.url) == "csv":
-                raise ValueError(f"{file.url!r} is CSV, which holds no lists of messages")
+                raise ValueError(f"{shown(file.url)} is CSV, which holds no lists of messages")
             if not self._stored_as(file):
                 raise ValueError(
-                    f"{file.url!r} does not end in {', '.join(_FORMATS)}; "
+                    f"{shown(file.url)} does not end in {', '.join(_FORMATS)}; "
                     "set `format` to json, jsonl, csv or parquet"
                 )
         return self
@@ -262,7 +263,7 @@ class Model(Source):
         if "://huggingface.co/" in self.url and "/resolve/" not in self.url:
             raise ValueError(
                 f"url: should be the address of the files, such as "
-                f"https://huggingface.co/openai-community/gpt2/resolve/main, not {self.url!r}"
+                f"https://huggingface.co/openai-community/gpt2/resolve/main, not {shown(self.url)}"
             )
         return self
 

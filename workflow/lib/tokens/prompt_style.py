@@ -73,19 +73,30 @@ def load_style(name: str) -> PromptStyle:
     """
     kind = "prompt style"
     path = prompt_file(kind, name, PROMPTS)
-    templates = read_yaml(path, kind)
+    return style_of(read_yaml(path, kind), f"{kind} {path}")
+
+
+def style_of(templates: Any, source: str) -> PromptStyle:
+    """Return the prompt style of templates, as a file holds them.
+
+    Args:
+        source: where they are from, for messages.
+
+    Raises:
+        UserError: they are no prompt style.
+    """
     wanted = {"instruction": "instruction", "input": "input", "response": "output"}
     keys = f"should have the keys {', '.join(wanted)}, and only those"
     optional = {"input"}
     if not isinstance(templates, dict):
-        raise UserError(f"{kind} {path}: {keys}")
+        raise UserError(f"{source}: {keys}")
     if wrong := [f"has no {key}" for key in wanted if key not in templates.keys() | optional]:
-        raise UserError(f"{kind} {path}: {' and '.join(wrong)}; {keys}")
+        raise UserError(f"{source}: {' and '.join(wrong)}; {keys}")
     if wrong := [str(key) for key in templates if key not in wanted]:
-        raise UserError(f"{kind} {path}: unknown key {', '.join(wrong)}; {keys}")
+        raise UserError(f"{source}: unknown key {', '.join(wrong)}; {keys}")
     for key, template in templates.items():
         if mistake := _mistake_of(template, wanted[key]):
-            raise UserError(in_one_line(f"{kind} {path}: {key}: {mistake}"))
+            raise UserError(in_one_line(f"{source}: {key}: {mistake}"))
     return PromptStyle(**{"input": None, **templates})
 
 

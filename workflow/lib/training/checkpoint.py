@@ -24,6 +24,7 @@ from workflow.lib.model.weights import (
 )
 from workflow.lib.parallel.engine import Engine
 from workflow.lib.runtime.errors import UserError, first_line
+from workflow.lib.runtime.lock import check_not_lost
 from workflow.lib.runtime.log import log
 from workflow.lib.training.interruption import Interruption
 from workflow.lib.training.progress import Progress
@@ -83,6 +84,9 @@ class Checkpoint:
 
         Returns:
             whether it was written, by this process.
+
+        Raises:
+            UserError: another run has taken the file over.
         """
         if self.optimizer is None:
             return False
@@ -94,6 +98,7 @@ class Checkpoint:
         }
         if not self.engine.world.is_leader:
             return False
+        check_not_lost(self.path)
         try:
             write_tensors(content, self.path)
         except (OSError, RuntimeError) as error:  # a full disk must not end the training

@@ -1,5 +1,6 @@
 """One finetuning from files to files: base weights and tokens in, a trained model out."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,7 @@ from workflow.lib.model.weights import load_base_model
 from workflow.lib.parallel.distributed import DistributedEngine
 from workflow.lib.parallel.engine import Engine
 from workflow.lib.parallel.world import join_world
+from workflow.lib.runtime.lock import held
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.processes import Worker
 from workflow.lib.settings.computing import Computing
@@ -26,7 +28,7 @@ from workflow.lib.training.arguments import (
     Sharding,
 )
 from workflow.lib.training.data import load_data
-from workflow.lib.training.run import start_or_resume, write_outputs
+from workflow.lib.training.run import checkpoint_of, start_or_resume, write_outputs
 from workflow.lib.training.train import train
 
 
@@ -34,7 +36,8 @@ def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> 
     """Finetune a base model on a tokenized split and write the result.
 
     A run that was killed resumes from its last checkpoint, a file beside the outputs. Ctrl-C and
-    SIGTERM end the training after the current step, with a checkpoint.
+    SIGTERM end the training after the current step, with a checkpoint. The leader holds the lock of
+    that file, so that no other run trains at the same time.
 
     Args:
         files: what is read and written.
@@ -43,19 +46,27 @@ def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> 
 
     Raises:
         UserError: the tokenizer is not the model's, the training split does not fill a batch, an
-            entry is longer than is allowed, or the loss stopped being a number.
+            entry is longer than is allowed, the loss stopped being a number, or another run holds
+            the checkpoint.
         KeyboardInterrupt: a signal ended the training.
     """
+    with held(checkpoint_of(files.outputs), "trains") if compute.world.is_leader else nullcontext():
+        _finetune(files, recipe, compute)
+
+
+def _finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> None:
+    """Finetune while the checkpoint is this run's."""
     log.info("Device: %s", describe(compute.device))
     engine = prepare_model(files.inputs.weights, recipe.training, compute)
     data = load_data(files.inputs, recipe, engine.model.config)
     run = start_or_resume(files, recipe, compute, engine, data)
     if run.optimizer:
         settings = recipe.training, recipe.evaluation
-        with run.checkpoint.interruption.awaited():
+        with run.checkpoint.interruption.awaited("finishing this step and writing a checkpoint"):
             train(engine, run.optimizer, data.loaders, *settings, run.progress, hooks=run)
         log.info("Training completed in %.2f minutes.", run.progress.seconds / 60)
-    write_outputs(files, compute, run)
+    with run.checkpoint.interruption.awaited("but the training is done; writing its results"):
+        write_outputs(files, compute, run)
 
 
 def prepare_model(weights: Path, training: Training, compute: Compute) -> Engine:

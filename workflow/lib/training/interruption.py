@@ -21,6 +21,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.since: float | None = None
+        self.doing = ""
 
     @property
     def asked(self) -> bool:
@@ -28,8 +29,13 @@ class Interruption:
         return self.since is not None
 
     @contextmanager
-    def awaited(self) -> Iterator[None]:
-        """Note the signals instead of ending at once."""
+    def awaited(self, doing: str) -> Iterator[None]:
+        """Note the signals instead of ending at once.
+
+        Args:
+            doing: what is done before the end, for the line that reports the first signal.
+        """
+        self.doing = doing
         before = {number: signal.signal(number, self._note) for number in SIGNALS}
         try:
             yield
@@ -41,6 +47,6 @@ class Interruption:
         now = time.monotonic()
         if self.since is None:
             self.since = now
-            log.info("Interrupted; finishing this step and writing a checkpoint")
+            log.info("Interrupted; %s", self.doing)
         elif number == signal.SIGINT and now - self.since > PATIENCE:
             raise KeyboardInterrupt

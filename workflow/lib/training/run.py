@@ -4,6 +4,7 @@ import math
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +28,9 @@ from workflow.lib.runtime.digests import sha256_of
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.event_files import EventFiles
 from workflow.lib.runtime.files import write_csv, write_json
+from workflow.lib.runtime.lock import check_not_lost
 from workflow.lib.runtime.log import log
-from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe
+from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe, Outputs
 from workflow.lib.training.checkpoint import Checkpoint
 from workflow.lib.training.data import FinetuneData
 from workflow.lib.training.optimizer import make_optimizer
@@ -96,6 +98,11 @@ class Run(Hooks):
             log.info("First validation entry, %s: %s", when, " ".join(response.split()))
 
 
+def checkpoint_of(outputs: Outputs) -> Path:
+    """Return where the checkpoint of a finetuning is."""
+    return outputs.model.with_name("checkpoint.pt")
+
+
 def start_or_resume(
     files: FinetuneFiles,
     recipe: FinetuneRecipe,
@@ -113,7 +120,7 @@ def start_or_resume(
     if optimizer and compute.world.world_size == 1:
         recycle_gradients(engine.model, optimizer)
     record = _record_of(files, recipe, compute, engine)
-    path = files.outputs.model.with_name("checkpoint.pt")
+    path = checkpoint_of(files.outputs)
     belongs_to = record | {"device": compute.device.type, "code": compute.code}
     every = compute.settings.checkpoint_every
     checkpoint = Checkpoint(path, belongs_to, every, engine, optimizer)
@@ -149,6 +156,7 @@ def write_outputs(files: FinetuneFiles, compute: Compute, run: Run) -> None:
     peaks = engine.world.gather(peak_memory(compute.device))
     if not engine.world.is_leader:
         return
+    check_not_lost(run.checkpoint.path)
     model = engine.model
     if engine.sharded:  # loaded again: the leader holds only a part of each weight
         model = load_base_model(files.inputs.weights, training.drop_rate)

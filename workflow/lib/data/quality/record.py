@@ -5,19 +5,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, Strict, model_validator
+from pydantic import Field, Strict, model_validator
 
 from workflow.lib.data.entries import Text
-from workflow.lib.data.stored import OPEN, Stored, read_stored
+from workflow.lib.data.stored import OPEN, Stored, Whole, read_stored
 
 _Split = Literal["train", "val", "test"]
-_Numbers = list[NonNegativeInt]
-_Pair = Annotated[tuple[NonNegativeInt, NonNegativeInt, float], Strict(False)]
+_Numbers = list[Whole]
+_Pair = Annotated[tuple[Whole, Whole, float], Strict(False)]
 
 
 class _File(Stored):
     file: str
-    entries: NonNegativeInt
+    entries: Whole
     lines: _Numbers | None
 
 
@@ -31,7 +31,10 @@ class _Origins(Stored):
     @model_validator(mode="after")
     def check_numbers(self) -> Self:
         """Check that the entries are in the files, with their lines if there are any."""
-        numbers = [*self.train, *self.val, *self.test, *chain(*self.left_out.values())]
+        split = [*self.train, *self.val, *self.test]
+        if len({*split}) < len(split):
+            raise ValueError("numbers an entry twice")
+        numbers = [*split, *chain(*self.left_out.values())]
         if max(numbers, default=0) >= sum(file.entries for file in self.files):
             raise ValueError("numbers an entry that no file has")
         if any(file.lines and len(file.lines) != file.entries for file in self.files):
@@ -43,7 +46,7 @@ class _Lengths(Stored):
     starts: _Numbers
     counts: _Numbers
     median: float
-    longest: NonNegativeInt
+    longest: Whole
 
     @model_validator(mode="after")
     def check_bins(self) -> Self:
@@ -55,7 +58,7 @@ class _Lengths(Stored):
 
 class _Place(Stored):
     split: _Split | None
-    index: NonNegativeInt | None
+    index: Whole | None
 
 
 class _Findings(Stored):
@@ -71,11 +74,11 @@ class _Findings(Stored):
 
 
 class _Quality(_Findings):
-    entries: dict[_Split, NonNegativeInt] = Field(min_length=3)
-    counts: dict[str, NonNegativeInt]
+    entries: dict[_Split, Whole] = Field(min_length=3)
+    counts: dict[str, Whole]
     left_out: dict[str, _Numbers]
     near: float = OPEN
-    not_compared: NonNegativeInt = 0
+    not_compared: Whole = 0
     lengths: dict[Text, dict[str, _Lengths]] = Field(min_length=3)
     where: dict[str, _Place]
 

@@ -72,7 +72,7 @@ _GOOD = (
 )
 # After a statement: the end of its clause, or a reason. "In style" would make it one aspect.
 _END = (
-    r"(?= ?(?:$|[.,;:!?\n)\]\"'”’|]|–|-(?!\w)|\()| (?:because|since|as|due|for the following"
+    r"(?= ?(?:$|[.,;:!?。\n)\]\"'”’|]|–|-(?!\w)|\()| (?:because|since|as|due|for the following"
     r"|overall|weil|da|car|porque|and (?:is|the)|입니다|이다))"
 )
 _THAN = rf"(?: (?:than|to|over|als|que|di|do que) {_NAME.format(n=9)})?"
@@ -165,6 +165,7 @@ _KEY = re.compile(
 )
 _EMPHASIS = re.compile(r"[*`#]+|(?<![^\W])_+|_+(?![^\W])")
 _LATEX_TEXT = re.compile(r"\\(?:text|textbf|mathbf|mathrm)\s?\{([^{}\n]{0,40})\}")
+_MOST_MARKS = 1_000  # in different surroundings; a text with more is not a verdict
 _LONGEST = 20_000  # characters; longer text is not a verdict on two responses
 
 
@@ -181,7 +182,16 @@ def json_verdicts(found: Any) -> list[str | None]:
 def marked_verdicts(text: str) -> tuple[list[str | None], str]:
     """Return the verdicts in brackets, boxes and tags, and the text without them."""
     verdicts: list[str | None] = []
+    seen = set[tuple[str, ...]]()
     for mark in _MARKED.finditer(text):
+        before = text[max(0, mark.start() - doubt.REACH) : mark.start()]
+        window = before, mark[0], text[mark.end() : mark.end() + doubt.REACH]
+        if window in seen:  # a model that repeats itself without end
+            continue
+        seen.add(window)
+        if len(seen) > _MOST_MARKS:
+            verdicts.append(None)
+            break
         said = next(group for group in mark.groups() if group)
         if doubt.mark_is_doubted(text, mark):
             continue

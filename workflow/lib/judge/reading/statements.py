@@ -39,7 +39,7 @@ _ENDS = re.compile(
 _STOPS = re.compile(rf"\s?(?:$|[\n.,;!)\]}}\"'“”’»|<–—、。」』{ASKED_SCALE}]|\()")
 _NUMBERS_FOLLOW = re.compile(r"\s?,\s?\d|\+|\?|-[a-z0-9]|:\d")
 _NEAR_SCALE = re.compile(rf"{ASKED_SCALE}[\s):,=]*$")
-_FOR_ASPECT = re.compile(rf"\s?(?:for|on|in)(?: its| the)? {words.ASPECT}")
+_FOR_ASPECT = re.compile(rf"\s?(?:for|on|in)(?: its| the)? (?:{words.ASPECT}|{words.OTHER_PART})")
 _ALONE = re.compile(
     rf"[\s\"'“”‘’«»(\[{{|*#>`:=<]*(?P<number>{words.NUMBER}|{RANGE})(?P<unit>\s?{words.UNIT})?"
     rf"(?P<of>[{OF_ASKED}{OF_OTHER}])?(?:\s?\(?{ASKED_SCALE}\)?)?[\s\"'“”‘’«»)\]}}|*`.!>,]*"

@@ -146,8 +146,13 @@ TAKEN_BACK = (
     r"|감점|깎|차감|뺐|빼|부족|이상|이하"
     r"|미만|초과|차이|減点|以上|以下"
     r"|or (?:more|higher|above|below|less|lower)|and (?:above|up|below))"
-    r"|\s(?:would|could|might|if|had|were|requires?|needs?)(?![^\W_]))"
+    r"|\s(?:would|could|might|if|had|were|requires?|needs?)(?![^\W_])"
+    r"|\s(?:is|was|seems|feels) (?:not|never|hardly|too)(?![^\W_])|\s(?:is|was)n['’]t(?![^\W_])"
+    r"|[\s.,;…—–(]{1,5}(?:no|wait|hmm|actually|or rather|scratch that|sorry|make (?:that|it))"
+    r"[\s.,:…—–]{1,4}(?:make (?:it|that) |it['’]s |it is |rather )?\d)"
 )
+# After "for the", these say that the score is of a part or of another response.
+OTHER_PART = r"(?:first|second|third|former|latter|previous|last|earlier|other)(?![^\W_])"
 
 NUMBER = r"(?<!\d)(?<!\d[.,])\d++(?:[.,]\d++)*+"
 OUT_OF = (

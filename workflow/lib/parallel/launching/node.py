@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +23,12 @@ from torch.distributed.elastic.rendezvous import (
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from workflow.lib.parallel.launching import worker
+from workflow.lib.parallel.launching.meeting import Meeting, MissingNodeError, meet
 from workflow.lib.parallel.launching.notes import Note, note_of_exit
-from workflow.lib.runtime.errors import first_line
+from workflow.lib.runtime.errors import UserError, first_line
 
 ROOT = Path(__file__).resolve().parents[4]
 SECONDS_TO_END = 20  # torchrun asks processes to end, and kills those that still run after 30
-
-
-@dataclass(frozen=True)
-class Meeting:
-    """The rendezvous of the machines of a job.
-
-    Args:
-        nodes: machines.
-        gpus: processes on each.
-        endpoint: host:port of the rendezvous, on the first machine; port 0 takes a free one.
-        name: of the job, so that no other joins it.
-        patience: seconds to wait for a machine.
-    """
-
-    nodes: int
-    gpus: int
-    endpoint: str
-    name: str
-    patience: float
 
 
 def run_node(description: Path, meeting: Meeting) -> bool:
@@ -62,6 +43,7 @@ def run_node(description: Path, meeting: Meeting) -> bool:
         KeyboardInterrupt: a signal asked this process to end; its processes have ended.
     """
     _silence_torchrun()
+    node = meeting.nodes[0] if len(meeting.nodes) == 1 else os.environ["SLURMD_NODENAME"]
     signal.signal(signal.SIGTERM, interrupt)  # until torchrun, with processes, has its own handler
     signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     folder = description.parent
@@ -69,17 +51,31 @@ def run_node(description: Path, meeting: Meeting) -> bool:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
+    printed = folder / "printed" / node
+    try:
+        address = meet(meeting, node)
+    except UserError as error:
+        Note("unreachable", meeting.nodes.index(node), f"from {node}, {error}").leave(folder)
+        return False
+    except MissingNodeError as error:
+        Note("rendezvous", meeting.nodes.index(node), f"{node}: {error}").leave(folder)
+        return False
     redirects = {number: Std.OUT if number == 0 else Std.ALL for number in range(meeting.gpus)}
     config = LaunchConfig(
-        min_nodes=meeting.nodes,
-        max_nodes=meeting.nodes,
+        min_nodes=len(meeting.nodes),
+        max_nodes=len(meeting.nodes),
         nproc_per_node=meeting.gpus,
         run_id=meeting.name,
         rdzv_backend="c10d",
         rdzv_endpoint=meeting.endpoint,
-        rdzv_configs={"join_timeout": meeting.patience, "read_timeout": int(meeting.patience)},
+        rdzv_configs={
+            "join_timeout": meeting.patience,
+            "read_timeout": int(meeting.patience),
+            "is_host": not meeting.port,
+        },
+        local_addr=address,
         max_restarts=0,
-        logs_specs=DefaultLogsSpecs(str(folder / "printed"), redirects=redirects),
+        logs_specs=DefaultLogsSpecs(str(printed), redirects=redirects),
     )
     try:
         elastic_launch(config, sys.executable)("-m", worker.__name__, str(description))
@@ -89,16 +85,14 @@ def run_node(description: Path, meeting: Meeting) -> bool:
             # Those that torchrun ended after the first failure get no note.
             in_time = failure.timestamp < first + SECONDS_TO_END
             if failure.exitcode != -signal.SIGTERM and in_time:
-                last_line = _last_line(folder, failure.local_rank)
-                note_of_exit(rank, failure.exitcode, last_line).leave(folder)
+                last_line = _last_line(printed, failure.local_rank)
+                where = f"on {node} " if len(meeting.nodes) > 1 else ""
+                note_of_exit(rank, failure.exitcode, last_line, where).leave(folder)
         return False
     except SignalException as error:
         raise KeyboardInterrupt from error
     except (RendezvousError, RendezvousClosedError, RendezvousTimeoutError, OSError) as error:
-        number = int(os.environ.get("SLURM_NODEID", 0))
-        reason = str(error) and first_line(error)
-        reason = reason or f"no other node joined within {meeting.patience:g} s"
-        Note("rendezvous", number, f"{os.uname().nodename}: {reason}").leave(folder)
+        Note("rendezvous", meeting.nodes.index(node), f"{node}: {first_line(error)}").leave(folder)
         return False
     return True
 
@@ -108,9 +102,9 @@ def interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _last_line(folder: Path, local_rank: int) -> str:
+def _last_line(printed: Path, local_rank: int) -> str:
     """Return the last line that a process printed to stderr; empty if none was kept."""
-    for path in (folder / "printed").rglob(f"{local_rank}/stderr.log"):
+    for path in printed.rglob(f"{local_rank}/stderr.log"):
         if lines := path.read_text("utf-8", "replace").split("\n"):
             return next((line for line in reversed(lines) if line.strip()), "")
     return ""

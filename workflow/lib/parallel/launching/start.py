@@ -3,21 +3,17 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from workflow.lib.parallel.launching.addresses import own_address
+from workflow.lib.parallel.launching.allocation import nodes_of_job
 from workflow.lib.parallel.launching.job import Job
-from workflow.lib.parallel.launching.node import (
-    ROOT,
-    SECONDS_TO_END,
-    Meeting,
-    interrupt,
-    run_node,
-)
+from workflow.lib.parallel.launching.meeting import Meeting, open_store
+from workflow.lib.parallel.launching.node import ROOT, SECONDS_TO_END, interrupt, run_node
 from workflow.lib.parallel.launching.notes import raise_cause
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
@@ -38,46 +34,63 @@ def start(job: Job, gpus: int, nodes: int, log: str) -> None:
     patience = job.computing.patience
     folder = Path(log).with_suffix(".processes").absolute()
     shutil.rmtree(folder, ignore_errors=True)
+    kind = type(job)
+    description = {
+        "class": f"{kind.__module__}:{kind.__qualname__}",
+        "job": job.model_dump(mode="json"),
+        "log": log,
+    }
+    here = os.environ.get("SLURMD_NODENAME", os.uname().nodename)
+    meeting = Meeting([here], gpus, here, "127.0.0.1", 0, uuid.uuid4().hex, patience)
     try:
-        endpoint = "localhost:0" if nodes == 1 else f"{socket.gethostname()}:{_free_port()}"
-        meeting = Meeting(nodes, gpus, endpoint, uuid.uuid4().hex, patience)
-        kind = type(job)
-        description = {
-            "class": f"{kind.__module__}:{kind.__qualname__}",
-            "job": job.model_dump(mode="json"),
-            "meeting": asdict(meeting),
-            "log": log,
-        }
-        write_json(folder / "job.json", description)
-        run = run_node if nodes == 1 else _run_nodes
-        if not run(folder / "job.json", meeting):
+        if nodes == 1:
+            write_json(folder / "job.json", description | {"meeting": asdict(meeting)})
+            succeeded = run_node(folder / "job.json", meeting)
+        else:
+            addresses = _allocated(nodes, here)
+            host = own_address(address for node, address in addresses.items() if node != here)
+            store = open_store(host, patience)  # for as long as the job runs
+            meeting = replace(meeting, nodes=[*addresses], host=host, port=store.port)
+            write_json(folder / "job.json", description | {"meeting": asdict(meeting)})
+            succeeded = _run_nodes(folder / "job.json", meeting)
+        if not succeeded:
             raise_cause(folder, gpus * nodes, patience)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_nodes(description: Path, meeting: Meeting) -> bool:
-    """Have Slurm start `node` on each machine of this job, and end all when one fails."""
-    allocated = int(os.environ.get("SLURM_JOB_NUM_NODES", 1))
-    if allocated < meeting.nodes:
+def _allocated(nodes: int, here: str) -> dict[str, str]:
+    """Return names and addresses of as many nodes of this Slurm job, the one named first."""
+    found = nodes_of_job()
+    if len(found) < nodes:
         raise UserError(
-            f"nodes: {meeting.nodes} of the recipe, but this job has {allocated}; run it on a "
+            f"nodes: {nodes} of the recipe, but this job has {len(found) or 1}; run it on a "
             "cluster with --workflow-profile profiles/slurm, or set nodes: 1"
         )
-    threads = os.environ.get("SLURM_CPUS_PER_TASK")
+    names = sorted(found, key=lambda node: node != here)
+    return {name: found[name] for name in names[:nodes]}
+
+
+def _run_nodes(description: Path, meeting: Meeting) -> bool:
+    """Have Slurm start `node` on each machine of a job, and end all when one fails.
+
+    Without --cpus-per-task a step has all CPUs of the job, as it has all its GPUs.
+    """
+    nodes = len(meeting.nodes)
     command = [
-        "srun", f"--nodes={meeting.nodes}", f"--ntasks={meeting.nodes}", "--ntasks-per-node=1",
-        "--overlap", "--kill-on-bad-exit=1", *([f"--cpus-per-task={threads}"] if threads else []),
+        "srun", f"--nodes={nodes}", f"--nodelist={','.join(meeting.nodes)}", f"--ntasks={nodes}",
+        "--ntasks-per-node=1", "--overlap", "--cpu-bind=none", "--kill-on-bad-exit=1",
         sys.executable, "-m", "workflow.lib.parallel.launching.node", str(description),
     ]  # fmt: skip
-
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, interrupt)
     # When one machine ends, torch on the others may warn of lost connections before they end, too;
     # the notes say what happened.
     quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
     environment = {**quiet, **os.environ, "PYTHONPATH": str(ROOT)}
-    step = subprocess.Popen(command, env=environment, start_new_session=True)
+    step = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         return step.wait() == 0
     finally:
@@ -87,10 +100,3 @@ def _run_nodes(description: Path, meeting: Meeting) -> bool:
                 step.wait(2 * SECONDS_TO_END)
             except subprocess.TimeoutExpired:
                 step.kill()
-
-
-def _free_port() -> int:
-    """Return a port of this machine that is not in use."""
-    with socket.socket() as free:
-        free.bind(("", 0))
-        return free.getsockname()[1]

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from workflow.lib.parallel.launching.notes import AGAIN, Note
-from workflow.lib.runtime.errors import first_line, one_line
+from workflow.lib.runtime.errors import first_line, is_mistake, one_line
 from workflow.lib.runtime.log import log_to
 from workflow.lib.runtime.processes import NoAnswerError, Store, Worker
 
@@ -48,7 +48,7 @@ def main(path: Path) -> None:
         if dist.is_initialized():
             dist.destroy_process_group()
     except KeyboardInterrupt:
-        Note("user", rank, f"interrupted; {AGAIN}").leave(path.parent)
+        Note("passing", rank, f"interrupted; {AGAIN}").leave(path.parent)
         os._exit(130)
     except Exception as error:
         note_of_error(error, rank, world_size, store).leave(path.parent)
@@ -61,7 +61,7 @@ def note_of_error(error: Exception, rank: int, world_size: int, store: Store | N
     if isinstance(error, NoAnswerError):
         return Note("waiting", rank, "waiting for its results", (error.rank,))
     if (line := one_line(error)) is not None:
-        return Note("user", rank, line)
+        return Note("user" if is_mistake(error) else "passing", rank, line)
     if isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and CONNECTION.search(str(error))
     ):

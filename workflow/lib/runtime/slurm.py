@@ -1,0 +1,42 @@
+"""Questions to Slurm's squeue, which every Slurm has, with or without accounting."""
+
+import shutil
+import subprocess
+
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.names import in_one_line
+
+PATIENCE = 100  # seconds that squeue may take; it asks a busy controller again for a while itself
+SEPARATOR = "\x1f"  # no character of a folder or a comment
+
+
+def has_slurm() -> bool:
+    """Return whether this machine has Slurm's commands."""
+    return shutil.which("squeue") is not None
+
+
+def ask_squeue(columns: str, *options: str) -> list[list[str]]:
+    """Return the cells of squeue's lines.
+
+    Args:
+        columns: their letters, as squeue's manual has them.
+        options: which jobs to show.
+
+    Raises:
+        UserError: squeue fails, for example because the controller cannot be reached.
+    """
+    layout = SEPARATOR.join(f"%{letter}" for letter in columns)
+    command = ["squeue", "--noheader", f"--format={layout}", *options]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(f"squeue did not answer within {PATIENCE} s") from None
+    except OSError as error:
+        raise UserError(f"squeue cannot be started: {error.strerror}") from error
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise UserError(in_one_line(f"squeue fails: {said[-1] if said else done.returncode}"))
+    lines = done.stdout.decode("utf-8", "surrogateescape").splitlines()
+    return [cells for line in lines if len(cells := line.split(SEPARATOR)) == len(columns)]
