@@ -221,7 +221,7 @@ def test_a_silent_controller_ends_no_run_and_loses_no_job(cluster, start, comput
     wait_for((folder / "checkpoint.pt").exists)
     cluster.stop_controller()
     try:
-        wait_for(lambda: run.says("squeue does not answer; it is asked again until it does"))
+        wait_for(lambda: run.says("does not answer; it is asked again until it does"))
         (folder / "hold").unlink()
         wait_for((folder / "losses.csv").exists)
     finally:
@@ -249,6 +249,7 @@ def test_a_job_that_is_cancelled_while_it_records_its_outputs_leaves_no_process(
     [node] = cluster.nodes_of(job)
     cluster.ask("scancel", job)
     wait_for(lambda: cluster.state(job) == "CANCELLED")
+    run.project.path("recording").unlink()
     here = str(run.project.folder)
     wait_for(
         lambda: not any(here in " ".join(line) for _, line in cluster.machines[node].processes())

@@ -22,6 +22,7 @@ CHATTER = (
     "Conda environments: ignored",
     "Exiting because a job execution failed",
     "Execute ",
+    "Falling back to 'sacct'",  # also while the controller is silent
     "Job rate limit reached",
     "MinJobAge ",
     # The Slurm executor guesses with a call that no Slurm understands.
