@@ -3,7 +3,8 @@
 python -m benchmarks.train [--data FOLDER] [--rounds 5] [--threads N]
 
 Both get the same batches of 8 and the same evaluations; the textbook is tests/support/oracle.py.
-Each has its own process, as if it ran alone.
+The pipeline computes the batches of an evaluation together, the textbook one after the other. Each
+has its own process, as if it ran alone.
 """
 
 from collections.abc import Callable
@@ -40,7 +41,10 @@ WARM_UP = 2  # rounds
 def main() -> None:
     chosen = arguments(__doc__, rounds=5)
     entries, tokenizer = load_entries(chosen.data)
-    batches = shuffled_batches(entries, tokenizer, chosen.rounds + WARM_UP, collate_textbook)
+    evaluation = Evaluation()
+    together = 2 * evaluation.batches  # of both splits
+    count = max(chosen.rounds + WARM_UP, together)
+    batches = shuffled_batches(entries, tokenizer, count, collate_textbook)
     sides = {}
     for name, prepare in (("textbook", _textbook), ("pipeline", _pipeline)):
         prepared = prepare, (batches, tokenizer.n_vocab, chosen.threads)
@@ -54,7 +58,7 @@ def main() -> None:
             "textbook step": of("textbook", "step"),
             "pipeline step": of("pipeline", "step"),
             "textbook batch evaluated": of("textbook", "evaluate"),
-            "pipeline batch evaluated": of("pipeline", "evaluate"),
+            "pipeline evaluation": of("pipeline", "evaluate"),
             "MKL": of("pipeline", "MKL"),
             "oneDNN": of("pipeline", "oneDNN"),
         },
@@ -63,19 +67,24 @@ def main() -> None:
     )
     with torch.device("meta"):  # for its shape
         model = random_gpt2_small(tokenizer.n_vocab)
-    evaluation = Evaluation()
-    share = 2 * evaluation.batches / evaluation.every  # batches evaluated for every step
+    seconds["pipeline batch evaluated"] = seconds["pipeline evaluation"] / together
+    share = together / evaluation.every  # batches evaluated for every step
     whole = {
         kind: seconds[f"{kind} step"] + share * seconds[f"{kind} batch evaluated"]
         for kind in ("textbook", "pipeline")
     }
-    packed = [pack([batch]) for batch in batches[WARM_UP:]]
-    padded = sum(inputs.numel() for inputs, _ in batches[WARM_UP:])
+    trained, evaluated = batches[WARM_UP : WARM_UP + chosen.rounds], batches[:together]
+    packed = [pack([batch]) for batch in trained]
+    padded = sum(inputs.numel() for inputs, _ in trained)
     distinct = sum(len(batch.token_ids) for batch in packed)
     flops = sum(matrix_flops(model, batch) for batch in packed) / len(packed)
+    merged = pack(evaluated)
+    merged_flops = matrix_flops(model, merged) / together
     print(machine())
     print(f"positions of a batch: {padded / chosen.rounds:.0f} padded, ", end="")
     print(f"{distinct / chosen.rounds:.0f} distinct ({padded / distinct:.2f} x fewer)")
+    apart = sum(len(pack([batch]).token_ids) for batch in evaluated)
+    print(f"positions of an evaluation: {apart} batch by batch, {len(merged.token_ids)} together")
     print(f"{'seconds':28}{'textbook':>10}{'pipeline':>10}{'ratio':>8}")
     for label, times in (
         ("a step", [seconds["textbook step"], seconds["pipeline step"]]),
@@ -88,8 +97,8 @@ def main() -> None:
     print(f"matrix products of 2048 x 2048, GFLOP/s: {shown}; of the positions computed:")
     for label, done, took in (
         ("a step", 3 * flops, seconds["pipeline step"]),
-        ("a batch evaluated", flops, seconds["pipeline batch evaluated"]),
-        ("a step with its evaluations", (3 + share) * flops, whole["pipeline"]),
+        ("a batch evaluated", merged_flops, seconds["pipeline batch evaluated"]),
+        ("a step with its evaluations", 3 * flops + share * merged_flops, whole["pipeline"]),
     ):
         reached = ", ".join(f"{done / took / rate:.0%} of {name}'s" for name, rate in rates.items())
         print(f"{label:28}{done / took / 1e9:10.0f} GFLOP/s, {reached}")
@@ -137,8 +146,8 @@ def _pipeline(batches: Batches, vocab_size: int, threads: int) -> None:
         engine.backward(*batches[number])
         optimizer.step()
 
-    def evaluate(number: int) -> None:
-        engine.losses([batches[number]])
+    def evaluate(_: int) -> None:
+        engine.losses(batches[: 2 * Evaluation().batches])
 
     _ACTIONS.update(step=step, evaluate=evaluate, MKL=matmul, oneDNN=matmul_onednn)
 
