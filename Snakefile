@@ -3,6 +3,7 @@
 
 
 include: "workflow/rules/home.smk"
+include: "workflow/rules/snakemake.smk"
 include: "workflow/rules/console.smk"
 
 

@@ -6,9 +6,6 @@ from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
-from snakemake.jobs import Job
-from snakemake.persistence import PersistenceBase
-
 from workflow.lib.cli.inputs import located as located_from
 from workflow.lib.cli.inputs import missing_inputs, used_by
 from workflow.lib.export.chapter_file import check_chapter_file_name
@@ -34,43 +31,6 @@ located = partial(located_from, home=HOME)
 code_digest = cache(partial(or_exit, provenance.code_digest))
 
 
-def compare_what_is_recorded():
-    """Have Snakemake compare a job's params and inputs with the records of any of its outputs.
-
-    It compares nothing if one output has no record. So it would miss the changes of a recipe that
-    becomes LoRA, which adds an output, and of results of a version that made fewer files.
-    """
-
-    def has_metadata(self, job):
-        return any(self.metadata(path) is not None for path in job.output)
-
-    PersistenceBase.has_metadata = has_metadata
-
-
-def record_only_what_succeeded():
-    """Have Snakemake keep the records of a job's earlier outputs when the job fails.
-
-    It would record the new params as those of the outputs, which it then deletes; or no params at all
-    if outputs are missing. After that a target further down that is still there, such as scores, would
-    count as up to date.
-    """
-    postprocess, finished = Job.postprocess, PersistenceBase.finished
-    failed = set()
-
-    async def postprocess_noting_failure(self, *args, error=False, **options):
-        (failed.add if error else failed.discard)(self)
-        await postprocess(self, *args, error=error, **options)
-
-    async def finished_unless_failed(self, job):
-        if job not in failed:
-            await finished(self, job)
-
-    Job.postprocess, PersistenceBase.finished = postprocess_noting_failure, finished_unless_failed
-    PersistenceBase.cleanup = lambda self, job: None
-
-
-compare_what_is_recorded()
-record_only_what_succeeded()
 SETTINGS = or_exit(load_settings, config, LAYERS)
 COMPARED = compared(SETTINGS)
 RUNS = [run for runs in SETTINGS.variants.values() for run in runs]

@@ -1,18 +1,11 @@
 # Where this workflow's own files are, which need not be the working folder: it may be run with
 # `--directory`, or be a module of another workflow. Only results/ and resources/ are made there.
 
-import gc
 import os
 import sys
 import tarfile
 import tempfile
-from functools import cache
 from pathlib import Path
-
-import snakemake.common
-import snakemake.rules
-import snakemake.sourcecache
-from snakemake.script import PythonScript
 
 
 def unpacked(source):
@@ -36,41 +29,6 @@ def unpacked(source):
     return folder
 
 
-def quote_interpreter():
-    """Have Snakemake quote the path of Python in the shell command of a job, and run it in the shell's place.
-
-    It quotes that of the script only, so a .venv in a folder with a space would not be found. An
-    older shell that stays would end by the signal that a scheduler sends to all processes of a job,
-    and Snakemake would not wait until the script has written its checkpoint.
-    """
-    execute = PythonScript._execute_cmd
-
-    def quoted(self, command, **names):
-        return execute(self, command.replace("{py_exec} ", "exec {py_exec:q} "), **names)
-
-    PythonScript._execute_cmd = quoted
-
-
-def plan_faster():
-    """Have Snakemake compute once what it computes again for each job, a fifth of the time of planning.
-
-    That is which parameters a function has, and which parts the path of a script has.
-    """
-    for module, name in (
-        (snakemake.common, "get_function_params"),
-        (snakemake.rules, "get_function_params"),
-        (snakemake.sourcecache, "parse_uri"),
-    ):
-        if hasattr(module, name):  # else it is a version that no longer has it
-            setattr(module, name, cache(getattr(module, name)))
-
-
-quote_interpreter()
-plan_faster()
-# What is loaded by now stays to the end, and so does nearly all that planning makes. Looking through it
-# for garbage again and again takes a fifth of the time of planning hundreds of runs.
-gc.freeze()
-gc.set_threshold(100_000, 10, 10)
 IS_MODULE = not workflow.modifier.is_main_snakefile()
 HOME = (
     Path(workflow.current_basedir).parents[1]
