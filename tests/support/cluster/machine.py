@@ -97,6 +97,8 @@ def wait_for(condition: Callable[[], object], patience: float = PATIENCE) -> Non
 def _mounting(folder: Path, mounts: dict[Path, Path]) -> Iterator[str]:
     """Yield the commands that hide what is private and lay out the rest."""
     needed = {Path(path).resolve() for path in (sys.base_prefix, sys.prefix, ROOT)}
+    for path in [path for path in needed if _closed_to_others(path) == path]:
+        needed = needed - {path} | set(path.iterdir())
     closed = {found for path in needed if (found := _closed_to_others(path))}
     for where in (*PRIVATE, *sorted(closed)):
         below = sorted(path for path in needed if path.is_relative_to(where))
@@ -111,12 +113,18 @@ def _hide(where: Path, but: Iterable[Path], keep: Path) -> Iterator[str]:
     """Yield the commands that empty a folder for this machine, but for some that lie below it."""
     aside = [(path, keep / str(number)) for number, path in enumerate(but)]
     for path, kept in aside:
-        yield f"mkdir -p {kept} && mount --rbind {shlex.quote(str(path))} {kept}"
+        yield f"{_making(path, kept)} && mount --rbind {shlex.quote(str(path))} {kept}"
     mode = "755" if where not in PRIVATE or where.name == "run" else "1777"
     yield f"mount -t tmpfs -o mode={mode} tmpfs {where}"
     for path, kept in aside:
         quoted = shlex.quote(str(path))
-        yield f"mkdir -p {quoted} && mount --rbind {kept} {quoted} && umount -l {kept}"
+        yield f"{_making(path, path)} && mount --rbind {kept} {quoted} && umount -l {kept}"
+
+
+def _making(what: Path, where: Path) -> str:
+    """Return the command that makes what a folder or a file can be mounted on."""
+    above, quoted = shlex.quote(str(where.parent)), shlex.quote(str(where))
+    return f"mkdir -p {quoted}" if what.is_dir() else f"mkdir -p {above} && touch {quoted}"
 
 
 def _closed_to_others(path: Path) -> Path | None:
