@@ -32,7 +32,7 @@ class GraphEngine(IndexedEngine):
         if device.type != "cuda":
             return super().compute(batch, learns)
         graphs = self.__dict__.setdefault("graphs", {})
-        if (key := (learns, batch.sizes)) not in graphs:
+        if (key := (learns, batch.sizes, len(batch.weights))) not in graphs:
             graphs[key] = self._capture(batch.to(device), learns)
         graph, static, loss, gradients = graphs[key]
         static.numbers.copy_(batch.numbers.pin_memory(), non_blocking=True)

@@ -34,7 +34,8 @@ class IndexedBatch:
             packed (N), the place each is taken back from, and from_packed (B T), what goes there;
             predicting (M), targets (M), and from_predicting (N, B), the predictions of each.
             An index one past the last stands for zeros.
-        weights: (M,), the share of each prediction in the loss; 0 for those that fill up.
+        weights: (K, M), the share of each prediction in the loss of each batch; 0 for those that
+            fill up.
         sizes: N, M, B and T.
     """
 
@@ -59,7 +60,7 @@ class IndexedBatch:
 
 
 def lay_out(batches: Sequence[Batch], rounded: tuple[int, int] = (1, 1)) -> IndexedBatch:
-    """Find the distinct positions and predictions of batches whose mean loss is wanted.
+    """Find the distinct positions and predictions of batches.
 
     Args:
         batches: padded, as `collate` makes them.
@@ -77,7 +78,7 @@ def lay_out(batches: Sequence[Batch], rounded: tuple[int, int] = (1, 1)) -> Inde
     packed = pad(first // width * t + first % width, (0, n - count), value=b * t)
     from_packed = torch.full((b * t + 1,), n)
     from_packed[packed[:count]] = torch.arange(count)
-    weights = (batch.counts / batch.counts.sum(1, keepdim=True)).mean(0)
+    weights = batch.counts / batch.counts.sum(1, keepdim=True)
     parts = [
         pad(batch.token_ids, (0, n - count)), pad(batch.positions, (0, n - count)), rows, packed,
         from_packed[:-1], _places(rows, n, b), pad(batch.predicting, (0, m - len(batch.targets))),
@@ -85,7 +86,7 @@ def lay_out(batches: Sequence[Batch], rounded: tuple[int, int] = (1, 1)) -> Inde
         _places(batch.predicting, n, b, filler=m),
     ]  # fmt: skip
     numbers = torch.cat([x.flatten() for x in parts])
-    return IndexedBatch(numbers, pad(weights, (0, m - len(weights))), (n, m, b, t))
+    return IndexedBatch(numbers, pad(weights, (0, m - weights.shape[1])), (n, m, b, t))
 
 
 def _places(numbers: Tensor, count: int, most: int, filler: int | None = None) -> Tensor:
@@ -120,7 +121,7 @@ def _with_zeros(x: Tensor) -> Tensor:
 
 
 def indexed_loss(model: GPTModel, batch: IndexedBatch) -> Tensor:
-    """Return the mean loss of the batches that were laid out."""
+    """Return the loss of each batch that was laid out, (K,)."""
     n, _, b, t = batch.sizes
     of = batch.parts()
     from_rows, from_predicting = of["from_rows"].view(n, b), of["from_predicting"].view(n, b)
@@ -133,11 +134,11 @@ def indexed_loss(model: GPTModel, batch: IndexedBatch) -> Tensor:
 
     states = model.hidden(of["token_ids"], of["positions"], attend)
     logits = model.out_head(Gather.apply(states, of["predicting"], from_predicting))
-    return (cross_entropy(logits, of["targets"], reduction="none") * batch.weights).sum()
+    return (cross_entropy(logits, of["targets"], reduction="none") * batch.weights).sum(1)
 
 
 class IndexedEngine(Engine):
-    """The pipeline's engine with these batches; its losses are one mean of all batches."""
+    """The pipeline's engine with these batches."""
 
     rounded, rounded_evaluation = (1, 1), (1, 1)
 
@@ -147,9 +148,9 @@ class IndexedEngine(Engine):
         self.compute(lay_out([(inputs, targets)], self.rounded), True)
 
     def losses(self, batches: Iterable[Batch]) -> list[float]:
-        """Return the mean loss of the batches, as a list of one."""
+        """Return the loss of each batch, computed together."""
         self.model.eval()
-        return [self.compute(lay_out([*batches], self.rounded_evaluation), False).item()]
+        return self.compute(lay_out([*batches], self.rounded_evaluation), False).tolist()
 
     def compute(self, batch: IndexedBatch, learns: bool) -> Tensor:
         """Return the loss of a batch, and compute its gradients if it learns."""
@@ -165,5 +166,5 @@ class IndexedEngine(Engine):
         with torch.set_grad_enabled(learns), autocast:
             loss = indexed_loss(self.model, batch)
         if learns:
-            loss.backward()
+            loss.sum().backward()
         return loss.detach()

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import defaultdict
 
 import pytest
 
@@ -49,3 +50,15 @@ def test_tests_mirror_the_packages():
     """A newcomer finds the tests of a package under its name."""
     folders = {path.parent.name for path in (ROOT / "tests/unit").glob("*/test_*.py")}
     assert folders == {*PACKAGES, "small_world"}
+
+
+def test_rules_files_do_not_replace_each_others_names():
+    """Snakemake reads them all into one namespace, where the last definition of a name counts."""
+    defined = re.compile(r"^(?:def|class|rule|checkpoint) (\w+)|^(\w+) = ", re.MULTILINE)
+    files = [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
+    found = defaultdict(list)
+    for file in files:
+        for match in defined.finditer(file.read_text()):
+            found[match[1] or match[2]].append(file.name)
+    assert len(found) > 100
+    assert {name: names for name, names in found.items() if len(set(names)) > 1} == {}

@@ -21,7 +21,7 @@ NAMES = {}  # by Slurm's number, rule and wildcards
 BEFORE = {}  # by path, what a log was before the job started
 
 
-def identity_of(path):
+def state_of_log(path):
     """Return what tells a log from the one of an earlier attempt, None if there is none."""
     try:
         status = os.stat(path)
@@ -50,7 +50,7 @@ def follow(record):
         if workflow.executor_plugin.name == "slurm":
             ask_for_states()
     elif event == LogEvent.JOB_INFO:
-        BEFORE.update({path: identity_of(path) for path in record.log})
+        BEFORE.update({path: state_of_log(path) for path in record.log})
     elif event == LogEvent.JOB_ERROR:
         explain(record)
     elif event is None and (known := SUBMITTED.match(str(record.msg))):
@@ -74,7 +74,7 @@ def explain(record):
     """Find out why a job failed; if every attempt would end like that, have it be the last one."""
     own = [path for path in record.log if path.startswith("results/logs/")]
     output = [path for path in record.log if path not in own]
-    written = [path for path in own if identity_of(path) != BEFORE.get(path)]
+    written = [path for path in own if state_of_log(path) != BEFORE.get(path)]
     number = record.aux.get("external_jobid")
     record.why = find_cause(
         text_of(written), text_of(output), str(record.rule_msg or ""), STATES.lost.get(number, "")

@@ -1,6 +1,8 @@
 # The resources that jobs request of a cluster, and jobs that outlive the run that started them.
 
 import os
+import re
+import sys
 from functools import lru_cache
 from types import SimpleNamespace
 
@@ -170,15 +172,26 @@ def record_outputs_in_the_job():
     PersistenceBase.finished = finished_with_record
 
 
+def refuse_folder_of_python():
+    """Refuse a folder whose name Snakemake writes into the script of a job without quoting it."""
+    if re.search(r"[\s'\"\\$`&;()]", sys.executable):
+        sys.exit(
+            f"error: {sys.executable}: jobs on other machines cannot be started from a folder with this "
+            "name; move the checkout to one without spaces, quotes and the like, and make .venv again"
+        )
+
+
 if workflow.remote_exec:
     record_outputs_in_the_job()
 elif workflow.is_main_process:
+    submits = workflow.resource_settings.nodes is not None  # none for jobs that run here
+    if submits:
+        refuse_folder_of_python()
     or_exit(refuse_what_cannot_fit)
     # Here and not in `onstart`: Snakemake calls that when it has decided which jobs to run, so
     # jobs that are still running would run again. It reports a locked folder itself.
     # Unlocking runs nothing.
     starts = not workflow.output_settings.dryrun and "--unlock" not in sys.argv
     if starts and not any(Path(".snakemake/locks").glob("*")):
-        submits = workflow.resource_settings.nodes is not None  # none for jobs that run here
         or_exit(wait_for_earlier_jobs, Path.cwd(), submits)
         or_exit(wait_for_generic_jobs, Path.cwd())

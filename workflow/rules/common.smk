@@ -56,16 +56,6 @@ def refuse_what_is_missing():
     The targets are known from the moment when Snakemake looks for the first job. Those of another
     workflow that has this one as a module are not ours.
     """
-    # Snakemake writes the path of Python into the script of a job without quoting it.
-    if (
-        workflow.is_main_process
-        and workflow.non_local_exec
-        and re.search(r"[\s'\"\\$`&;()]", sys.executable)
-    ):
-        sys.exit(
-            f"error: {sys.executable}: jobs on other machines cannot be started from a folder with this "
-            "name; move the checkout to one without spaces, quotes and the like, and make .venv again"
-        )
     if workflow.is_main_process and not IS_MODULE:
         used = used_by(map(str, workflow.dag_settings.targets), SETTINGS)
         or_exit(refuse, missing_inputs(SETTINGS, used, config["recipes"], HOME), LAYERS)

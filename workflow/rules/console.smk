@@ -7,6 +7,7 @@
 import logging
 import os
 import re
+import shutil
 import sys
 
 from snakemake.logging import DefaultFormatter, logger
@@ -35,6 +36,8 @@ CHATTER = (
     "Using shell",
     "WorkflowError:\nAt least one job did not complete successfully",
 )
+
+LEAST_ROOM = 100_000  # bytes without which a job may be unable to write why it ended
 
 
 class Plain(DefaultFormatter):
@@ -111,7 +114,7 @@ def failure(rule, logs, unseen=False):
     job = name_of(rule, own)
     lines = [f"failed: {job}; see {', '.join(logs)}"]
     said = [errors_in(log) for log in own if Path(log).is_file()]
-    if said == [[]]:
+    if said == [[]] and shutil.disk_usage(own[0]).free > LEAST_ROOM:  # else the disk is full
         lines.append(
             f"error: {job} ended before it could say why; if the system stopped it for want of memory, "
             "lower batch_size or max_length, or run fewer jobs at once with --cores"

@@ -1,6 +1,6 @@
 # Where Snakemake itself is changed, because no setting of it does what this workflow needs; each function
-# says why. They were written for the version in envs/requirements.txt. See attempts.smk for the Slurm
-# executor and profiles/ for the reading of --configfile.
+# says why. They were written for the version in envs/requirements.txt. See cluster.smk and attempts.smk for
+# jobs that are submitted, and profiles/ for the reading of --configfile.
 
 import gc
 from functools import cache
