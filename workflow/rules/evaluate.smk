@@ -1,6 +1,6 @@
 # From a model to scores (sections 7.7 and 7.8), and to win rates.
 
-PASSED_CHECKS = "results/logs/check_judge/passed.jsonl"  # of judges in this run
+PASSED_CHECKS = ".snakemake/passed_checks.jsonl"  # of judges in this run
 
 
 rule generate:
