@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.squeue import fake_squeue
 from workflow.lib.cluster import earlier_jobs
 from workflow.lib.cluster.earlier_jobs import EarlierJob, wait_for_earlier_jobs
 from workflow.lib.runtime import slurm
@@ -36,22 +37,8 @@ def user(monkeypatch):
 
 @pytest.fixture
 def squeue(tmp_path, monkeypatch):
-    """A command of that name which prints one file after the other; then nothing."""
-
-    def answer(*texts: str, code: int = 0, error: str = "") -> None:
-        for number, text in enumerate(texts):
-            (tmp_path / f"{number}.txt").write_text(text)
-        script = tmp_path / "squeue"
-        script.write_text(
-            f"#!/bin/sh\ncd {tmp_path}\necho \"$@\" >> asked\necho '{error}' >&2\n"
-            'for f in *.txt; do [ -e "$f" ] && cat "$f" && rm "$f"; break; done\n'
-            f"exit {code}\n"
-        )
-        script.chmod(0o755)
-
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(earlier_jobs, "PAUSE", 0.0)
-    return answer
+    return fake_squeue(tmp_path, monkeypatch)
 
 
 def test_jobs_of_this_folder_are_told_from_others(squeue):
@@ -69,7 +56,7 @@ def test_they_are_named_once_and_waited_for(squeue, capsys, tmp_path):
     assert said.count("2 jobs of an earlier run are still running in this folder:\n") == 1
     assert "\n  12 RUNNING finetune small_book\n  13 PENDING convert_gpt2 small\n" in said
     assert said.endswith("scancel 12 13\n")
-    assert not list(tmp_path.glob("*.txt"))
+    assert not list(tmp_path.glob("*.answer"))
 
 
 def test_jobs_of_all_users_are_asked_for_and_named_with_their_owner(squeue, capsys, tmp_path):

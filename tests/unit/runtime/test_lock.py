@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.squeue import fake_squeue
 from workflow.lib.runtime import lock as locking
 from workflow.lib.runtime.errors import UserError, one_line
 from workflow.lib.runtime.lock import Holder, check_not_lost, held, lock_of
@@ -42,21 +43,7 @@ def patience(monkeypatch):
 
 @pytest.fixture
 def squeue(tmp_path, monkeypatch):
-    """A command of that name which answers with one of these texts after the other."""
-
-    def answer(*states: str, code: int = 0, error: str = "") -> None:
-        for number, state in enumerate(states):
-            (tmp_path / f"{number}.answer").write_text(state)
-        script = tmp_path / "squeue"
-        script.write_text(
-            f"#!/bin/sh\ncd {tmp_path}\necho \"$@\" >> asked\necho '{error}' >&2\n"
-            'for f in *.answer; do [ -e "$f" ] && cat "$f" && rm "$f"; break; done\n'
-            f"exit {code}\n"
-        )
-        script.chmod(0o755)
-
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    return answer
+    return fake_squeue(tmp_path, monkeypatch)
 
 
 def leave(file, holder) -> None:

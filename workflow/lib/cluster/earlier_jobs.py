@@ -4,6 +4,7 @@ import getpass
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,16 +101,33 @@ def wait_for_earlier_jobs(folder: Path, submits: bool = False) -> None:
         + ("" if job in own else f" (of {job.user})")
         for job in jobs
     )
-    cancel = f"; to cancel the jobs: scancel {' '.join(job.number for job in own)}" if own else ""
+    cancel = f"to cancel the jobs: scancel {' '.join(job.number for job in own)}"
+    wait_for_listed(
+        len(jobs), listed, cancel if own else "only their owners can cancel them",
+        lambda: _wait(folder),
+    )  # fmt: skip
+
+
+def wait_for_listed(count: int, listed: str, cancel: str, wait: Callable[[], None]) -> None:
+    """List the jobs of an earlier run and wait for them.
+
+    Args:
+        listed: a line for each of them, each with a line break before it.
+        cancel: how they could be canceled.
+        wait: returns when none is left.
+
+    Raises:
+        UserError: control-C was pressed.
+    """
     print(
-        f"{len(jobs)} jobs of an earlier run are still running in this folder:{listed}\n"
-        "Waiting until they end, so that none is run twice. Control-C stops only the waiting"
-        + (cancel or "; only their owners can cancel them"),
+        f"{count} jobs of an earlier run are still running in this folder:{listed}\n"
+        "Waiting until they end, so that none is run twice. Control-C stops only the waiting; "
+        + cancel,
         file=sys.stderr,
         flush=True,
     )
     try:
-        _wait(folder)
+        wait()
     except KeyboardInterrupt:
         raise UserError("stopped waiting; the jobs of the earlier run continue") from None
 

@@ -1,10 +1,10 @@
 """Jobs of profiles/cluster-generic that outlive their run; a new run waits for their end."""
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+from workflow.lib.cluster.earlier_jobs import wait_for_listed
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.printable import printable
 
@@ -51,15 +51,9 @@ def wait_for_generic_jobs(folder: Path) -> None:
         return
     listed = "".join(f"\n  {number} {printable(name)}" for number, name in jobs.items())
     cancel = f"cd {folder} && {scripts(folder) / 'cancel.sh'} {' '.join(jobs)}"
-    print(
-        f"{len(jobs)} jobs of an earlier run are still running in this folder:{listed}\n"
-        "Waiting until they end, so that none is run twice. Control-C stops only the waiting; "
-        f"to cancel the jobs: {cancel}",
-        file=sys.stderr,
-        flush=True,
-    )
-    try:
+
+    def wait() -> None:
         while generic_jobs(folder):
             time.sleep(PAUSE)
-    except KeyboardInterrupt:
-        raise UserError("stopped waiting; the jobs of the earlier run continue") from None
+
+    wait_for_listed(len(jobs), listed, f"to cancel the jobs: {cancel}", wait)

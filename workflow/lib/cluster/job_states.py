@@ -4,8 +4,9 @@ The executor waits for ever for a job that is PREEMPTED or CANCELLED "by" somebo
 `--requeue` for one whose node failed: it leaves them to Slurm, which may not start them again.
 """
 
-import subprocess
 from collections.abc import Callable, Mapping
+
+from workflow.lib.runtime.slurm import states_of_job
 
 LEFT_TO_SLURM = ("PREEMPTED", "NODE_FAIL")
 AGAIN = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING")
@@ -16,16 +17,8 @@ PATIENCE = 60.0  # seconds that squeue may take
 
 def ask_controller(job: str) -> str | None:
     """Return the state that the controller gives for a job: "" if unknown, None if it is silent."""
-    try:
-        done = subprocess.run(
-            ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}"],
-            capture_output=True, text=True, check=False, timeout=PATIENCE,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode:
-        return "" if "Invalid job id" in done.stderr else None
-    return done.stdout.strip()
+    states = states_of_job(job, PATIENCE)
+    return None if states is None else "\n".join(states)
 
 
 def silence(program: str) -> str:

@@ -21,7 +21,7 @@ from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import link_or_copy
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.printable import printable
-from workflow.lib.runtime.slurm import ask_squeue, has_slurm
+from workflow.lib.runtime.slurm import has_slurm, states_of_job
 
 PAUSE = 1.0  # seconds between two looks at a lock
 ENDING = 300.0  # seconds that a job which was cancelled may take to end
@@ -240,12 +240,10 @@ def _state_of_job(job: str) -> str:
     """Return a job's state: COMPLETED if Slurm has forgotten it; empty if Slurm cannot be asked."""
     if not has_slurm() or not job.isalnum():
         return ""
-    try:
-        states = {state for (state,) in ask_squeue("T", f"--jobs={job}", "--states=all")}
-    except UserError as error:
-        return "COMPLETED" if "Invalid job id" in str(error) else ""
-    running = states - _ENDED
-    return (running or states or {"COMPLETED"}).pop()
+    if (found := states_of_job(job)) is None:
+        return ""
+    states = set(found)
+    return (states - _ENDED or states or {"COMPLETED"}).pop()
 
 
 def _is_running(process: int, started: str) -> bool:

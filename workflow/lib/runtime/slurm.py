@@ -15,24 +15,26 @@ def has_slurm() -> bool:
     return shutil.which("squeue") is not None
 
 
-def ask_squeue(columns: str, *options: str) -> list[list[str]]:
+def ask_squeue(columns: str, *options: str, patience: float | None = None) -> list[list[str]]:
     """Return the cells of squeue's lines.
 
     Args:
         columns: their letters, as squeue's manual has them.
         options: which jobs to show.
+        patience: seconds to wait for an answer; PATIENCE if not given.
 
     Raises:
         UserError: squeue fails, for example because the controller cannot be reached.
     """
+    patience = PATIENCE if patience is None else patience
     layout = SEPARATOR.join(f"%{letter}" for letter in columns)
     command = ["squeue", "--noheader", f"--format={layout}", *options]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=PATIENCE
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=patience
         )
     except subprocess.TimeoutExpired:
-        raise UserError(f"squeue did not answer within {PATIENCE} s") from None
+        raise UserError(f"squeue did not answer within {patience:g} s") from None
     except OSError as error:
         raise UserError(f"squeue cannot be started: {error.strerror}") from error
     if done.returncode:
@@ -40,3 +42,16 @@ def ask_squeue(columns: str, *options: str) -> list[list[str]]:
         raise UserError(in_one_line(f"squeue fails: {said[-1] if said else done.returncode}"))
     lines = done.stdout.decode("utf-8", "surrogateescape").splitlines()
     return [cells for line in lines if len(cells := line.split(SEPARATOR)) == len(columns)]
+
+
+def states_of_job(job: str, patience: float | None = None) -> list[str] | None:
+    """Return the states that Slurm gives for a job, one for each of its tasks.
+
+    Returns:
+        none if Slurm has forgotten the job; None if it cannot be asked.
+    """
+    options = ("--states=all", f"--jobs={job}")
+    try:
+        return [state for (state,) in ask_squeue("T", *options, patience=patience)]
+    except UserError as error:
+        return [] if "Invalid job id" in str(error) else None
