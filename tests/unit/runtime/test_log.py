@@ -56,6 +56,23 @@ def test_what_a_user_can_put_right_is_one_line(tmp_path, capfd, error, line):
     assert (tmp_path / "x.log").read_text() == printed
 
 
+def test_the_log_of_a_run_that_is_at_work_is_kept_by_one_that_is_refused(tmp_path):
+    """Which appends its error; one that is not refused begins a new log."""
+    path = tmp_path / "logs" / "finetune" / "small" / "book.log"
+
+    def refuse():
+        raise UserError("ana trains here")
+
+    path.parent.mkdir(parents=True)
+    path.write_text("finetune small book\nStep 1\n")
+    with pytest.raises(SystemExit), rule_log(path, refuse):
+        raise AssertionError("not refused")
+    assert path.read_text() == "finetune small book\nStep 1\nerror: ana trains here\n"
+    with rule_log(path, lambda: None):
+        pass
+    assert path.read_text() == "finetune small book\n"
+
+
 @pytest.mark.parametrize("error", [UserError("wrong"), PassingError("lost"), MemoryError("none")])
 @pytest.mark.parametrize("attempts", [True, False])
 def test_only_a_mistake_says_that_no_attempt_helps(tmp_path, capfd, monkeypatch, error, attempts):

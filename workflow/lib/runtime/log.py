@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ _LONGEST = 400  # characters of a line on the console
 
 
 @contextmanager
-def rule_log(path: str | Path) -> Iterator[None]:
+def rule_log(path: str | Path, claim: Callable[[], None] | None = None) -> Iterator[None]:
     """Run the body of a script: log lines go to stderr and the file, errors end the job.
 
     An error that a user can put right ends in one line that starts with `error:`; any other is a
@@ -29,13 +29,17 @@ def rule_log(path: str | Path) -> Iterator[None]:
 
     Args:
         path: the rule's log file, overwritten.
+        claim: called first; if it raises because another run is at work, that run's log is kept,
+            and the error appended.
     """
     logging.raiseExceptions = False  # a log on a full disk ends early, without a traceback
     handlers: list[logging.Handler] = []
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(b"")
         handlers = log_to(path)
+        if claim:
+            claim()
+        os.truncate(path, 0)
         log.info("%s", _job_of(Path(path)))
         yield
     except KeyboardInterrupt:
