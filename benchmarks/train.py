@@ -97,7 +97,7 @@ def prepare(batches: Batches, config: GPTConfig, threads: int) -> list[Side]:
             print(f"{kind}: left out: {reason}", flush=True)
     values = [float(str(loss)) for loss in losses.values()]
     if max(values) - min(values) > MOST_APART:
-        sys.exit(f"the sides compute different losses of the first batch, so they differ: {losses}")
+        sys.exit(f"different losses of the first batch, so times would not compare: {losses}")
     print(f"loss of the first batch: {values[-1]:.4f}, {max(values) - min(values):.1e} apart")
     lengths = [inputs.shape[1] for inputs, _ in batches]
     others = [number for number, length in enumerate(lengths) if length != lengths[0]]
