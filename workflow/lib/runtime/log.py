@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,14 +34,18 @@ def rule_log(path: str | Path, claim: Callable[[], None] | None = None) -> Itera
     """
     logging.raiseExceptions = False  # a log on a full disk ends early, without a traceback
     handlers: list[logging.Handler] = []
+    path = Path(path)
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if claim:
+            _put_back(path)
         handlers = log_to(path)
         if claim:
             claim()
         os.truncate(path, 0)
-        log.info("%s", _job_of(Path(path)))
-        yield
+        with _spare_link(path) if claim else nullcontext():
+            log.info("%s", _job_of(path))
+            yield
     except KeyboardInterrupt:
         log.error("error: interrupted; run the same command again to go on")
         sys.exit(130)
@@ -60,6 +64,39 @@ def rule_log(path: str | Path, claim: Callable[[], None] | None = None) -> Itera
             if isinstance(handler, logging.FileHandler):
                 with suppress(OSError):  # it writes what did not fit
                     handler.close()
+
+
+@contextmanager
+def _spare_link(path: Path) -> Iterator[None]:
+    """Keep a second link to a log for a `with` block.
+
+    Snakemake deletes the log of a job that it starts, also where another run is at work on the same
+    job. By the link it can be put back.
+    """
+    spare = _spare_of(path)
+    with suppress(OSError):  # not every file system has links
+        spare.unlink(missing_ok=True)
+        spare.hardlink_to(path)
+    try:
+        yield
+    finally:
+        _put_back(path)
+        with suppress(OSError):
+            spare.unlink()
+
+
+def _put_back(path: Path) -> None:
+    """Put a log back where it was deleted, if there is a link to it."""
+    spare = _spare_of(path)
+    with suppress(OSError):
+        if not (path.exists() and path.samefile(spare)):
+            link = spare.with_name(f"{spare.name}.{os.getpid()}")
+            link.hardlink_to(spare)
+            link.replace(path)
+
+
+def _spare_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.spare")
 
 
 def log_to(path: str | Path) -> list[logging.Handler]:
