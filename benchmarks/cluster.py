@@ -1,6 +1,6 @@
-"""Times of runs on Slurm: one short job, many variants, two nodes against one.
+"""Times of runs on Slurm: one short job, many variants, two nodes against one; questions to Slurm.
 
-python -m benchmarks.cluster [job] [nodes] [variants N ...]
+python -m benchmarks.cluster [job] [nodes] [long] [variants N ...]
 
 Needs root, Debian's slurm-wlm and munge: starts a cluster of a login node and three nodes as
 tests/cluster does, all on this machine, and submits with profiles/slurm as it is. Without
@@ -8,8 +8,11 @@ arguments: job, nodes, variants 12.
 """
 
 import os
+import signal
+import subprocess
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 from benchmarks.common import machine
@@ -18,6 +21,7 @@ from tests.support.cluster.running import missing, running_cluster
 from tests.support.project import Project, tiny_overlay
 
 SUBMIT = ("--workflow-profile", "profiles/slurm")
+LONG, WINDOW = 100, 300  # jobs, and seconds for which they are watched
 RESPONSES = "results/tiny-a/quick/responses.json"
 
 
@@ -36,6 +40,8 @@ def main() -> None:
             _one_job(cluster, project)
         if "nodes" in wanted:
             _nodes(cluster, project)
+        if "long" in wanted:
+            _long(cluster, project)
         for number in wanted[wanted.index("variants") + 1 :] if "variants" in wanted else ():
             _variants(cluster, project, int(number))
 
@@ -64,13 +70,43 @@ def _nodes(cluster: Cluster, project: Project) -> None:
         _report(f"finetuning, 20 epochs of 68 entries, nodes: {nodes}", _run_time(cluster))
 
 
-def _variants(cluster: Cluster, project: Project, number: int) -> None:
-    """Time a comparison of that many recipes of one model, and count the questions to Slurm."""
+def _long(cluster: Cluster, project: Project) -> None:
+    """Count the questions to Slurm while a hundred jobs go on, which sleep on their nodes."""
+    targets = [f"results/tiny-a/{name}/losses.csv" for name in _compare(project, LONG)]
+    options = ("--set-threads", "finetune=1", "--precommand", f"sleep {2 * WINDOW}")
+    command = [sys.executable, "-m", "snakemake", *SUBMIT, *options, *targets]
+    began, before = time.perf_counter(), cluster.calls()
+    run = subprocess.Popen(
+        cluster.command(*command, "--configfile", "overlay.yaml", folder=project.folder),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        while (cluster.calls() - before)["sbatch"] < LONG:
+            time.sleep(1)
+        _report(f"{LONG} long jobs, until all are submitted", time.perf_counter() - began)
+        before = cluster.calls()
+        time.sleep(WINDOW)
+        asked = (cluster.calls() - before)["squeue"]
+        states = Counter(state for (state,) in cluster.jobs("State", states="R,PD"))
+    finally:
+        os.killpg(run.pid, signal.SIGINT)  # which cancels the jobs
+        run.wait()
+    print(f"  then {asked} squeue in {WINDOW} s, with {dict(states)}", flush=True)
+
+
+def _compare(project: Project, number: int) -> list[str]:
+    """Have a project compare that many recipes of one model; their names."""
     names = [f"rate-{number}-{each}" for each in range(number)]
     for each, name in enumerate(names):
         training = {"epochs": 1, "learning_rate": (each + 1) * 1e-5}
         project.change(**{f"recipes__{name}": {"extends": "quick", "training": training}})
     project.change(compare__recipes=names, compare__max_runs=number)
+    return names
+
+
+def _variants(cluster: Cluster, project: Project, number: int) -> None:
+    """Time a comparison of that many recipes of one model, and count the questions to Slurm."""
+    _compare(project, number)
     before = cluster.calls()
     seconds = _seconds(cluster, project, "results/scores.csv", *SUBMIT)
     calls = cluster.calls() - before

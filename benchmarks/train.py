@@ -1,155 +1,176 @@
-"""A step of finetuning GPT-2 small: the textbook loop and the pipeline, taking turns.
+"""A step of finetuning GPT-2 small: the pipeline and what it is measured against, taking turns.
 
-python -m benchmarks.train [--data FOLDER] [--rounds 5] [--threads N]
+python -m benchmarks.train [--data FOLDER] [--rounds 5] [--layers 12] [--threads N]
 
-Both get the same batches of 8 and the same evaluations; the textbook is tests/support/oracle.py.
-The pipeline computes the batches of an evaluation together, the textbook one after the other. Each
-has its own process, as if it ran alone.
+Textbook and transformers, plain and compiled by torch (benchmarks/opponents.py), get the same
+padded batches of 8 as the pipeline, start from the same weights, and evaluate the same batches: the
+pipeline all batches of an evaluation together, the others one after the other. Before anything is
+timed, all have to compute the same loss. Compiling needs a C++ compiler; its time is shown apart.
+
+ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 before the command
+holds all sides to AVX2, code compiled by torch included.
+
+On a busy machine, ratios of CPU seconds are the ones to trust: waiting threads use none.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+import sys
+import time
+from statistics import median
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from benchmarks.common import (
+    GPT2_SMALL,
     MATMUL_FLOPS,
     arguments,
     load_entries,
     machine,
-    matmul,
-    matmul_onednn,
-    medians,
-    random_gpt2_small,
     shuffled_batches,
 )
-from tests.support.oracle import collate_textbook, logits_of
-from workflow.lib.fast.cpu_kernels import recycle_gradients, speed_up
+from benchmarks.sides import OPPONENTS, TOGETHER, Batches, FailedError, Side, start
+from tests.support.oracle import collate_textbook
 from workflow.lib.fast.packing import PackedBatch, pack
-from workflow.lib.model.device import prepare_device
-from workflow.lib.model.gpt import GPTModel
-from workflow.lib.parallel.engine import Engine
-from workflow.lib.settings.computing import Computing
-from workflow.lib.settings.recipe import Evaluation, Training
-from workflow.lib.training.optimizer import make_optimizer
+from workflow.lib.model.gpt import GPTConfig, GPTModel
+from workflow.lib.settings.recipe import Evaluation
 
 WARM_UP = 2  # rounds
+MOST_APART = 1e-4  # of the losses of one batch
+SHARE = TOGETHER / Evaluation().every  # batches evaluated for every step
+TARGETS = {  # of a step with its evaluations, by the instructions that torch uses
+    "AVX2": {"textbook": 2.5, "transformers compiled": 2.2},
+    "AVX512": {"textbook": 3.3},
+}
+TARGET_RATE = 0.85  # of the better library's for square matrices
 
 
 def main() -> None:
-    chosen = arguments(__doc__, rounds=5)
+    chosen = arguments(__doc__, rounds=5, layers=GPT2_SMALL["n_layers"])
     entries, tokenizer = load_entries(chosen.data)
-    evaluation = Evaluation()
-    together = 2 * evaluation.batches  # of both splits
-    count = max(chosen.rounds + WARM_UP, together)
+    count = max(chosen.rounds + WARM_UP, TOGETHER)
     batches = shuffled_batches(entries, tokenizer, count, collate_textbook)
-    sides = {}
-    for name, prepare in (("textbook", _textbook), ("pipeline", _pipeline)):
-        prepared = prepare, (batches, tokenizer.n_vocab, chosen.threads)
-        sides[name] = ProcessPoolExecutor(1, get_context("spawn"), *prepared)
-
-    def of(side: str, action: str) -> Callable[[int], None]:
-        return lambda number: sides[side].submit(_act, action, number).result()
-
-    seconds = medians(
-        {
-            "textbook step": of("textbook", "step"),
-            "pipeline step": of("pipeline", "step"),
-            "textbook batch evaluated": of("textbook", "evaluate"),
-            "pipeline evaluation": of("pipeline", "evaluate"),
-            "MKL": of("pipeline", "MKL"),
-            "oneDNN": of("pipeline", "oneDNN"),
-        },
-        chosen.rounds,
-        WARM_UP,
-    )
+    shape = GPT2_SMALL | {"n_layers": chosen.layers}
+    config = GPTConfig(vocab_size=max(tokenizer.n_vocab, 50257), **shape)
+    print(machine(), flush=True)
+    sides = prepare(batches, config, chosen.threads)
+    for number in range(WARM_UP + chosen.rounds):
+        for side in sides:
+            of_pipeline = ("evaluate all", "MKL", "oneDNN")
+            for action in ("step", *(of_pipeline if side.name == "pipeline" else ("evaluate",))):
+                side.do(action, number, timed=number >= WARM_UP)
+    describe_batches(batches[WARM_UP : WARM_UP + chosen.rounds], batches[:TOGETHER])
+    *opponents, pipeline = sides
+    compare(opponents, pipeline)
     with torch.device("meta"):  # for its shape
-        model = random_gpt2_small(tokenizer.n_vocab)
-    seconds["pipeline batch evaluated"] = seconds["pipeline evaluation"] / together
-    share = together / evaluation.every  # batches evaluated for every step
-    whole = {
-        kind: seconds[f"{kind} step"] + share * seconds[f"{kind} batch evaluated"]
-        for kind in ("textbook", "pipeline")
-    }
-    trained, evaluated = batches[WARM_UP : WARM_UP + chosen.rounds], batches[:together]
-    packed = [pack([batch]) for batch in trained]
+        model = GPTModel(config)
+    packed = [pack([batch]) for batch in batches[WARM_UP : WARM_UP + chosen.rounds]]
+    stepped = 3 * sum(matrix_flops(model, batch) for batch in packed) / len(packed)
+    show_rates(pipeline, stepped, matrix_flops(model, pack(batches[:TOGETHER])) / TOGETHER)
+
+
+def prepare(batches: Batches, config: GPTConfig, threads: int) -> list[Side]:
+    """Return the sides that can run, the pipeline last, with all code compiled.
+
+    Raises:
+        SystemExit: their losses of the first batch differ.
+    """
+    sides: list[Side] = []
+    losses: dict[str, object] = {}
+    compiling: dict[str, float] = {}
+
+    def try_out(side: Side) -> bool:
+        """Compute the loss before any step."""
+        began = time.perf_counter()
+        try:
+            losses[side.name] = side.do("evaluate", 0)
+        except FailedError as reason:
+            print(f"{side.name}: left out: {reason}", flush=True)
+            return False
+        compiling[side.name] = time.perf_counter() - began
+        return True
+
+    for kind in (*OPPONENTS, "pipeline"):
+        try:
+            sides += filter(try_out, start(kind, batches, config, threads))
+        except FailedError as reason:
+            if kind == "pipeline":
+                raise
+            print(f"{kind}: left out: {reason}", flush=True)
+    values = [float(str(loss)) for loss in losses.values()]
+    if max(values) - min(values) > MOST_APART:
+        sys.exit(f"different losses of the first batch, so times would not compare: {losses}")
+    print(f"loss of the first batch: {values[-1]:.4f}, {max(values) - min(values):.1e} apart")
+    lengths = [inputs.shape[1] for inputs, _ in batches]
+    others = [number for number, length in enumerate(lengths) if length != lengths[0]]
+    both = [0, *others[:1]]  # with the second length torch compiles for all of them
+    for side in [side for side in sides if side.name.endswith("compiled")]:
+        began = time.perf_counter()
+        try:
+            for number in both:
+                side.do("step", number)
+                side.do("evaluate", number)
+        except FailedError as reason:
+            print(f"{side.name}: left out: {reason}", flush=True)
+            sides.remove(side)
+            continue
+        took = compiling[side.name] + time.perf_counter() - began
+        print(f"{side.name}: {took:.0f} s to compile, {len(both)} steps included", flush=True)
+    return sides
+
+
+def describe_batches(trained: Batches, evaluated: Batches) -> None:
+    """Print how many positions there are."""
     padded = sum(inputs.numel() for inputs, _ in trained)
-    distinct = sum(len(batch.token_ids) for batch in packed)
-    flops = sum(matrix_flops(model, batch) for batch in packed) / len(packed)
-    merged = pack(evaluated)
-    merged_flops = matrix_flops(model, merged) / together
-    print(machine())
-    print(f"positions of a batch: {padded / chosen.rounds:.0f} padded, ", end="")
-    print(f"{distinct / chosen.rounds:.0f} distinct ({padded / distinct:.2f} x fewer)")
-    apart = sum(len(pack([batch]).token_ids) for batch in evaluated)
-    print(f"positions of an evaluation: {apart} batch by batch, {len(merged.token_ids)} together")
-    print(f"{'seconds':28}{'textbook':>10}{'pipeline':>10}{'ratio':>8}")
-    for label, times in (
-        ("a step", [seconds["textbook step"], seconds["pipeline step"]]),
-        ("a batch evaluated", [seconds[f"{k} batch evaluated"] for k in ("textbook", "pipeline")]),
-        ("a step with its evaluations", [whole["textbook"], whole["pipeline"]]),
-    ):
-        print(f"{label:28}{times[0]:10.2f}{times[1]:10.2f}{times[0] / times[1]:8.2f}")
-    rates = {library: MATMUL_FLOPS / seconds[library] for library in ("MKL", "oneDNN")}
+    distinct = sum(len(pack([batch]).token_ids) for batch in trained)
+    print(f"positions of a batch: {padded / len(trained):.0f} padded, ", end="")
+    print(f"{distinct / len(trained):.0f} distinct ({padded / distinct:.2f} x fewer)")
+    apart, together = (
+        sum(len(pack([b]).token_ids) for b in evaluated),
+        len(pack(evaluated).token_ids),
+    )
+    print(f"positions of an evaluation: {apart} batch by batch, {together} together")
+
+
+def seconds_of(side: Side, clock: int) -> tuple[float, float, float]:
+    """Return the medians for a step, a batch evaluated, and a step with its evaluations.
+
+    Args:
+        clock: 0 for the time that passes, 1 for the CPU's.
+    """
+    found = {action: median(s[clock] for s in of) for action, of in side.seconds.items()}
+    batch = found["evaluate all"] / TOGETHER if "evaluate all" in found else found["evaluate"]
+    return found["step"], batch, found["step"] + SHARE * batch
+
+
+def compare(opponents: list[Side], pipeline: Side) -> None:
+    """Print the seconds of all sides, and how many times as fast the pipeline is."""
+    targets = TARGETS.get(torch.backends.cpu.get_cpu_capability(), {})
+    ours = [seconds_of(pipeline, clock) for clock in (0, 1)]
+    print(f"{'':24}{'a step':>10}{'a batch':>10}{'a step with':>13}{'pipeline':>10}{'by CPU':>9}")
+    print(
+        f"{'seconds':24}{'':>10}{'evaluated':>10}{'evaluations':>13}{'x':>10}{'x':>9}{'target':>9}"
+    )
+    for side in (*opponents, pipeline):
+        wall, cpu = (seconds_of(side, clock) for clock in (0, 1))
+        ratios = f"{wall[2] / ours[0][2]:10.2f}{cpu[2] / ours[1][2]:9.2f}"
+        target = f"{targets.get(side.name, ''):>9}"
+        print(f"{side.name:24}{wall[0]:10.2f}{wall[1]:10.2f}{wall[2]:13.2f}{ratios}{target}")
+
+
+def show_rates(pipeline: Side, stepped: float, evaluated: float) -> None:
+    """Print the rate of the pipeline's matrix products beside that of square ones.
+
+    Args:
+        stepped, evaluated: FLOPs of a step and of a batch evaluated.
+    """
+    rates = {n: MATMUL_FLOPS / median(s for s, _ in pipeline.seconds[n]) for n in ("MKL", "oneDNN")}
     shown = ", ".join(f"{rate / 1e9:.0f} by {library}" for library, rate in rates.items())
     print(f"matrix products of 2048 x 2048, GFLOP/s: {shown}; of the positions computed:")
-    for label, done, took in (
-        ("a step", 3 * flops, seconds["pipeline step"]),
-        ("a batch evaluated", merged_flops, seconds["pipeline batch evaluated"]),
-        ("a step with its evaluations", 3 * flops + share * merged_flops, whole["pipeline"]),
-    ):
+    labels = ("a step", "a batch evaluated", "a step with its evaluations")
+    flops = stepped, evaluated, stepped + SHARE * evaluated
+    for label, done, took in zip(labels, flops, seconds_of(pipeline, 0), strict=True):
         reached = ", ".join(f"{done / took / rate:.0%} of {name}'s" for name, rate in rates.items())
-        print(f"{label:28}{done / took / 1e9:10.0f} GFLOP/s, {reached}")
-
-
-Batches = list[tuple[torch.Tensor, torch.Tensor]]
-_ACTIONS: dict[str, Callable[[int], object]] = {}  # of this process
-
-
-def _act(name: str, number: int) -> None:
-    _ACTIONS[name](number)
-
-
-def _textbook(batches: Batches, vocab_size: int, threads: int) -> None:
-    """Prepare the chapter's loop in a fresh process."""
-    torch.set_num_threads(threads)
-    model, training = random_gpt2_small(vocab_size), Training()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-    )
-
-    def loss(number: int) -> torch.Tensor:
-        inputs, targets = batches[number]
-        return cross_entropy(logits_of(model, inputs).flatten(0, 1), targets.flatten())
-
-    def step(number: int) -> None:
-        optimizer.zero_grad()
-        loss(number).backward()
-        optimizer.step()
-
-    _ACTIONS.update(step=step, evaluate=torch.no_grad()(loss))
-
-
-def _pipeline(batches: Batches, vocab_size: int, threads: int) -> None:
-    """Prepare the pipeline's step, and plain matrix products for comparison."""
-    prepare_device(Computing(device="cpu", threads=threads))
-    model, training = random_gpt2_small(vocab_size), Training()
-    speed_up(model, torch.device("cpu"))
-    optimizer = make_optimizer(model, training)
-    recycle_gradients(model, optimizer)
-    engine = Engine(model)
-
-    def step(number: int) -> None:
-        optimizer.zero_grad()
-        engine.backward(*batches[number])
-        optimizer.step()
-
-    def evaluate(_: int) -> None:
-        engine.losses(batches[: 2 * Evaluation().batches])
-
-    _ACTIONS.update(step=step, evaluate=evaluate, MKL=matmul, oneDNN=matmul_onednn)
+        target = f" (target {TARGET_RATE:.0%} of the better)" if label == labels[2] else ""
+        print(f"{label:28}{done / took / 1e9:10.0f} GFLOP/s, {reached}{target}")
 
 
 def matrix_flops(model: GPTModel, batch: PackedBatch) -> float:

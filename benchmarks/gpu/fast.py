@@ -10,8 +10,9 @@ from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.engines import finetune_model, warm_up
 from benchmarks.gpu.graphs import GraphEngine, decode_static
 from benchmarks.gpu.indexed import IndexedEngine
-from benchmarks.gpu.opponents import Chapter, Transformers, finetune_plainly, respond_plainly
+from benchmarks.gpu.opponents import finetune_plainly, respond_plainly
 from benchmarks.gpu.profile import profile
+from benchmarks.opponents import Chapter, Transformers
 from workflow.lib.generation.generate import generate
 from workflow.lib.generation.sampling import Sampler
 from workflow.lib.model.device import prepare_device, trains_in_bf16
@@ -53,9 +54,7 @@ def fast(bench: Bench) -> None:
 
     bench.attempt("train: engine", 25, lambda: pipeline(Engine))
     bench.attempt("train: indexed", 25, lambda: pipeline(IndexedEngine))
-    bench.attempt(
-        "train: transformers", 40, lambda: plain(lambda: Transformers(bench.config, bench.device))
-    )
+    bench.attempt("train: transformers", 40, lambda: plain(lambda: Transformers(bench.model())))
     bench.attempt("profile: engine", 15, lambda: _profiled(bench, Engine(bench.model(), bf16=bf16)))
     answers = _respond(bench)
     bench.attempt("train: graphs", 30, lambda: pipeline(GraphEngine))
@@ -121,7 +120,7 @@ def _respond(bench: Bench) -> dict[str, list[list[int]]]:
         return _told(seconds, limits) | {"ties": len(sample.sampler.ties)}
 
     def transformers(name: str) -> dict[str, Any]:
-        other, most = Transformers(bench.config, bench.device).eval(), max(lengths[name])
+        other, most = Transformers(bench.model()).eval(), max(lengths[name])
         other.respond(prompts[:2], 2)
         return _told(bench.seconds(lambda: other.respond(prompts, most)), lengths[name])
 

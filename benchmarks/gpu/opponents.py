@@ -1,11 +1,9 @@
-"""What the pipeline is measured against: the chapter's model and transformers', in a plain loop.
+"""What the pipeline is measured against: the chapter's loops, with its model or transformers'.
 
 Both compute padded batches as the chapter does: a step at a time, losses read one by one.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -14,72 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.gpu.bench import Bench
-from tests.support.oracle import ChapterModel
-from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.settings.recipe import Evaluation, Training
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-
-class Chapter(nn.Module):
-    """The chapter's own model, with the weights of another."""
-
-    def __init__(self, model: GPTModel) -> None:
-        super().__init__()
-        with model.tok_emb.weight.device:
-            self.model = ChapterModel(asdict(model.config))
-        self.model.load_state_dict(model.state_dict(), strict=False)
-
-    def forward(self, token_ids: Tensor) -> Tensor:
-        return self.model(token_ids)
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """Return AdamW as the chapter makes it."""
-        chosen = Training()
-        return torch.optim.AdamW(
-            self.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay
-        )
-
-
-class Transformers(nn.Module):
-    """GPT-2 of transformers with the same shape, its head untied; weights are of its own."""
-
-    def __init__(self, config: GPTConfig, device: torch.device) -> None:
-        super().__init__()
-        from transformers import GPT2Config, GPT2LMHeadModel
-
-        shape = GPT2Config(
-            vocab_size=config.vocab_size, n_positions=config.context_length, n_embd=config.emb_dim,
-            n_layer=config.n_layers, n_head=config.n_heads, tie_word_embeddings=False,
-            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None,
-            pad_token_id=0,
-        )  # fmt: skip
-        with device:
-            self.model = GPT2LMHeadModel(shape)
-
-    def forward(self, token_ids: Tensor) -> Tensor:
-        return self.model(token_ids, use_cache=False).logits
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """Return AdamW as transformers' Trainer makes it."""
-        chosen = Training()
-        return torch.optim.AdamW(
-            self.parameters(),
-            lr=chosen.learning_rate,
-            weight_decay=chosen.weight_decay,
-            fused=True,
-        )
-
-    @torch.no_grad()
-    def respond(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Tensor:
-        """Continue all prompts at once, padded on the left, by a fixed number of tokens."""
-        device, longest = next(self.parameters()).device, max(map(len, prompts))
-        padded = torch.tensor([[0] * (longest - len(p)) + [*p] for p in prompts], device=device)
-        there = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
-        return self.model.generate(
-            padded, attention_mask=torch.tensor(there, device=device), do_sample=False,
-            min_new_tokens=new_tokens, max_new_tokens=new_tokens,
-        )  # fmt: skip
 
 
 def finetune_plainly(

@@ -140,12 +140,18 @@ def result_of(project: Project, recipe: str) -> tuple[bytes, bytes]:
     return (folder / "losses.csv").read_bytes(), (folder / "model.pth").read_bytes()
 
 
-def test_what_slurm_takes_away_goes_on_from_its_checkpoint(cluster, start, computed):
-    """Preempted by CANCEL, cancelled, and lost with its node, each on a node of its own."""
+@pytest.mark.parametrize("asked", ["squeue", "sacct"])
+def test_what_slurm_takes_away_goes_on_from_its_checkpoint(asked, request, start, computed):
+    """Preempted by CANCEL, cancelled, and lost with its node, each on a node of its own.
+
+    Without accounting, where states come from squeue, and with it, where they come from sacct.
+    """
+    cluster = request.getfixturevalue("cluster" if asked == "squeue" else "accounted")
+    before = cluster.calls()
     names = ("cancelled", "preempted", "lost")
     run = start(
-        cluster, names, "--default-resources", "slurm_partition='preempt-cancel'",
-        "--set-threads", "finetune=16", **dict.fromkeys(names, "hold"),
+        cluster, names, "--slurm-status-command", asked, "--set-threads", "finetune=16",
+        "--default-resources", "slurm_partition='preempt-cancel'", **dict.fromkeys(names, "hold"),
     )  # fmt: skip
     folders = {name: run.project.path(f"results/tiny-a/{name}") for name in names}
     wait_for(lambda: all((folder / "checkpoint.pt").exists() for folder in folders.values()))
@@ -176,6 +182,7 @@ def test_what_slurm_takes_away_goes_on_from_its_checkpoint(cluster, start, compu
         assert record["resumed_at"][0] >= 1
         assert result_of(run.project, name) == result_of(computed, "quick")
     assert "invalid option" not in run.output.read_text()
+    assert ((cluster.calls() - before)["sacct"] > 2) == (asked == "sacct")  # 2 for the account
 
 
 def test_a_mistake_is_submitted_once_and_more_memory_is_asked_for_at_need(

@@ -18,11 +18,6 @@ import pytest
 from tests.support.cluster.machine import wait_for
 from tests.support.cluster.submitted import Submitted
 from tests.support.project import Project, tiny_overlay
-from workflow.lib.cluster.estimate import asked_for, finetune_needs
-from workflow.lib.cluster.workload import workload_of_tokens
-from workflow.lib.model.shape import shape_of_weights
-from workflow.lib.settings.cluster import JobResources
-from workflow.lib.settings.recipe import Recipe
 
 MODEL = "results/tiny-a/quick"
 SCORES = f"{MODEL}/overlap/scores.csv"
@@ -53,6 +48,7 @@ def finished(cluster) -> tuple[Generic, Project]:
     folder = Path(tempfile.mkdtemp(dir=cluster.shared))
     overlay = tiny_overlay(folder / "sources", "http://localhost:11434")
     overlay["compare"] = {"models": ["tiny-a"], "recipes": ["quick"], "judges": ["overlap"]}
+    overlay["recipes"]["pair"] = {"extends": "quick", "nodes": 2}
     overlay |= {"threads": 1, "checkpoint_every": 1}
     submitted = Generic(Project.create(folder / "submitted", overlay).folder, cluster)
     submitted.make_holdable()
@@ -62,7 +58,7 @@ def finished(cluster) -> tuple[Generic, Project]:
     here = subprocess.Popen(
         local.command(), cwd=local.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    outcome = submitted.run()
+    outcome = submitted.run("results/scores.csv", "results/tiny-a/pair/losses.csv")
     said, _ = here.communicate()
     assert here.returncode == 0, said.decode()
     assert outcome.code == 0, outcome.tail + cluster.log()
@@ -95,14 +91,29 @@ def test_a_comparison_gives_the_bytes_of_a_local_run(cluster, finished):
     assert (notes / "finetune.tiny-a.quick.log").exists()
 
     details = cluster.details(finetune)
-    shape = shape_of_weights(submitted.kept("gpt2/tiny-a") / "model.safetensors")
-    data = workload_of_tokens(submitted.path("results/tokens/small-world/few/alpaca/train.npz"))
-    recipe = Recipe(dataset="few", training={"epochs": 1, "learning_rate": 1e-3})
-    asked = asked_for(finetune_needs(shape, recipe, data), JobResources())
+    asked = submitted.request_of_quick()
     assert details["MinMemoryNode"] == f"{asked['mem_mb']}M"
     assert details["TimeLimit"] == f"00:{asked['runtime']:02}:00"
     assert details["CPUs/Task"] == "8"
     assert details["TresPerNode"] == "gres:gpu:1"
+
+
+def test_two_nodes_compute_what_one_process_does(cluster, finished):
+    submitted, local = finished
+    [job] = submitted.called("finetune.tiny-a.pair")
+    details = cluster.details(job)
+    assert (details["NumNodes"], details["NumTasks"], details["CPUs/Task"]) == ("2", "2", "8")
+    assert details["TresPerNode"] == "gres:gpu:1"
+    record = json.loads(submitted.path("results/tiny-a/pair/training.json").read_text())
+    assert record["processes"] == 2
+    rows = [
+        [float(value) for row in path.read_text().splitlines()[1:] for value in row.split(",")]
+        for path in (
+            submitted.path("results/tiny-a/pair/losses.csv"),
+            local.path(f"{MODEL}/losses.csv"),
+        )
+    ]
+    assert rows[0] == pytest.approx(rows[1], rel=1e-6)
 
 
 def test_a_cancelled_job_is_tried_again_and_control_c_cancels(cluster, project):

@@ -72,13 +72,18 @@ def test_a_colleague_waits_for_jobs_of_the_folder_and_never_trains_beside_them(c
     assert f"{job} RUNNING finetune tiny-a_quick (of alice)\n" in bobs.said()
 
     none = {"FINETUNING_EARLIER_JOBS": "none"}
-    outcome = bobs.run(TRAINED, "--retries", "0", environment=none)
+    logs = alices.path("results/logs/finetune/tiny-a")
+    before = (logs / "quick.log").read_text()
+    outcome = bobs.run(TRAINED, environment=none)
     assert outcome.code != 0
-    log = alices.path("results/logs/finetune/tiny-a/quick.log").read_text()
+    assert len(alices.numbers("finetune tiny-a_quick")) == 2, "it is not tried again"
+    log = (logs / "quick.log").read_text()
+    assert log.startswith(before), "the log of alice's job is kept"
     [said] = [line for line in log.splitlines() if line.startswith("error: ")]
     assert f"alice on {node} (process " in said
     assert f", Slurm job {job}) since " in said
-    assert f"delete {lock.relative_to(alices.folder)}" in said
+    sign = f"if `squeue -j {job}` does not list that job"
+    assert f"{sign}, delete {lock.relative_to(alices.folder)} and run again" in said
     assert json.loads(lock.read_text()) == holder
 
     run = bobs.start(TRAINED)
@@ -111,18 +116,25 @@ def test_a_folder_that_only_its_owner_may_write_is_one_line_for_others(cluster, 
 
 
 def test_a_finetuning_that_is_asked_to_end_writes_a_checkpoint_first(cluster, alices):
-    """By scancel, and before the time limit; the next attempt goes on after the very last step."""
-    names = ("cancelled", "overtime")
+    """By scancel, and before the time limit; the next attempt goes on after the very last step.
+
+    The same on two nodes, where Slurm signals the job's first process alone.
+    """
+    names = ("cancelled", "overtime", "pair")
     for seed, name in enumerate(names):
         training = {"seed": seed, "epochs": 3, "learning_rate": 1e-3}
         alices.change(**{f"recipes__{name}": {"extends": "quick", "training": training}})
+    alices.change(recipes__pair__nodes=2)
     folders = dict(zip(names, alices.hold(*(f"tiny-a/{name}" for name in names)), strict=True))
     cluster.give(alices.folder, "alice")
-    run = alices.start(*(f"results/tiny-a/{name}/losses.csv" for name in names))
+    run = alices.start(
+        *(f"results/tiny-a/{name}/losses.csv" for name in names), "--quiet", "host", "rules"
+    )
     wait_for(lambda: all((folder / "checkpoint.pt").exists() for folder in folders.values()))
     jobs = {name: alices.numbers(f"finetune tiny-a_{name}")[0] for name in names}
 
-    cluster.ask("scontrol", "update", f"JobId={jobs['overtime']}", "TimeLimit=1")
+    for name in ("overtime", "pair"):
+        cluster.ask("scontrol", "update", f"JobId={jobs[name]}", "TimeLimit=1")
     cluster.ask("scancel", jobs["cancelled"])
     for name, folder in folders.items():
         log = alices.path(f"results/logs/finetune/tiny-a/{name}.log")
@@ -131,7 +143,13 @@ def test_a_finetuning_that_is_asked_to_end_writes_a_checkpoint_first(cluster, al
     assert run.wait(400) == 0, alices.said() + cluster.log()
 
     assert cluster.state(jobs["cancelled"]) == "CANCELLED"
-    assert cluster.state(jobs["overtime"]) == "FAILED"  # it ended itself, before the limit
+    for name in ("overtime", "pair"):
+        assert cluster.state(jobs[name]) == "FAILED"  # it ended itself, before the limit
+    interrupted = "interrupted; run the same command again to go on"
+    for name, cause in zip(names, ("it was cancelled", interrupted, interrupted), strict=True):
+        [said] = [line for line in alices.said().splitlines() if f" tiny-a {name}: " in line]
+        start = f"error: finetune tiny-a {name}: {cause} [job {jobs[name]}; attempt 1 of 3; "
+        assert said.startswith(start)
     for name, folder in folders.items():
         assert len(alices.numbers(f"finetune tiny-a_{name}")) == 2
         record = json.loads((folder / "training.json").read_text())

@@ -22,11 +22,6 @@ from tests.support.cluster.machine import wait_for
 from tests.support.cluster.submitted import FIRST_CHECK, Submitted
 from tests.support.paths import ROOT
 from tests.support.project import Project, tiny_overlay
-from workflow.lib.cluster.estimate import asked_for, finetune_needs
-from workflow.lib.cluster.workload import workload_of_tokens
-from workflow.lib.model.shape import shape_of_weights
-from workflow.lib.settings.cluster import JobResources
-from workflow.lib.settings.recipe import Recipe
 
 MODELS = ("tiny-a", "tiny-b")
 
@@ -96,10 +91,7 @@ def test_jobs_ask_for_what_the_formula_says(cluster, finished):
     submitted, _ = finished
     [number] = submitted.numbers("finetune tiny-a_quick")
     details = cluster.details(number)
-    shape = shape_of_weights(submitted.kept("gpt2/tiny-a") / "model.safetensors")
-    data = workload_of_tokens(submitted.path("results/tokens/small-world/few/alpaca/train.npz"))
-    recipe = Recipe(dataset="few", training={"epochs": 1, "learning_rate": 1e-3})
-    asked = asked_for(finetune_needs(shape, recipe, data), JobResources())
+    asked = submitted.request_of_quick()
     assert details["MinMemoryNode"] == f"{asked['mem_mb']}M"
     assert details["TimeLimit"] == f"00:{asked['runtime']:02}:00"
     assert details["CPUs/Task"] == "8"
@@ -152,7 +144,9 @@ def test_what_a_lost_node_scancel_and_a_time_limit_cut_short_is_finished(cluster
         project.change(**{f"recipes__{name}": {"extends": "quick", "training": {"seed": seed}}})
     names = ("lost", "cancelled", "overtime")
     folders = dict(zip(names, project.hold(*(f"tiny-a/{name}" for name in names)), strict=True))
-    run = project.start(*(f"results/tiny-a/{name}/losses.csv" for name in names))
+    run = project.start(
+        *(f"results/tiny-a/{name}/losses.csv" for name in names), "--quiet", "host", "rules"
+    )
     wait_for(lambda: all((folder / "checkpoint.pt").exists() for folder in folders.values()))
     jobs = {name: project.numbers(f"finetune tiny-a_{name}") for name in names}
     assert all(len(numbers) == 1 for numbers in jobs.values())
@@ -176,6 +170,16 @@ def test_what_a_lost_node_scancel_and_a_time_limit_cut_short_is_finished(cluster
     let_go(folders["overtime"])
     assert run.wait(300) == 0, project.said() + cluster.log()
 
+    logs = ".snakemake/slurm_logs/rule_finetune/tiny-a"
+    assert [line for line in project.said().splitlines() if line.startswith("error: ")] == [
+        f"error: finetune tiny-a {name}: {cause} "
+        f"[job {job}; attempt 1 of 3; {logs}_{name}/{job}.log]"
+        for name, cause in (
+            ("cancelled", "it was cancelled"),
+            ("overtime", "its time limit passed"),
+        )
+        for job in jobs[name]
+    ]
     count = {name: len(project.numbers(f"finetune tiny-a_{name}")) for name in names}
     assert count == {"lost": 1, "cancelled": 2, "overtime": 2}
     first, again = project.numbers("finetune tiny-a_cancelled")

@@ -9,6 +9,11 @@ from pathlib import Path
 
 from tests.support.cluster.access import Access
 from tests.support.project import Outcome, Project, run_command
+from workflow.lib.cluster.estimate import asked_for, finetune_needs
+from workflow.lib.cluster.workload import workload_of_tokens
+from workflow.lib.model.shape import shape_of_weights
+from workflow.lib.settings.cluster import JobResources
+from workflow.lib.settings.recipe import Recipe
 
 FIRST_CHECK = 1  # seconds; those that follow an empty one come ever later
 HOLDING = """
@@ -87,6 +92,13 @@ class Submitted(Project):
     def numbers(self, what: str) -> list[str]:
         """Return the jobs of one rule and its wildcards, in the order they were submitted in."""
         return [number for number, name in self.jobs() if name == what]
+
+    def request_of_quick(self) -> dict[str, int]:
+        """Return what the formula requests for finetuning `tiny-a` by the recipe `quick`."""
+        shape = shape_of_weights(self.kept("gpt2/tiny-a") / "model.safetensors")
+        data = workload_of_tokens(self.path("results/tokens/small-world/few/alpaca/train.npz"))
+        recipe = Recipe(dataset="few", training={"epochs": 1, "learning_rate": 1e-3})
+        return asked_for(finetune_needs(shape, recipe, data), JobResources())
 
     def make_holdable(self) -> None:
         """Let finetunings wait after a checkpoint while a file named `hold` lies beside it."""

@@ -31,6 +31,15 @@ def test_a_mistake_is_final():
     assert find_cause(own, "", STATUS.format("FAILED")).final
 
 
+def test_the_error_of_a_run_that_was_refused_meanwhile_is_not_the_holders():
+    """Both stand in the holder's log, and the last one counts; also whether it is final."""
+    refused = f"finetune small book\nerror: results/small/book: ana trains here\n{FINAL}\n"
+    assert find_cause(refused, "", "").final
+    own = f"{refused}error: process 1 of 2 was ended by SIGKILL\n"
+    failure = find_cause(own, "", "")
+    assert (failure.cause, failure.final) == ("process 1 of 2 was ended by SIGKILL", False)
+
+
 def test_a_defect_shows_the_end_of_its_traceback():
     own = "error: this is a defect, report it\nTraceback ...\n  File x\nKeyError: 'lr'"
     failure = find_cause(own, "", "")

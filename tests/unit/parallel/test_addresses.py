@@ -5,8 +5,9 @@ import json
 import pytest
 
 from tests.support.machines import needs_namespaces, two_machines
+from tests.support.squeue import fake_squeue
 from workflow.lib.parallel.launching.allocation import addresses, nodes_of_job
-from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.errors import PassingError, UserError
 
 OWN = """
 import json, os
@@ -108,8 +109,19 @@ def test_jobs_of_several_nodes_are_refused_in_an_array(monkeypatch):
         nodes_of_job()
 
 
-def test_a_slurm_that_does_not_answer_is_named(monkeypatch, tmp_path):
+def test_a_slurm_that_does_not_answer_costs_an_attempt_and_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match=r"^squeue .*--jobs=7.*: No such file.*; run the same"):
+    with pytest.raises(PassingError, match=r"^squeue cannot be started: No such file.*; run the"):
         nodes_of_job()
+    fake_squeue(tmp_path, monkeypatch)("n[1-2]\n")
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho 'cannot connect' >&2\nexit 1\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    with pytest.raises(PassingError, match=r"^scontrol fails: cannot connect; run the same"):
+        nodes_of_job()
+
+
+def test_a_job_that_slurm_does_not_list_has_no_nodes(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    fake_squeue(tmp_path, monkeypatch)("")
+    assert nodes_of_job() == {}

@@ -16,7 +16,8 @@ from tests.support.paths import ROOT
 from tests.support.squeue import fake_squeue
 from workflow.lib.runtime import lock as locking
 from workflow.lib.runtime.errors import UserError, one_line
-from workflow.lib.runtime.lock import Holder, check_not_lost, held, lock_of
+from workflow.lib.runtime.holder import Holder
+from workflow.lib.runtime.lock import check_not_lost, held, lock_of, wait_until_free
 
 FORK = multiprocessing.get_context("fork")
 OWN = Holder.this_process()
@@ -116,8 +117,31 @@ def test_a_second_process_is_refused_in_one_line_that_names_the_first(file):
     assert said == (
         f"{file.parent}: {OWN.user} on {OWN.host} (process {os.getpid()}, Slurm job 80) since "
         f"{said.partition('since ')[2].partition(' trains')[0]} trains here; wait until it has "
-        f"ended and run again or, if you are sure that it has, delete {lock_of(file)}\n"
+        "ended and run again or, if `squeue -j 80` does not list that job, delete "
+        f"{lock_of(file)} and run again\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("holder", "sign"),
+    [
+        (ELSEWHERE, f"`ps -p {ELSEWHERE.process}` on node2 does not list that process"),
+        (replace(ELSEWHERE, **IN_JOB), "`squeue -j 77` does not list that job"),
+        (
+            replace(ELSEWHERE, cluster="other", job="77"),
+            "`squeue -j 77` on the cluster other does not list that job",
+        ),
+        (None, "none trains here on any machine"),
+    ],
+    ids=["no job", "a job", "of another cluster", "not named"],
+)
+def test_the_line_says_what_shows_that_the_lock_may_be_deleted(file, squeue, holder, sign):
+    squeue(code=1, error="Unable to contact slurm controller (connect failure)")
+    file.parent.mkdir()
+    lock_of(file).write_text(json.dumps(asdict(holder)) if holder else "?")
+    with pytest.raises(UserError) as refused, held(file, "trains"):
+        pass
+    assert str(refused.value).endswith(f"or, if {sign}, delete {lock_of(file)} and run again")
 
 
 def test_a_killed_process_of_this_machine_holds_nothing(file):
@@ -152,7 +176,7 @@ def test_another_process_with_the_number_of_the_holder_is_not_it(file):
 def test_without_a_job_the_machine_tells(file, holder, ended, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     if holder.host == "localhost":
-        monkeypatch.setattr(locking.Holder, "this_process", lambda: replace(OWN, host="localhost"))
+        monkeypatch.setattr(Holder, "this_process", lambda: replace(OWN, host="localhost"))
         assert holder.has_ended(replace(OWN, host="localhost")) is False
         return
     leave(file, replace(holder, job=""))
@@ -256,6 +280,19 @@ def test_of_many_that_find_a_stale_lock_one_gets_it_at_a_time(file):
     assert len(lines) == 12
     for first, second in zip(lines[::2], lines[1::2], strict=True):
         assert (first[:3], f"out{first[2:]}") == ("in ", second)
+
+
+def test_before_anything_is_touched_a_run_asks_whether_another_is_at_work(file):
+    """It waits or is refused as for the lock, and leaves behind what it found."""
+    wait_until_free(file, "trains")
+    assert not file.parent.exists()
+    leave(file, DEAD)
+    wait_until_free(file, "trains")
+    assert lock_of(file).exists()
+    leave(file, ELSEWHERE)
+    with pytest.raises(UserError, match=r"bea on node2 .* trains here"):
+        wait_until_free(file, "trains")
+    assert lock_of(file).exists()
 
 
 def test_whoever_lost_its_lock_does_not_write(file):

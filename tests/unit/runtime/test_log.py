@@ -56,6 +56,47 @@ def test_what_a_user_can_put_right_is_one_line(tmp_path, capfd, error, line):
     assert (tmp_path / "x.log").read_text() == printed
 
 
+REFUSED = """
+import sys
+from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.log import rule_log
+def refuse():
+    raise UserError("ana trains here")
+with rule_log(sys.argv[1], refuse):
+    print("not refused")
+"""
+
+
+def test_the_log_of_a_run_that_is_at_work_is_kept_by_one_that_is_refused(tmp_path):
+    """Also where Snakemake has deleted it; the refused one appends its error."""
+    path = tmp_path / "logs" / "finetune" / "small" / "book.log"
+    with rule_log(path, lambda: None):
+        log.info("Step 1")
+        path.unlink()
+        for _ in range(2):
+            done = subprocess.run([sys.executable, "-c", REFUSED, path], cwd=ROOT,
+                                  capture_output=True, text=True, check=False)  # fmt: skip
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == "error: ana trains here\n"
+        log.info("Step 2")
+        expected = "finetune small book\nStep 1\n" + 2 * "error: ana trains here\n" + "Step 2\n"
+        assert path.read_text() == expected
+        path.unlink()
+    assert path.read_text() == expected
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_run_that_is_not_refused_begins_a_new_log(tmp_path):
+    """After one that was killed, too, which leaves a link to its own."""
+    path = tmp_path / "logs" / "finetune" / "small" / "book.log"
+    path.parent.mkdir(parents=True)
+    path.with_name(".book.log.spare").write_text("finetune small book\nkilled\n")
+    with rule_log(path, lambda: None):
+        pass
+    assert path.read_text() == "finetune small book\n"
+    assert [*path.parent.iterdir()] == [path]
+
+
 @pytest.mark.parametrize("error", [UserError("wrong"), PassingError("lost"), MemoryError("none")])
 @pytest.mark.parametrize("attempts", [True, False])
 def test_only_a_mistake_says_that_no_attempt_helps(tmp_path, capfd, monkeypatch, error, attempts):

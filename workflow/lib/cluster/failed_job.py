@@ -95,7 +95,7 @@ def find_cause(own: str, output: str, message: str, state: str = "") -> Failure:
     hint = HINT.search(message)
     state = state or (hint[1] if hint else "")
     if state not in CAUSES and (line := _own_line(own)):
-        return Failure(line, final=FINAL in own.splitlines())
+        return Failure(line, final=FINAL in _own_error(own))
     if state not in CAUSES:
         state = next((s for s, sign in SIGNS.items() if re.search(sign, output, re.I)), state)
     if state in CAUSES:
@@ -106,12 +106,22 @@ def find_cause(own: str, output: str, message: str, state: str = "") -> Failure:
     return Failure(_last_words(output), in_output=True)
 
 
-def _own_line(text: str) -> str:
-    """Return the first line of ours that says what is wrong; with the last of a traceback."""
+def _own_error(text: str) -> list[str]:
+    """Return our last line that says what is wrong, and the lines after it, if there is one.
+
+    The lines of other runs may stand before it, which were refused because this one was at work.
+    """
     lines = text.splitlines()
-    found = next((line.removeprefix(OWN) for line in lines if line.startswith(OWN)), "")
-    last = lines[-1] if lines else ""
-    return _short(f"{found} ({last})" if found and EXCEPTION.fullmatch(last) else found)
+    places = [number for number, line in enumerate(lines) if line.startswith(OWN)]
+    return lines[places[-1] :] if places else []
+
+
+def _own_line(text: str) -> str:
+    """Return our line that says what is wrong, with the last line of a traceback."""
+    if not (lines := _own_error(text)):
+        return ""
+    found, last = lines[0].removeprefix(OWN), lines[-1]
+    return _short(f"{found} ({last})" if EXCEPTION.fullmatch(last) else found)
 
 
 def _last_words(output: str) -> str:

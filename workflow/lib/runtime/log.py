@@ -4,8 +4,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ _LONGEST = 400  # characters of a line on the console
 
 
 @contextmanager
-def rule_log(path: str | Path) -> Iterator[None]:
+def rule_log(path: str | Path, claim: Callable[[], None] | None = None) -> Iterator[None]:
     """Run the body of a script: log lines go to stderr and the file, errors end the job.
 
     An error that a user can put right ends in one line that starts with `error:`; any other is a
@@ -29,15 +29,23 @@ def rule_log(path: str | Path) -> Iterator[None]:
 
     Args:
         path: the rule's log file, overwritten.
+        claim: called first; if it raises because another run is at work, that run's log is kept,
+            and the error appended.
     """
     logging.raiseExceptions = False  # a log on a full disk ends early, without a traceback
     handlers: list[logging.Handler] = []
+    path = Path(path)
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(b"")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if claim:
+            _put_back(path)
         handlers = log_to(path)
-        log.info("%s", _job_of(Path(path)))
-        yield
+        if claim:
+            claim()
+        os.truncate(path, 0)
+        with _spare_link(path) if claim else nullcontext():
+            log.info("%s", _job_of(path))
+            yield
     except KeyboardInterrupt:
         log.error("error: interrupted; run the same command again to go on")
         sys.exit(130)
@@ -56,6 +64,39 @@ def rule_log(path: str | Path) -> Iterator[None]:
             if isinstance(handler, logging.FileHandler):
                 with suppress(OSError):  # it writes what did not fit
                     handler.close()
+
+
+@contextmanager
+def _spare_link(path: Path) -> Iterator[None]:
+    """Keep a second link to a log for a `with` block.
+
+    Snakemake deletes the log of a job that it starts, also where another run is at work on the same
+    job. By the link it can be put back.
+    """
+    spare = _spare_of(path)
+    with suppress(OSError):  # not every file system has links
+        spare.unlink(missing_ok=True)
+        spare.hardlink_to(path)
+    try:
+        yield
+    finally:
+        _put_back(path)
+        with suppress(OSError):
+            spare.unlink()
+
+
+def _put_back(path: Path) -> None:
+    """Put a log back where it was deleted, if there is a link to it."""
+    spare = _spare_of(path)
+    with suppress(OSError):
+        if not (path.exists() and path.samefile(spare)):
+            link = spare.with_name(f"{spare.name}.{os.getpid()}")
+            link.hardlink_to(spare)
+            link.replace(path)
+
+
+def _spare_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.spare")
 
 
 def log_to(path: str | Path) -> list[logging.Handler]:

@@ -1,4 +1,4 @@
-"""Questions to Slurm's squeue, which every Slurm has, with or without accounting."""
+"""Questions to Slurm's controller, which every Slurm has, with or without accounting."""
 
 import shutil
 import subprocess
@@ -6,7 +6,7 @@ import subprocess
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.names import in_one_line
 
-PATIENCE = 100  # seconds that squeue may take; it asks a busy controller again for a while itself
+PATIENCE = 100  # seconds; Slurm's commands ask a busy controller again for a while themselves
 SEPARATOR = "\x1f"  # no character of a folder or a comment
 
 
@@ -26,22 +26,34 @@ def ask_squeue(columns: str, *options: str, patience: float | None = None) -> li
     Raises:
         UserError: squeue fails, for example because the controller cannot be reached.
     """
-    patience = PATIENCE if patience is None else patience
     layout = SEPARATOR.join(f"%{letter}" for letter in columns)
-    command = ["squeue", "--noheader", f"--format={layout}", *options]
+    answer = ask_slurm("squeue", "--noheader", f"--format={layout}", *options, patience=patience)
+    return [cells for line in answer if len(cells := line.split(SEPARATOR)) == len(columns)]
+
+
+def ask_slurm(program: str, *arguments: str, patience: float | None = None) -> list[str]:
+    """Return the lines that a command of Slurm prints.
+
+    Args:
+        patience: seconds to wait for an answer; PATIENCE if not given.
+
+    Raises:
+        UserError: it fails, for example because the controller cannot be reached.
+    """
+    patience = PATIENCE if patience is None else patience
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=patience
-        )
+            [program, *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=patience,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise UserError(f"squeue did not answer within {patience:g} s") from None
+        raise UserError(f"{program} did not answer within {patience:g} s") from None
     except OSError as error:
-        raise UserError(f"squeue cannot be started: {error.strerror}") from error
+        raise UserError(f"{program} cannot be started: {error.strerror}") from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise UserError(in_one_line(f"squeue fails: {said[-1] if said else done.returncode}"))
-    lines = done.stdout.decode("utf-8", "surrogateescape").splitlines()
-    return [cells for line in lines if len(cells := line.split(SEPARATOR)) == len(columns)]
+        raise UserError(in_one_line(f"{program} fails: {said[-1] if said else done.returncode}"))
+    return done.stdout.decode("utf-8", "surrogateescape").splitlines()
 
 
 def states_of_job(job: str, patience: float | None = None) -> list[str] | None:

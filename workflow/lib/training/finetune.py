@@ -13,7 +13,7 @@ from workflow.lib.model.weights import load_base_model
 from workflow.lib.parallel.distributed import DistributedEngine
 from workflow.lib.parallel.engine import Engine
 from workflow.lib.parallel.world import join_world
-from workflow.lib.runtime.lock import held
+from workflow.lib.runtime.lock import held, wait_until_free
 from workflow.lib.runtime.log import log
 from workflow.lib.runtime.processes import Worker
 from workflow.lib.settings.computing import Computing
@@ -31,6 +31,8 @@ from workflow.lib.training.arguments import (
 from workflow.lib.training.data import load_data
 from workflow.lib.training.run import checkpoint_of, start_or_resume, write_outputs
 from workflow.lib.training.train import train
+
+DOING = "trains"  # what a run does with its checkpoint, for another that is refused
 
 
 def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> None:
@@ -51,8 +53,18 @@ def finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> 
             the checkpoint.
         KeyboardInterrupt: a signal ended the training.
     """
-    with held(checkpoint_of(files.outputs), "trains") if compute.world.is_leader else nullcontext():
+    checkpoint = checkpoint_of(files.outputs.model)
+    with held(checkpoint, DOING) if compute.world.is_leader else nullcontext():
         _finetune(files, recipe, compute)
+
+
+def claim(model: str) -> None:
+    """Return once no other run trains this model, before anything of that run is touched.
+
+    Raises:
+        UserError: one does.
+    """
+    wait_until_free(checkpoint_of(Path(model)), DOING)
 
 
 def _finetune(files: FinetuneFiles, recipe: FinetuneRecipe, compute: Compute) -> None:

@@ -30,7 +30,7 @@ from workflow.lib.runtime.event_files import EventFiles
 from workflow.lib.runtime.files import write_csv, write_json
 from workflow.lib.runtime.lock import check_not_lost
 from workflow.lib.runtime.log import log
-from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe, Outputs
+from workflow.lib.training.arguments import Compute, FinetuneFiles, FinetuneRecipe
 from workflow.lib.training.checkpoint import Checkpoint
 from workflow.lib.training.data import FinetuneData
 from workflow.lib.training.optimizer import make_optimizer
@@ -98,9 +98,9 @@ class Run(Hooks):
             log.info("First validation entry, %s: %s", when, " ".join(response.split()))
 
 
-def checkpoint_of(outputs: Outputs) -> Path:
-    """Return where the checkpoint of a finetuning is."""
-    return outputs.model.with_name("checkpoint.pt")
+def checkpoint_of(model: Path) -> Path:
+    """Return where the checkpoint of a finetuning is, by the model that it writes."""
+    return model.with_name("checkpoint.pt")
 
 
 def start_or_resume(
@@ -120,7 +120,7 @@ def start_or_resume(
     if optimizer and compute.world.world_size == 1:
         recycle_gradients(engine.model, optimizer)
     record = _record_of(files, recipe, compute, engine)
-    path = checkpoint_of(files.outputs)
+    path = checkpoint_of(files.outputs.model)
     belongs_to = record | {"device": compute.device.type, "code": compute.code}
     every = compute.settings.checkpoint_every
     checkpoint = Checkpoint(path, belongs_to, every, engine, optimizer)

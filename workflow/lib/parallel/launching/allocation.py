@@ -2,10 +2,10 @@
 
 import os
 import re
-import subprocess
 
 from workflow.lib.parallel.launching.notes import AGAIN
-from workflow.lib.runtime.errors import UserError
+from workflow.lib.runtime.errors import PassingError, UserError
+from workflow.lib.runtime.slurm import ask_slurm, ask_squeue
 
 
 def nodes_of_job() -> dict[str, str]:
@@ -14,7 +14,8 @@ def nodes_of_job() -> dict[str, str]:
     Slurm is asked, because its executor for Snakemake hides most of a job's variables.
 
     Raises:
-        UserError: Slurm does not answer, or the job is part of an array.
+        PassingError: Slurm does not answer.
+        UserError: the job is part of an array.
     """
     if "SLURM_ARRAY_TASK_ID" in os.environ:
         raise UserError(  # in an array Slurm's executor has every task run the first one's work
@@ -23,23 +24,14 @@ def nodes_of_job() -> dict[str, str]:
         )
     if not (job := os.environ.get("SLURM_JOB_ID")):
         return {}
-    names = _ask("squeue", "--noheader", f"--jobs={job}", "--format=%N")
-    return addresses(_ask("scontrol", "--oneliner", "show", "node", names))
+    try:
+        names = ",".join(nodes for (nodes,) in ask_squeue("N", f"--jobs={job}"))
+        answer = ask_slurm("scontrol", "--oneliner", "show", "node", names) if names else []
+    except UserError as error:
+        raise PassingError(f"{error}; {AGAIN}") from error
+    return addresses("\n".join(answer))
 
 
 def addresses(answer: str) -> dict[str, str]:
     """Return names and addresses from what `scontrol --oneliner show node` prints."""
     return dict(re.findall(r"^NodeName=(\S+) .*?\bNodeAddr=(\S+)", answer, re.MULTILINE))
-
-
-def _ask(*command: str) -> str:
-    """Return what a command of Slurm prints."""
-    what = " ".join(command)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.strip() or f"it ended with status {error.returncode}"
-        raise UserError(f"{what}: {said.splitlines()[-1]}; {AGAIN}") from error
-    except OSError as error:
-        raise UserError(f"{what}: {error.strerror}; {AGAIN}") from error
-    return done.stdout.strip()

@@ -1,0 +1,84 @@
+"""What the pipeline is measured against: the chapter's model and GPT-2 of transformers."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+
+from tests.support.oracle import ChapterModel
+from workflow.lib.export.weights import hf_tensors
+from workflow.lib.model.gpt import GPTModel
+from workflow.lib.settings.recipe import Training
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+class Chapter(nn.Module):
+    """The chapter's own model, with the weights of another."""
+
+    def __init__(self, model: GPTModel) -> None:
+        super().__init__()
+        with model.tok_emb.weight.device:
+            self.model = ChapterModel(asdict(model.config))
+        self.model.load_state_dict(model.state_dict(), strict=False)
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        return self.model(token_ids)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return AdamW as the chapter makes it."""
+        chosen = Training()
+        return torch.optim.AdamW(
+            self.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay
+        )
+
+
+class Transformers(nn.Module):
+    """GPT-2 of transformers with the shape and the weights of another model, its head untied."""
+
+    def __init__(self, model: GPTModel) -> None:
+        super().__init__()
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        config = model.config
+        shape = GPT2Config(
+            vocab_size=config.vocab_size, n_positions=config.context_length, n_embd=config.emb_dim,
+            n_layer=config.n_layers, n_head=config.n_heads, tie_word_embeddings=False,
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None,
+            pad_token_id=0,
+        )  # fmt: skip
+        with model.tok_emb.weight.device:
+            self.model = GPT2LMHeadModel(shape)
+        self.model.load_state_dict(hf_tensors(model))
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        """Return logits; padding on the right needs no mask, as no position sees a later one."""
+        return self.model(token_ids, use_cache=False).logits
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return AdamW as transformers' Trainer makes it."""
+        chosen = Training()
+        return torch.optim.AdamW(
+            self.parameters(),
+            lr=chosen.learning_rate,
+            weight_decay=chosen.weight_decay,
+            fused=True,
+        )
+
+    @torch.no_grad()
+    def respond(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
+        """Continue all prompts at once, padded on the left, by a fixed number of tokens.
+
+        Returns:
+            the new tokens of each.
+        """
+        device, longest = next(self.parameters()).device, max(map(len, prompts))
+        padded = torch.tensor([[0] * (longest - len(p)) + [*p] for p in prompts], device=device)
+        there = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
+        texts = self.model.generate(
+            padded, attention_mask=torch.tensor(there, device=device), do_sample=False,
+            min_new_tokens=new_tokens, max_new_tokens=new_tokens,
+        )  # fmt: skip
+        return texts[:, longest:].tolist()
