@@ -68,12 +68,17 @@ class Transformers(nn.Module):
         )
 
     @torch.no_grad()
-    def respond(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Tensor:
-        """Continue all prompts at once, padded on the left, by a fixed number of tokens."""
+    def respond(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
+        """Continue all prompts at once, padded on the left, by a fixed number of tokens.
+
+        Returns:
+            the new tokens of each.
+        """
         device, longest = next(self.parameters()).device, max(map(len, prompts))
         padded = torch.tensor([[0] * (longest - len(p)) + [*p] for p in prompts], device=device)
         there = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
-        return self.model.generate(
+        texts = self.model.generate(
             padded, attention_mask=torch.tensor(there, device=device), do_sample=False,
             min_new_tokens=new_tokens, max_new_tokens=new_tokens,
         )  # fmt: skip
+        return texts[:, longest:].tolist()

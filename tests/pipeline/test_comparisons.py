@@ -15,7 +15,7 @@ from workflow.lib.runtime.digests import sha256_of
 
 FILES = {
     "scores.csv", "scores.parquet", "summary.csv", "summary.parquet", "report.html",
-    "config.yaml", "manifest.json",
+    "pairs.csv", "config.yaml", "manifest.json",
 }  # fmt: skip
 
 

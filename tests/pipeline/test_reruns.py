@@ -20,8 +20,8 @@ FROM_FINETUNE = {
     for model in ("tiny-a", "tiny-b")
 } | AFTER_JUDGES
 COMPARISON = (
-    "summary.csv", ".sha256/summary.csv.sha256", "summary.parquet", "report.html", "scores.csv",
-    "scores.parquet", "config.yaml", "manifest.json",
+    "summary.csv", ".sha256/summary.csv.sha256", "summary.parquet", "report.html", "pairs.csv",
+    "scores.csv", "scores.parquet", "config.yaml", "manifest.json",
 )  # fmt: skip
 ONE_JUDGE = {
     f"{job} {model} quick server"

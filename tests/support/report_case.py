@@ -216,7 +216,7 @@ def _write_scores(variant: Path, judge: str, answers: list[dict[str, str]], rank
     for number, answer in enumerate(answers):
         exact = answer["model_response"] == answer["output"]
         for repeat in range(2 if judge == "strict" else 1):
-            score, status, reply = 100 if exact else 10 * rank, "scored", ""
+            score, status, reply = 100 if exact else min(10 * rank, 90), "scored", ""
             if judge == "strict":
                 score = round(0.8 * score) + 12 - 4 * repeat - number % 5
                 reply = f"It is <i>near</i> the reference. Score: {score}"

@@ -1,8 +1,10 @@
-"""The sides of `benchmarks.train` compute the same, and one that cannot run is left out."""
+"""The sides of a benchmark compute the same, and one that cannot run is left out."""
 
 import pytest
 import torch
 
+from benchmarks.generate import check_same_tokens
+from benchmarks.opponents import Transformers
 from benchmarks.sides import OPPONENTS, opponent, pipeline
 from benchmarks.train import prepare
 from tests.support.oracle import collate_textbook
@@ -71,3 +73,14 @@ class FakeSide:
 
     def do(self, action: str, number: int) -> float:
         return 10.0 if self.name == "pipeline" else 10.0002
+
+
+def test_responses_of_different_models_are_not_compared():
+    """Prompts have different lengths, so transformers' are padded."""
+    model, prompts = fresh_model(), [[5], [7, 8, 9], [1, 2, 3, 4, 5, 6, 7, 8]]
+    check_same_tokens(model, Transformers(model).eval(), prompts)
+    other = Transformers(model).eval()
+    with torch.no_grad():
+        other.model.lm_head.weight.neg_()
+    with pytest.raises(SystemExit, match="different first tokens"):
+        check_same_tokens(model, other, prompts)

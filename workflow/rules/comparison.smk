@@ -23,6 +23,7 @@ COMPARISON_FILES = [
     "summary.csv",
     "summary.parquet",
     "report.html",
+    "pairs.csv",
     "config.yaml",
     "manifest.json",
     "rating.html",

@@ -51,6 +51,7 @@ rule report:
             category="Comparison",
             labels={"what": "report"},
         ),
+        pairs=f"{COMPARISON}/pairs.csv",
     log:
         comparison_log("report"),
     localrule: True
@@ -75,6 +76,7 @@ rule scores:
         tables=of_judged("scores.csv"),
         trainings=of_variants("training.json"),
         report=f"{COMPARISON}/report.html",
+        pairs=f"{COMPARISON}/pairs.csv",
     output:
         report(
             f"{COMPARISON}/scores.csv",

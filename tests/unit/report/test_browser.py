@@ -75,6 +75,13 @@ def test_a_search_finds_words_of_questions_answers_and_judges(report):
     assert shown_after(report, "#q=nowhere-to-be-found") == ("0 responses", [])
 
 
+def test_an_entry_in_the_address_is_shown_though_the_table_begins_with_twenty(report):
+    assert len(shown_after(report, "")[1]) == 20
+    found, entries = shown_after(report, "#entry-29-plain-untuned")
+    assert found == "90 responses"
+    assert "29" in entries
+
+
 def test_the_page_can_be_drawn_dark_light_and_on_a_phone(report):
     pictures = []
     for name, options in {

@@ -251,6 +251,13 @@ def test_control_characters_of_a_response_are_shown(case, tmp_path):
     assert "red \\x1b[31m\\u202e\nnext" in page.source
 
 
+def test_a_response_that_looks_like_part_of_a_chart_is_shown(case, tmp_path):
+    response = '<g class="axes">no chart</g>'
+    page = page_with_response(case, tmp_path, response)
+    assert response in page.text
+    assert "<use" not in page.part("responses")
+
+
 def test_ten_variants_of_110_entries_stay_below_5_megabytes(tmp_path):
     case = write_run(tmp_path / "run", tuple(f"model-{n}" for n in range(9)), entries=110)
     assert len(case["folders"]) == 10

@@ -9,7 +9,7 @@ from statistics import fmean
 from workflow.lib.report.format import chance, points
 from workflow.lib.report.replicates import MARGIN, Comparison, compare, spread_of_runs
 from workflow.lib.report.statistics import Interval, holm, mean_interval
-from workflow.lib.report.variants import Variant
+from workflow.lib.report.variants import MANY, Variant
 
 SIGNIFICANT = 0.05
 FEWEST_OF_A_KIND = 3  # fewer entries are not worth a sentence
@@ -24,8 +24,10 @@ class Pair:
         result: first minus second.
         p_value: corrected for the number of comparisons; None where there was no test.
         comparisons: number of comparisons made with this judge.
-        kinds: kind of instruction, difference and number of entries, largest difference first.
+        kinds: kind of instruction, difference and number of entries, largest difference first; only
+            of a pair that gets a sentence.
         spoken: whether it gets a sentence besides its row of the table.
+        listed: whether it has a row of the table on the page; pairs.csv has a row of each.
         seed_spread: standard deviation, in points, between the runs of variants with the same
             test entries that have several seeds; None if there are none.
     """
@@ -37,6 +39,7 @@ class Pair:
     comparisons: int
     kinds: Sequence[tuple[str, float, int]]
     spoken: bool
+    listed: bool
     seed_spread: float | None = None
 
     @property
@@ -128,28 +131,40 @@ def by_test_set(variants: Sequence[Variant]) -> list[list[Variant]]:
     return list(groups.values())
 
 
+def by_score(variants: Sequence[Variant], judge: str) -> list[Variant]:
+    """Return variants in the order of their mean scores, the best first."""
+    return sorted(variants, key=lambda variant: -(variant.judged[judge].number("mean") or 0))
+
+
 def compare_variants(variants: Sequence[Variant], judge: str) -> list[Pair]:
     """Compare every two variants with the same test entries, best first.
 
     Sentences go to finetuned variants beside each other and beside their own model before
-    finetuning; with many variants, only to comparisons with the best.
+    finetuning; with several variants, only to comparisons with the best. Of more than MANY
+    variants, only the best MANY get sentences, and the table on the page lists each beside the
+    best, beside its own model before finetuning, and beside the next in the order of the scores.
     """
     found = []
     for group in by_test_set(variants):
-        ranked = sorted(group, key=lambda variant: -(variant.judged[judge].number("mean") or 0))
+        ranked = by_score(group, judge)
         several = len(list(combinations([v for v in group if v.finetuned], 2)))
         best = next((variant for variant in ranked if variant.finetuned), ranked[0])
         spread = _seed_spread(group, judge)
-        for one, other in combinations(ranked, 2):
+        for (place, one), (next_place, other) in combinations(enumerate(ranked), 2):
             alike = one.finetuned == other.finetuned and (one.finetuned or not best.finetuned)
-            spoken = (alike and (several <= MOST_SENTENCES or best in (one, other))) or (
-                one.model == other.model and one.finetuned != other.finetuned
-            )
+            own = one.model == other.model and one.finetuned != other.finetuned
+            of_best = one is best or other is best
+            spoken = own or (alike and (several <= MOST_SENTENCES or of_best))
+            listed = True
+            if len(group) > MANY:
+                tuned = place if one.finetuned and not other.finetuned else next_place
+                spoken = spoken and tuned < MANY
+                listed = own or of_best or next_place == place + 1
             if (result := _compared(one, other, judge)) and result.difference < 0:
                 one, other = other, one  # not all entries are shared
                 result = _compared(one, other, judge)
             if result:
-                found.append((one, other, result, spoken, spread))
+                found.append((one, other, result, spoken, listed, spread))
     tested = [result.p_value for _, _, result, *_ in found if result.p_value is not None]
     corrected = iter(holm(tested))
     return [
@@ -159,11 +174,12 @@ def compare_variants(variants: Sequence[Variant], judge: str) -> list[Pair]:
             result,
             None if result.p_value is None else next(corrected),
             len(tested),
-            _kind_differences(one, other, judge),
+            _kind_differences(one, other, judge) if spoken else (),
             spoken,
+            listed,
             spread,
         )
-        for one, other, result, spoken, spread in found
+        for one, other, result, spoken, listed, spread in found
     ]
 
 

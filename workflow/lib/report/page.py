@@ -11,9 +11,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from workflow.lib.report import format as texts
-from workflow.lib.report.comparison import Pair, by_test_set, compare_variants, score_kinds
+from workflow.lib.report.comparison import (
+    Pair,
+    by_score,
+    by_test_set,
+    compare_variants,
+    score_kinds,
+)
 from workflow.lib.report.judges import Lengths, compare_judges, score_lengths
 from workflow.lib.report.losses import loss_curves
+from workflow.lib.report.pairs import write_pairs
 from workflow.lib.report.people import compare_with_people
 from workflow.lib.report.people_pairs import compare_pair_raters
 from workflow.lib.report.plots.losses import draw_losses
@@ -24,22 +31,31 @@ from workflow.lib.report.plots.scores import (
     draw_scale,
     draw_scatter,
 )
+from workflow.lib.report.plots.svg import draw_once
 from workflow.lib.report.plots.validation import COLORS, draw_validation
 from workflow.lib.report.published import published_beside_own
 from workflow.lib.report.quality import doubts, read_quality
 from workflow.lib.report.replicates import MARGIN
-from workflow.lib.report.responses import Response, disputes, galleries, judged_response
+from workflow.lib.report.responses import (
+    Response,
+    disputes,
+    galleries,
+    given_responses,
+    judged_response,
+)
 from workflow.lib.report.statistics import FEWEST_FOR_INTERVAL
 from workflow.lib.report.summary import GOOD_SCORE
 from workflow.lib.report.validation import unlike_losses, validation_curves
-from workflow.lib.report.variants import Variant, read_variants
+from workflow.lib.report.variants import MANY, Variant, read_variants
 from workflow.lib.report.win_tables import range_of, win_tables
 from workflow.lib.runtime.files import replacing
 from workflow.lib.runtime.printable import visible
 from workflow.lib.runtime.version import VERSION
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
+PAIRS = "pairs.csv"
 MOST_CARDS = 4  # variants; above it the table alone gives the scores
+FEW = 3  # names of variants that gave the same response; more are closed at first
 EXAMPLES = 3  # the chapter prints the first three test entries
 # A password before the host, or a query such as an access token.
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[^\s?])(?<=\S)\?\S+(?=\s)")
@@ -58,6 +74,8 @@ def write_report(
     made: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one self-contained page about a comparison (section 7.8 and figure 7.17).
+
+    Beside it goes pairs.csv, since of many variants the page lists only some of the pairs.
 
     Args:
         folders: results/{model}/{run} of all runs, in the order to show.
@@ -83,6 +101,8 @@ def write_report(
         read_quality(name, path, [v for v in variants if v.dataset == name], tokens)
         for name, path in qualities.items()
     ]
+    comparisons = {judge: _comparisons(variants, judge) for judge in judges}
+    write_pairs({judge: pairs for judge, (pairs, _) in comparisons.items()}, output.parent / PAIRS)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # markup in a response or a reply is shown, not run
@@ -99,7 +119,7 @@ def write_report(
         lead=_lead(variants),
         start=texts.common_start([variant.name for variant in variants]),
         variants=variants,
-        ranked=sorted(variants, key=lambda v: -(v.judged[first_judge].number("mean") or 0)),
+        ranked=by_score(variants, first_judge),
         most_cards=MOST_CARDS,
         runs=runs,
         judges=judges,
@@ -108,7 +128,8 @@ def write_report(
         published=published_beside_own(
             variants, recipes, settings["judges"], {each.dataset: each.entries for each in measured}
         ),
-        comparisons={judge: _comparisons(variants, judge) for judge in judges},
+        comparisons=comparisons,
+        pairs_file=PAIRS,
         win_tables=win_tables(variants, pairwise or {}, folders[0].parents[1]),
         pairwise=pairwise or {},
         range_of=range_of,
@@ -141,9 +162,22 @@ def write_report(
             judge: _lengths([variant.shown for variant in variants], judge) for judge in judges
         },
         galleries=galleries([v for v in variants if v.finetuned] or variants, first_judge),
+        many=MANY,
         disputes=disputes(variants, [*judges], people),
-        test_sets=by_test_set(variants),
-        judged_response=judged_response,
+        test_sets=(test_sets := by_test_set(variants)),
+        heads={
+            each.name: group[0].recipe
+            for group in test_sets
+            for variant in group
+            for each in (variant, variant.shown)
+        },
+        few=FEW,
+        given_responses=given_responses,
+        places={
+            each.name: place
+            for place, variant in enumerate(variants)
+            for each in (variant, variant.shown)
+        },
         qualities=measured,
         doubts=doubts(measured),
         config=_CREDENTIALS.sub(
@@ -158,7 +192,7 @@ def write_report(
     )
     with replacing(output) as unfinished:
         # Half a surrogate pair is valid in JSON but not in UTF-8.
-        unfinished.write_bytes(page.encode("utf-8", "replace"))
+        unfinished.write_bytes(draw_once(page).encode("utf-8", "replace"))
 
 
 def _title(variants: Sequence[Variant]) -> str:

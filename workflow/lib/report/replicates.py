@@ -14,7 +14,7 @@ from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from workflow.lib.report.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Interval
 
@@ -184,6 +184,11 @@ def _t_test(
         return None, None
     freedom = variance**2 / sum(term**2 / own for term, own in components)
     error = variance**0.5
-    low, high = stats.t.interval(CONFIDENCE, freedom, estimate, error)
-    p_value = 2 * stats.t.sf(abs(estimate) / error, freedom)
+    # What stats.t.interval and stats.t.sf compute, without checks that take most of the time of
+    # comparing every two of many variants.
+    low, high = (
+        special.stdtrit(freedom, share) * error + estimate
+        for share in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+    )
+    p_value = 2 * special.stdtr(freedom, -abs(estimate) / error)
     return Interval(float(low), float(high)), float(p_value)

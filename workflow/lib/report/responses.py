@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
 
-from workflow.lib.report.comparison import by_test_set
+from workflow.lib.report.comparison import by_score, by_test_set
 from workflow.lib.report.format import points
-from workflow.lib.report.variants import Variant
+from workflow.lib.report.variants import MANY, Variant
 
 SHOWN = 3  # responses per list
 # Distance in points, and the responses by variant and number of the entry.
@@ -86,8 +86,34 @@ def judged_response(variant: Variant, number: int) -> Response:
     )
 
 
+def given_responses(
+    variants: Sequence[Variant], number: int
+) -> list[tuple[Response, list[Variant]]]:
+    """Return the responses to one test entry, each with the variants that gave it.
+
+    Of more than MANY variants, responses with the same text and the same judgments are one, and
+    those that most variants gave stand first.
+
+    Args:
+        variants: tested on the same entries.
+    """
+    found: dict[object, tuple[Response, list[Variant]]] = {}
+    for place, variant in enumerate(variants):
+        given = judged_response(variant, number)
+        text = given.entry["model_response"]
+        judged = [(j.judge, j.score, j.share, *j.replies) for j in given.judgments]
+        alike = (text, given.cut_off, *judged) if len(variants) > MANY else place
+        found.setdefault(alike, (given, []))[1].append(variant)
+    return sorted(found.values(), key=lambda row: -len(row[1]))
+
+
 def galleries(variants: Sequence[Variant], judge: str) -> list[Gallery]:
-    """Pick the best and worst responses of every variant; ties go to the longer reference."""
+    """Pick the best and worst responses of every variant; ties go to the longer reference.
+
+    More than MANY variants are in the order of their scores, as the page shows only so many.
+    """
+    if len(variants) > MANY:
+        variants = by_score(variants, judge)
     found = []
     for variant in (each.shown for each in variants):
         scores = variant.judged[judge].scores

@@ -21,6 +21,9 @@ from workflow.lib.report.statistics import Interval
 from workflow.lib.report.summary_rows import read_summary
 from workflow.lib.runtime.errors import UserError
 
+# Variants on the same test entries; above it, the page has only the pairs that matter most, shows
+# equal responses once, and has the best and worst responses of the others as links.
+MANY = 24
 # Keys of training.json that the page shows.
 SHOWN = (
     "parameters", "trainable_parameters", "steps", "tokens_seen", "model.context_length",

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from workflow.lib.model.record import read_training
 from workflow.lib.report.format import thousands
 from workflow.lib.report.losses import LossCurves, loss_curves, read_losses
-from workflow.lib.report.plots.svg import LARGE, TOP, Frame, nice_ticks, text
+from workflow.lib.report.plots.svg import LARGE, TOP, Frame, axes, nice_ticks, text
 from workflow.lib.runtime.files import replacing
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ def draw_losses(curves: LossCurves, highest: float) -> Markup:
         *frame.y_axis(nice_ticks(highest, 4), "loss"),
         *frame.x_axis(range(epochs + 1) if epochs <= 10 else nice_ticks(epochs, 5), "epochs"),
     ]
+    above = [text(frame.right, 10, "tokens seen", "end")]
     for tick in nice_ticks(last, 4):
         if first <= tick <= last:
             place = frame.x((tick - first) / max(last - first, 1) * epochs)
-            parts.append(text(place, TOP - 6, thousands(tick), "middle"))
-    parts.append(text(frame.right, 10, "tokens seen", "end"))
+            above.append(text(place, TOP - 6, thousands(tick), "middle"))
+    parts.append(axes(above))
     for split, losses in curves.losses.items():
         places = [
             (frame.x(epoch), frame.y(loss))

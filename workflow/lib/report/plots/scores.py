@@ -1,13 +1,13 @@
 """Plots of scores: means with intervals, histograms, and scores over lengths."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
 
 from workflow.lib.report.format import points
-from workflow.lib.report.plots.svg import SMALL, Frame, nice_ticks, svg, text, whole_ticks
+from workflow.lib.report.plots.svg import SMALL, Frame, axes, nice_ticks, svg, text, whole_ticks
 from workflow.lib.report.statistics import Interval
 
 SCORE_BINS = 10  # 0 to 9, 10 to 19, ..., 90 to 100
@@ -29,11 +29,12 @@ def draw_mean(
     def x(number: float) -> float:
         return 8 + (number - low) / (high - low) * (width - 16)
 
-    parts = [
+    grid = [
         f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="2" y2="20"/>'
         for tick in (low, (low + high) / 2, high)
     ]
-    parts.append(f'<line class="axis" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="11" y2="11"/>')
+    grid.append(f'<line class="axis" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="11" y2="11"/>')
+    parts = [axes(grid)]
     title = "no score"
     if value is not None:
         title = points(value)
@@ -71,7 +72,8 @@ def draw_histogram(scores: Sequence[float], highest: int) -> Markup:
     for number, count in enumerate(bin_counts(scores)):
         start, end = number * width, (number + 1) * width
         last = 100 if end == 100 else end - 1
-        parts.append(frame.bar(start, end, count, f"{start} to {last}: {count} answers"))
+        if count:
+            parts.append(frame.bar(start, end, count, f"{start} to {last}: {count} answers"))
     return frame.chart(f"Scores of {len(scores)} answers", parts)
 
 
@@ -92,9 +94,9 @@ def draw_scatter(lengths: Sequence[float], scores: Sequence[float], longest: flo
     parts = [*frame.y_axis((0, 50, 100), "score"), *frame.x_axis(ticks, "length")]
     # Responses on the same spot are one darker dot: thousands of them stay a small picture.
     places = zip(map(frame.x, lengths), map(frame.y, scores), strict=True)
+    dots: dict[float, list[str]] = defaultdict(list)
     for (x, y), count in Counter((round(x), round(y)) for x, y in places).items():
-        opacity = min(0.9, 0.2 + 0.15 * count)
-        parts.append(
-            f'<circle class="point" cx="{x}" cy="{y}" r="3" fill-opacity="{opacity:.2f}"/>'
-        )
+        dots[min(0.9, 0.2 + 0.15 * count)].append(f'<circle cx="{x}" cy="{y}" r="3"/>')
+    for opacity, circles in dots.items():
+        parts.append(f'<g class="point" fill-opacity="{opacity:.2f}">{"".join(circles)}</g>')
     return frame.chart(f"Length and score of {len(scores)} answers", parts)

@@ -1,6 +1,7 @@
 """Inline SVG for the page: axes and marks, styled by the page in light, dark and print."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
@@ -46,7 +47,7 @@ class Frame:
         ends = f'x1="{_LEFT}" x2="{self.right}" y1="{self.bottom}" y2="{self.bottom}"'
         marks = [text(self.x(t), self.bottom + 14, thousands(t), "middle") for t in ticks]
         below = text((_LEFT + self.right) / 2, self.height - 4, label, "middle")
-        return [f'<line class="axis" {ends}/>', *marks, below]
+        return [axes([f'<line class="axis" {ends}/>', *marks, below])]
 
     def y_axis(self, ticks: Sequence[float], label: str) -> list[str]:
         """Draw a grid line and a number for each tick, and the label above."""
@@ -62,7 +63,7 @@ class Frame:
             ends = f'x1="{_LEFT}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"'
             parts.append(f'<line class="grid" {ends}/>')
             parts.append(text(_LEFT - 5, y + 4, thousands(tick), "end"))
-        return [*parts, text(0, 10, label, "start")]
+        return [axes([*parts, text(0, 10, label, "start")])]
 
     def bar(self, start: float, end: float, count: int, title: str) -> str:
         """Draw the bar of a histogram from `start` to `end` of the axis below."""
@@ -89,6 +90,27 @@ def svg(kind: str, width: int, height: int, title: str, parts: Sequence[str]) ->
         f'<svg class="{kind}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img"><title>{escape(title)}</title>{"".join(parts)}</svg>'
     )
+
+
+def axes(parts: Sequence[str]) -> str:
+    """Group what other charts may have, too, so that `draw_once` finds it."""
+    return f'<g class="axes">{"".join(parts)}</g>'
+
+
+def draw_once(page: str) -> str:
+    """Return a page in which equal axes of several charts are drawn in the first of them.
+
+    The others refer to it, which a browser draws alike.
+    """
+    known: dict[str, str] = {}
+
+    def drawn(found: re.Match[str]) -> str:
+        if found[0] in known:
+            return f'<use href="#{known[found[0]]}"/>'
+        known[found[0]] = f"axes-{len(known)}"
+        return f'<g class="axes" id="{known[found[0]]}">{found[1]}</g>'
+
+    return re.sub(r'<g class="axes">(.*?)</g>', drawn, page)
 
 
 def text(x: float, y: float, words: str, anchor: str) -> str:
