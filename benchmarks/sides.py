@@ -2,7 +2,7 @@
 
 A process prepares the sides of one kind and then does what it is told, one action at a time, as if
 it ran alone. A kind's compiled side has the weights and the optimizer of its plain side, because
-five copies of GPT-2 small with their moments would need 16 GB.
+five copies of GPT-2 small with their moments would need 17 GB.
 """
 
 import time

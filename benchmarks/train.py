@@ -8,7 +8,8 @@ pipeline all batches of an evaluation together, the others one after the other. 
 timed, all have to compute the same loss. Compiling needs a C++ compiler; its time is shown apart.
 
 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 before the command
-holds all sides to AVX2, code compiled by torch included.
+holds all sides to AVX2. Code compiled by torch then has vectors of 256 bits, too, but as it is
+built for the processor at hand, single instructions may still be AVX-512's; products are not.
 
 On a busy machine, ratios of CPU seconds are the ones to trust: waiting threads use none.
 """
@@ -162,15 +163,22 @@ def show_rates(pipeline: Side, stepped: float, evaluated: float) -> None:
     Args:
         stepped, evaluated: FLOPs of a step and of a batch evaluated.
     """
-    rates = {n: MATMUL_FLOPS / median(s for s, _ in pipeline.seconds[n]) for n in ("MKL", "oneDNN")}
-    shown = ", ".join(f"{rate / 1e9:.0f} by {library}" for library, rate in rates.items())
+    libraries = {name: pipeline.seconds[name] for name in ("MKL", "oneDNN")}
+    rates = {
+        n: [MATMUL_FLOPS / median(s) for s in zip(*of, strict=True)] for n, of in libraries.items()
+    }
+    shown = ", ".join(f"{wall / 1e9:.0f} by {name}" for name, (wall, _) in rates.items())
     print(f"matrix products of 2048 x 2048, GFLOP/s: {shown}; of the positions computed:")
     labels = ("a step", "a batch evaluated", "a step with its evaluations")
     flops = stepped, evaluated, stepped + SHARE * evaluated
-    for label, done, took in zip(labels, flops, seconds_of(pipeline, 0), strict=True):
-        reached = ", ".join(f"{done / took / rate:.0%} of {name}'s" for name, rate in rates.items())
-        target = f" (target {TARGET_RATE:.0%} of the better)" if label == labels[2] else ""
-        print(f"{label:28}{done / took / 1e9:10.0f} GFLOP/s, {reached}{target}")
+    by_clock = [seconds_of(pipeline, clock) for clock in (0, 1)]
+    for label, done, *took in zip(labels, flops, *by_clock, strict=True):
+        reached = ", ".join(
+            f"{done / took[0] / wall:.0%} of {name}'s ({done / took[1] / cpu:.0%} by CPU)"
+            for name, (wall, cpu) in rates.items()
+        )
+        target = f"; target {TARGET_RATE:.0%} of the better" if label == labels[2] else ""
+        print(f"{label:28}{done / took[0] / 1e9:6.0f} GFLOP/s, {reached}{target}")
 
 
 def matrix_flops(model: GPTModel, batch: PackedBatch) -> float:

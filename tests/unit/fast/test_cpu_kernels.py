@@ -1,6 +1,7 @@
 """Layers for a CPU are torch's layers, and large gradients lie where those before them lay."""
 
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -61,7 +62,11 @@ def _double(layer):
 @pytest.mark.parametrize("outputs", [24, 96])  # below and above MKL_TERMS
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("frozen", [True, False])
-def test_values_and_gradients_are_those_of_a_linear_layer(shape, outputs, bias, frozen):
+@pytest.mark.parametrize("gradients", [True, False])
+def test_values_and_gradients_are_those_of_a_linear_layer(
+    monkeypatch, shape, outputs, bias, frozen, gradients
+):
+    monkeypatch.setattr(cpu_kernels, "onednn_for_gradients", lambda: gradients)
     torch.manual_seed(0)
     layer = FastLinear(nn.Linear(16, outputs, bias)).requires_grad_(not frozen)
     x, upstream = torch.randn(*shape, 16), torch.randn(*shape, outputs)
@@ -71,6 +76,16 @@ def test_values_and_gradients_are_those_of_a_linear_layer(shape, outputs, bias, 
         assert (ours is None) == (exact is None)
         if exact is not None:
             torch.testing.assert_close(ours, exact.float(), rtol=1e-5, atol=1e-5)
+
+
+@needs_onednn
+@pytest.mark.parametrize(("capability", "products"), [("AVX2", 1), ("AVX512", 3)])
+def test_the_library_that_is_faster_with_these_instructions(monkeypatch, capability, products):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    layer, product = FastLinear(nn.Linear(16, 24)), Mock(wraps=cpu_kernels.product)
+    monkeypatch.setattr(cpu_kernels, "product", product)
+    layer(torch.randn(3, 16, requires_grad=True)).sum().backward()
+    assert product.call_count == products
 
 
 @needs_onednn

@@ -1,8 +1,9 @@
 """Faster CPU layers, which replace those of a finished model, as LoRA's layers do.
 
 torch leaves float32 matrix products on a CPU to MKL. oneDNN, which torch also ships, computes the
-large ones of a packed batch faster, most of all those of the output head (benchmarks/README.md).
-The sums are the same up to rounding. Small products stay with MKL: calling oneDNN costs more.
+large ones of a packed batch faster, most of all those of the output head; without AVX-512 only in
+the forward pass (benchmarks/README.md). The sums are the same up to rounding. Small products stay
+with MKL: calling oneDNN costs more.
 
 The largest gradients are written to the same memory in every step. A CPU's allocator would return
 blocks of that size to the system and get them back page by page, each cleared first, which takes up
@@ -80,6 +81,15 @@ def onednn_works() -> bool:
     return found.shape == expected.shape and torch.allclose(found, expected)
 
 
+def onednn_for_gradients() -> bool:
+    """Return whether oneDNN computes gradients faster than MKL, by the processor's instructions.
+
+    Fixed, not measured at the start: a measurement can come out either way, and so would the bits
+    of the result.
+    """
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply (..., in) by the transpose of (out, in), as torch's compiler does."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
@@ -131,15 +141,17 @@ class _OneDNNLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         x_grad = weight_grad = bias_grad = None
+        onednn = onednn_for_gradients()
         if ctx.needs_input_grad[0]:
-            x_grad = grad @ weight if len(weight) >= MKL_TERMS else product(grad, weight.T)
+            few = len(weight) < MKL_TERMS
+            x_grad = product(grad, weight.T) if onednn and few else grad @ weight
         grad = grad.flatten(0, -2)
         if ctx.needs_input_grad[1]:
             rows = x.flatten(0, -2)
             if weight.numel() >= RECYCLED_WEIGHTS:
                 weight_grad = torch.mm(grad.T, rows, out=ctx.memory.take(weight))
             else:
-                weight_grad = product(grad.T, rows.T)
+                weight_grad = product(grad.T, rows.T) if onednn else grad.T @ rows
         if ctx.needs_input_grad[2]:
             bias_grad = grad.sum(0)
         return x_grad, weight_grad, bias_grad, None
