@@ -46,13 +46,13 @@ def main() -> None:
             path = folder / f"{count}.json"
             path.write_text(json.dumps(_alpaca_sized(entries, count)))
             command = [sys.executable, "-c", TOKENIZE, path, tokenizer, folder / "tokens.npz"]
-            times, memory = zip(*(_timed(command) for _ in range(chosen.rounds)), strict=True)
+            times, memory = zip(*(timed(command) for _ in range(chosen.rounds)), strict=True)
             print(
                 f"tokenize {count:6} entries: {median(times):6.1f} s, "
                 f"{median(map(int, memory)) / 2**20:.2f} GiB at most"
             )
         for count in RUNS_PLANNED:
-            for kind, recipes in (("one recipe", _swept(count)), ("recipes", _separate(count))):
+            for kind, recipes in (("one recipe", swept(count)), ("recipes", _separate(count))):
                 overlay = folder / "overlay.yaml"
                 compare = {"models": ["nano-1M"], "recipes": list(recipes), "judges": ["overlap"]}
                 compare["max_runs"] = count
@@ -60,7 +60,7 @@ def main() -> None:
                 command = [sys.executable, "-m", "snakemake", "--dry-run",
                            "--configfile", overlay, "--", "results/scores.csv"]  # fmt: skip
                 before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                seconds = median(_timed(command)[0] for _ in range(chosen.rounds))
+                seconds = median(timed(command)[0] for _ in range(chosen.rounds))
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
                 print(
@@ -69,7 +69,7 @@ def main() -> None:
                 )
 
 
-def _swept(count: int) -> dict[str, dict]:
+def swept(count: int) -> dict[str, dict]:
     """Return one recipe that makes as many runs: a sweep of learning rates, up to five seeds."""
     seeds = 5 if count % 5 == 0 else 2
     rates = [n * 1e-6 for n in range(1, count // seeds + 1)]
@@ -100,7 +100,7 @@ def _alpaca_sized(entries: list[dict], count: int) -> list[dict]:
     ]
 
 
-def _timed(command: list) -> tuple[float, str]:
+def timed(command: list) -> tuple[float, str]:
     """Run a command in the repository and return its seconds and the last line of its output."""
     began = time.perf_counter()
     done = subprocess.run(

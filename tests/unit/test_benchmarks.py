@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from benchmarks.generate import check_same_tokens
+from benchmarks.growth import draw_curves
 from benchmarks.opponents import Transformers
 from benchmarks.sides import OPPONENTS, opponent, pipeline
 from benchmarks.train import prepare
@@ -84,3 +85,14 @@ def test_responses_of_different_models_are_not_compared():
         other.model.lm_head.weight.neg_()
     with pytest.raises(SystemExit, match="different first tokens"):
         check_same_tokens(model, other, prompts)
+
+
+def test_what_grows_is_drawn_with_the_same_bytes_again(tmp_path):
+    curves = {"report": [0.2, 2.0, 30.0], "report, MB": [0.1, 0.8, 6.0]}
+    for name in ("one", "two"):
+        draw_curves(tmp_path / "figures" / f"{name}.svg", "variants", (4, 40, 400), curves)
+    one, two = sorted((tmp_path / "figures").iterdir())
+    assert one.read_bytes() == two.read_bytes()
+    assert len(one.read_bytes()) < 20_000
+    for words in ("seconds of a core; MB", "variants", "400", "report, MB"):
+        assert f">{words}<" in one.read_text("utf-8")
