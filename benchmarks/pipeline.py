@@ -1,54 +1,80 @@
-"""Wall time of the default run, rule by rule, and of a rerun with nothing to do.
+"""Wall time and CPU time of the default run, rule by rule, and of a rerun with nothing to do.
 
-python -m benchmarks.pipeline [--rounds 3]
+python -m benchmarks.pipeline [--rounds 3] [--cores all] [--other FOLDER]
 
-Runs in a fresh copy of the repository, on all cores as `make scores` does.
+Runs in a fresh copy of the repository, on all cores as `make scores` does. With another checkout of
+it, the two take turns. CPU time, user and system, hardly depends on what else the machine does.
 """
 
 import json
+import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from benchmarks.common import ROOT, arguments, machine
 
-COMMAND = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "all"]
+COMMAND = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores"]
 
 
 def main() -> None:
-    chosen = arguments(__doc__, rounds=3)
-    runs, reruns = [], []
-    by_rule: dict[str, list[float]] = defaultdict(list)
+    chosen = arguments(__doc__, rounds=3, cores="all", other="")
+    roots = [Path(folder).resolve() for folder in (chosen.other, ROOT) if folder]
+    runs: dict[Path, list[Times]] = defaultdict(list)
+    reruns: dict[Path, list[Times]] = defaultdict(list)
+    by_rule: dict[tuple[Path, str], list[float]] = defaultdict(list)
     for _ in range(chosen.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            project = Path(folder) / "project"
-            shutil.copytree(ROOT, project, ignore=_made_by_runs)
-            runs.append(_seconds(project))
-            for rule, seconds in _seconds_by_rule(project).items():
-                by_rule[rule].append(seconds)
-            reruns.append(_seconds(project))
-    print(machine())
-    print(f"{'whole run':24}{median(runs):8.1f} s")
-    for rule, seconds in sorted(by_rule.items(), key=lambda item: -median(item[1])):
-        print(f"  {rule:22}{median(seconds):8.1f} s")
-    print(f"{'nothing to do':24}{median(reruns):8.1f} s")
+        for root in roots:
+            with tempfile.TemporaryDirectory() as folder:
+                project = Path(folder) / "project"
+                shutil.copytree(root, project, ignore=partial(_made_by_runs, root))
+                runs[root].append(_times(project, chosen.cores))
+                for rule, seconds in _seconds_by_rule(project).items():
+                    by_rule[root, rule].append(seconds)
+                reruns[root].append(_times(project, chosen.cores))
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(machine(), f"load {load}, --cores {chosen.cores}", sep="\n")
+    for root in roots:
+        print(root, f"{'':26}  wall      CPU", sep="\n")
+        _print_medians("whole run", runs[root])
+        rules = {rule: median(s) for (place, rule), s in by_rule.items() if place == root}
+        for rule, seconds in sorted(rules.items(), key=lambda item: -item[1]):
+            print(f"  {rule:22}{seconds:8.1f} s")
+        _print_medians("nothing to do", reruns[root])
 
 
-def _made_by_runs(folder: str, names: list[str]) -> set[str]:
+class Times(NamedTuple):
+    """Seconds of a command: that passed, and of all its processes on any core."""
+
+    wall: float
+    cpu: float
+
+
+def _print_medians(label: str, times: list[Times]) -> None:
+    wall, cpu = (median(values) for values in zip(*times, strict=True))
+    print(f"{label:24}{wall:8.1f} s{cpu:7.1f} s")
+
+
+def _made_by_runs(root: Path, folder: str, names: list[str]) -> set[str]:
     """Return the names to leave out of the copy."""
     made = {".git", ".snakemake", ".venv", "resources", "results"}
-    return made & set(names) if Path(folder) == ROOT else {"__pycache__"} & set(names)
+    return made & set(names) if Path(folder) == root else {"__pycache__"} & set(names)
 
 
-def _seconds(project: Path) -> float:
-    began = time.perf_counter()
-    subprocess.run(COMMAND, cwd=project, check=True, capture_output=True)
-    return time.perf_counter() - began
+def _times(project: Path, cores: str) -> Times:
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*COMMAND, cores], cwd=project, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Times(time.perf_counter() - began, cpu)
 
 
 def _seconds_by_rule(project: Path) -> dict[str, float]:

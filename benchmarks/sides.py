@@ -1,16 +1,16 @@
 """The sides of `benchmarks.train`: the same model and batches, each trained in its own way.
 
-A process prepares the sides of one kind and then does what it is told, one action at a time, as if
-it ran alone. A kind's compiled side has the weights and the optimizer of its plain side, because
-five copies of GPT-2 small with their moments would need 17 GB.
+Each has a process of its own, as if it ran alone, and does what it is told, one action at a time.
 """
 
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 import torch
+import torch._inductor.config
 from torch.nn.functional import cross_entropy
 
 from benchmarks.common import matmul, matmul_onednn
@@ -26,7 +26,7 @@ from workflow.lib.training.optimizer import make_optimizer
 Batches = list[tuple[torch.Tensor, torch.Tensor]]
 Actions = dict[str, Callable[[int], object]]
 TOGETHER = 2 * Evaluation().batches  # of both splits
-_SIDES: dict[str, Actions] = {}  # of this process
+_ACTIONS: Actions = {}  # of this process
 
 
 class FailedError(Exception):
@@ -50,44 +50,46 @@ class Side:
         Raises:
             FailedError: it cannot be done.
         """
-        result, *seconds = self.process.submit(_act, self.name, action, number).result()
+        try:
+            result, *seconds = self.process.submit(_act, action, number).result()
+        except BrokenProcessPool:
+            raise FailedError("its process has ended, for a reason that it wrote above") from None
         if timed:
             self.seconds.setdefault(action, []).append(tuple(seconds))
         return result
 
 
-def start(kind: str, batches: Batches, config: GPTConfig, threads: int) -> list[Side]:
-    """Start a process and return the sides in it.
+def start(name: str, batches: Batches, config: GPTConfig, threads: int) -> Side:
+    """Start a side in a process of its own.
 
     Args:
-        kind: pipeline, or one of OPPONENTS.
+        name: pipeline, or one of OPPONENTS, alone or followed by "compiled".
 
     Raises:
         FailedError: it cannot be prepared.
     """
-    process = ProcessPoolExecutor(1, get_context("spawn"))
-    names = process.submit(_prepare, kind, batches, config, threads).result()
-    return [Side(name, process) for name in names]
+    side = Side(name, ProcessPoolExecutor(1, get_context("spawn")))
+    side.process.submit(_prepare, name, batches, config, threads).result()
+    return side
 
 
-def _prepare(kind: str, batches: Batches, config: GPTConfig, threads: int) -> list[str]:
+def _prepare(name: str, batches: Batches, config: GPTConfig, threads: int) -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(123)
     try:
         model = GPTModel(config)
-        if kind == "pipeline":
-            _SIDES[kind] = pipeline(model, batches, threads)
+        if name == "pipeline":
+            _ACTIONS.update(pipeline(model, batches, threads))
         else:
-            _SIDES.update(opponent(kind, model, batches))
+            _ACTIONS.update(opponent(name, model, batches))
     except Exception as error:
         raise FailedError(_in_a_line(error)) from None
-    return [*_SIDES]
 
 
-def _act(side: str, action: str, number: int) -> tuple[object, float, float]:
+def _act(action: str, number: int) -> tuple[object, float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     try:
-        result = _SIDES[side][action](number)
+        result = _ACTIONS[action](number)
     except Exception as error:  # not every error of the compiler can be sent to another process
         raise FailedError(_in_a_line(error)) from None
     return result, time.perf_counter() - wall, time.process_time() - cpu
@@ -101,29 +103,37 @@ def _in_a_line(error: Exception) -> str:
 OPPONENTS = {"textbook": Chapter, "transformers": Transformers}
 
 
-def opponent(kind: str, model: GPTModel, batches: Batches) -> dict[str, Actions]:
-    """Return the plain and the compiled loop over padded batches, evaluated one by one."""
+def opponent(name: str, model: GPTModel, batches: Batches) -> Actions:
+    """Return the actions of a loop over padded batches, which are evaluated one by one.
+
+    Args:
+        name: one of OPPONENTS, alone or followed by "compiled".
+    """
+    kind, *compiled = name.split()
     other = OPPONENTS[kind](model)
     optimizer = other.optimizer()
 
     def loss_of(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return cross_entropy(other(inputs).flatten(0, 1), targets.flatten())
 
-    def actions(loss: Callable[..., torch.Tensor]) -> Actions:
-        def step(number: int) -> None:
-            other.train()
-            optimizer.zero_grad()
-            loss(*batches[number]).backward()
-            optimizer.step()
+    loss = loss_of
+    if compiled:
+        # The cache would return code that was compiled for other instructions.
+        torch._inductor.config.force_disable_caches = True
+        loss = torch.compile(loss_of)
 
-        @torch.no_grad()
-        def evaluate(number: int) -> float:
-            other.eval()
-            return loss(*batches[number]).item()
+    def step(number: int) -> None:
+        other.train()
+        optimizer.zero_grad()
+        loss(*batches[number]).backward()
+        optimizer.step()
 
-        return {"step": step, "evaluate": evaluate}
+    @torch.no_grad()
+    def evaluate(number: int) -> float:
+        other.eval()
+        return loss(*batches[number]).item()
 
-    return {kind: actions(loss_of), f"{kind} compiled": actions(torch.compile(loss_of))}
+    return {"step": step, "evaluate": evaluate}
 
 
 def pipeline(model: GPTModel, batches: Batches, threads: int) -> Actions:

@@ -7,9 +7,9 @@ padded batches of 8 as the pipeline, start from the same weights, and evaluate t
 pipeline all batches of an evaluation together, the others one after the other. Before anything is
 timed, all have to compute the same loss. Compiling needs a C++ compiler; its time is shown apart.
 
-ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 before the command
-holds all sides to AVX2. Code compiled by torch then has vectors of 256 bits, too, but as it is
-built for the processor at hand, single instructions may still be AVX-512's; products are not.
+ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2
+TORCHINDUCTOR_CPP_MARCH=haswell before the command hold all sides to AVX2, the last of them the code
+that torch compiles. Five processes of GPT-2 small need 18 GB.
 
 On a busy machine, ratios of CPU seconds are the ones to trust: waiting threads use none.
 """
@@ -76,45 +76,32 @@ def prepare(batches: Batches, config: GPTConfig, threads: int) -> list[Side]:
     """
     sides: list[Side] = []
     losses: dict[str, object] = {}
-    compiling: dict[str, float] = {}
-
-    def try_out(side: Side) -> bool:
-        """Compute the loss before any step."""
-        began = time.perf_counter()
-        try:
-            losses[side.name] = side.do("evaluate", 0)
-        except FailedError as reason:
-            print(f"{side.name}: left out: {reason}", flush=True)
-            return False
-        compiling[side.name] = time.perf_counter() - began
-        return True
-
+    lengths = [inputs.shape[1] for inputs, _ in batches]
+    others = [number for number, length in enumerate(lengths) if length != lengths[0]]
+    both = [0, *others[:1]]  # with the second length torch compiles for all of them
     for kind in (*OPPONENTS, "pipeline"):
-        try:
-            sides += filter(try_out, start(kind, batches, config, threads))
-        except FailedError as reason:
-            if kind == "pipeline":
-                raise
-            print(f"{kind}: left out: {reason}", flush=True)
+        for name in (kind, f"{kind} compiled")[: 1 if kind == "pipeline" else 2]:
+            began = time.perf_counter()
+            try:
+                side = start(name, batches, config, threads)
+                losses[name] = side.do("evaluate", 0)  # before any step
+                if name.endswith("compiled"):
+                    for number in both:
+                        side.do("step", number)
+                        side.do("evaluate", number)
+                    took = time.perf_counter() - began
+                    print(f"{name}: {took:.0f} s to start and to compile", flush=True)
+            except FailedError as reason:
+                losses.pop(name, None)
+                if kind == "pipeline":
+                    raise
+                print(f"{name}: left out: {reason}", flush=True)
+                continue
+            sides.append(side)
     values = [float(str(loss)) for loss in losses.values()]
     if max(values) - min(values) > MOST_APART:
         sys.exit(f"different losses of the first batch, so times would not compare: {losses}")
     print(f"loss of the first batch: {values[-1]:.4f}, {max(values) - min(values):.1e} apart")
-    lengths = [inputs.shape[1] for inputs, _ in batches]
-    others = [number for number, length in enumerate(lengths) if length != lengths[0]]
-    both = [0, *others[:1]]  # with the second length torch compiles for all of them
-    for side in [side for side in sides if side.name.endswith("compiled")]:
-        began = time.perf_counter()
-        try:
-            for number in both:
-                side.do("step", number)
-                side.do("evaluate", number)
-        except FailedError as reason:
-            print(f"{side.name}: left out: {reason}", flush=True)
-            sides.remove(side)
-            continue
-        took = compiling[side.name] + time.perf_counter() - began
-        print(f"{side.name}: {took:.0f} s to compile, {len(both)} steps included", flush=True)
     return sides
 
 

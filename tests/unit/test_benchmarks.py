@@ -33,9 +33,9 @@ def test_all_sides_learn_the_same(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function: function)
     batches, losses = random_batches(10), {}
     sides = {"pipeline": pipeline(fresh_model(), batches, torch.get_num_threads())}
-    for kind in OPPONENTS:  # plain and compiled have the same weights, so each gets fresh ones
+    for kind in OPPONENTS:
         for name in (kind, f"{kind} compiled"):
-            sides[name] = opponent(kind, fresh_model(), batches)[name]
+            sides[name] = opponent(name, fresh_model(), batches)
     for name, actions in sides.items():
         losses[name] = [actions["evaluate"](0)]
         for number in range(5):
@@ -61,7 +61,7 @@ def test_a_side_without_its_compiler_is_left_out_with_a_reason(monkeypatch, tmp_
 
 
 def test_sides_with_different_weights_are_not_compared(monkeypatch):
-    monkeypatch.setattr("benchmarks.train.start", lambda kind, *_: [FakeSide(kind)])
+    monkeypatch.setattr("benchmarks.train.start", lambda name, *_: FakeSide(name))
     with pytest.raises(SystemExit, match="different losses of the first batch"):
         prepare(random_batches(2), CONFIG, 1)
 
@@ -69,8 +69,8 @@ def test_sides_with_different_weights_are_not_compared(monkeypatch):
 class FakeSide:
     """A side whose loss is its own."""
 
-    def __init__(self, kind: str) -> None:
-        self.name = kind
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def do(self, action: str, number: int) -> float:
         return 10.0 if self.name == "pipeline" else 10.0002

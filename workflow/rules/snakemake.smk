@@ -3,7 +3,10 @@
 # jobs that are submitted, and profiles/ for the reading of --configfile.
 
 import gc
+import sys
 from functools import cache
+from subprocess import CalledProcessError
+from tempfile import gettempdir
 
 import snakemake.common
 import snakemake.rules
@@ -11,6 +14,8 @@ import snakemake.sourcecache
 from snakemake.jobs import Job
 from snakemake.persistence import PersistenceBase
 from snakemake.script import PythonScript
+
+from workflow.lib.runtime.script_server import ScriptServer
 
 
 def quote_interpreter():
@@ -26,6 +31,22 @@ def quote_interpreter():
         return execute(self, command.replace("{py_exec} ", "exec {py_exec:q} "), **names)
 
     PythonScript._execute_cmd = quoted
+
+
+def import_once_for_all_jobs():
+    """Have Snakemake run scripts in forks of a process that has imported what they need.
+
+    It starts a Python for each, which imports everything again: half the time of the default run.
+    """
+    execute, server = PythonScript.execute_script, ScriptServer()
+
+    def execute_in_fork(self, script, **options):
+        if self.conda_env or self.container_img or self.env_modules or self.bench_record:
+            return execute(self, script, **options)
+        if code := server.run(script, {"TMPDIR": str(self.resources.get("tmpdir", gettempdir()))}):
+            raise CalledProcessError(code, f"python {script}")
+
+    PythonScript.execute_script = execute_in_fork
 
 
 def plan_faster():
@@ -78,6 +99,9 @@ def record_only_what_succeeded():
 
 
 quote_interpreter()
+# A submitted job runs one script. Other systems than Linux do not fork safely with these libraries.
+if workflow.is_main_process and not IS_MODULE and sys.platform == "linux":
+    import_once_for_all_jobs()
 plan_faster()
 compare_what_is_recorded()
 record_only_what_succeeded()

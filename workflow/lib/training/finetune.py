@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from pathlib import Path
 
+import torch._dynamo  # noqa: F401  # as the first optimizer does; here once for all jobs
 from pydantic import BaseModel, ConfigDict
 
 from workflow.lib.fast.cpu_kernels import speed_up

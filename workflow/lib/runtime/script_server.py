@@ -1,0 +1,136 @@
+"""Scripts that run in forks of one process, which imports what they need once for all of them.
+
+Importing torch takes longer than most jobs compute. The server reads which modules a script imports
+at its top, imports them, and forks. The fork is a process like any other: it has the exit status,
+the signals and the output of a Python that was started for the script.
+"""
+
+import ast
+import atexit
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+LARGEST_REQUEST = 2**16  # bytes
+# Only a process of one thread forks safely, and libraries read these when they are imported.
+# `prepare_device` sets the threads of a job with more; pyarrow's thread only frees memory.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false"
+}
+ASK_TO_END = (signal.SIGINT, signal.SIGTERM)
+
+
+class ScriptServer:
+    """The server as its client sees it; the process starts with the first script."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen | None = None
+        self._requests: socket.socket
+
+    def run(self, script: str, environment: dict[str, str]) -> int:
+        """Run a script, and wait until it has ended.
+
+        Args:
+            script: path of the file.
+            environment: variables to set.
+
+        Returns:
+            its exit status; the negative number of the signal that ended it, if one did.
+        """
+        answer, theirs = socket.socketpair()
+        with answer:
+            with theirs, self._lock:
+                self._start_if_needed()
+                request = json.dumps([script, environment]).encode()
+                socket.send_fds(self._requests, [request], [theirs.fileno()])
+            return int(answer.recv(16) or -signal.SIGKILL)  # nothing if the server was killed
+
+    def _start_if_needed(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            # Keeps each request whole, and ends with this process.
+            self._requests, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
+                    env=os.environ | ONE_THREAD,
+                    pass_fds=[theirs.fileno()],
+                )
+            atexit.register(self.end)
+
+    def end(self) -> None:
+        """End the process, and count its time and that of the scripts as that of children."""
+        self._requests.close()
+        if self._process:
+            self._process.wait()
+
+
+def serve(requests: socket.socket) -> None:
+    """Run a script for each request, until the client has ended."""
+    signals = {number: signal.signal(number, signal.SIG_IGN) for number in ASK_TO_END}
+    while True:
+        request, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 1)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:  # those that have ended since
+                pass
+        if not request:
+            return
+        script, environment = json.loads(request)
+        import_modules_of(Path(script))
+        with socket.socket(fileno=files[0]) as answer:
+            if os.fork():
+                continue
+            requests.close()  # the process that waits for the script begins here
+            job = get_context("fork").Process(
+                target=run_script, args=(script, environment, signals)
+            )
+            job.start()
+            job.join()
+            with suppress(OSError):  # nobody waits any more
+                answer.send(str(job.exitcode).encode())
+            os._exit(0)
+
+
+def import_modules_of(script: Path) -> None:
+    """Import the modules of this project that a script imports at its top.
+
+    Where that fails, it does so again in the script's own process, which reports it.
+    """
+    names = [
+        node.module
+        for node in ast.parse(script.read_bytes()).body
+        if isinstance(node, ast.ImportFrom) and node.module
+    ]
+    if new := [name for name in names if name not in sys.modules]:
+        for name in new:
+            with suppress(Exception):
+                importlib.import_module(name)
+        gc.freeze()  # a collection in a fork would copy the memory that it shares with the server
+
+
+def run_script(script: str, environment: dict[str, str], signals: Mapping[int, Any]) -> None:
+    """Run a script as Python runs a file."""
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    os.environ.update(environment)
+    sys.argv, sys.path = [script], [str(Path(script).parent), *sys.path]
+    runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    os._exit(
+        0
+    )  # without freeing what was imported, which takes a while, nor does a script's process
