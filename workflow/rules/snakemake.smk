@@ -43,7 +43,12 @@ def import_once_for_all_jobs():
     def execute_in_fork(self, script, **options):
         if self.conda_env or self.container_img or self.env_modules or self.bench_record:
             return execute(self, script, **options)
-        if code := server.run(script, {"TMPDIR": str(self.resources.get("tmpdir", gettempdir()))}):
+        tmpdir = str(self.resources.get("tmpdir", gettempdir()))
+        environment = dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), tmpdir)
+        for library in ("OMP", "GOTO", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR"):
+            name = "MAXIMUM" if library == "VECLIB" else "NUM"
+            environment[f"{library}_{name}_THREADS"] = str(self.threads)
+        if code := server.run(script, environment):
             raise CalledProcessError(code, f"python {script}")
 
     PythonScript.execute_script = execute_in_fork

@@ -18,8 +18,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="used on Linux o
 
 
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+def server(monkeypatch, tmp_path):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
     server = ScriptServer()
     yield server
     server.end()
@@ -36,6 +37,7 @@ def run(server, tmp_path):
         code = server.run(str(script), {"OUTPUT": str(output), **environment})
         return code, output.read_text() if output.exists() else ""
 
+    run.server = server
     return run
 
 
@@ -102,6 +104,58 @@ def test_an_import_that_fails_fails_in_the_script_alone(run, capfd):
     assert code == 1
     assert "No module named 'workflow.lib.runtime.nowhere'" in capfd.readouterr().err
     assert run("")[0] == 0
+
+
+def test_a_script_that_python_cannot_read_fails_alone_and_says_why(run, capfd):
+    assert run("if")[0] == 1
+    assert "SyntaxError: invalid syntax" in capfd.readouterr().err
+    assert run("")[0] == 0
+
+
+def test_an_import_that_ends_python_ends_the_script_alone(run, tmp_path):
+    (tmp_path / "ending.py").write_text("raise SystemExit(7)")
+    assert run("from ending import nothing")[0] == 7
+    assert run("")[0] == 0
+
+
+def test_half_an_import_is_not_repeated_in_the_script(run, tmp_path, capfd):
+    """Some modules fail differently the second time, and the first error is the one to report."""
+    (tmp_path / "once.py").write_text(
+        "import sys\nassert not hasattr(sys, 'second'), 'second'\nsys.second = 1\n1 / 0"
+    )
+    assert run("from once import nothing")[0] == 1
+    errors = capfd.readouterr().err
+    assert "ZeroDivisionError" in errors
+    assert "AssertionError" not in errors
+
+
+def test_a_script_whose_import_starts_a_thread_has_a_python_of_its_own(run, tmp_path):
+    (tmp_path / "threaded.py").write_text(
+        "import threading\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "alive = threading.active_count"
+    )
+    code, count = run(f"from threaded import alive\n{WRITE.format('alive()')}", WORD="one")
+    assert (code, count) == (0, "2")
+    shown = "(__name__, __import__('sys').argv, os.environ['WORD'])"
+    script = str(tmp_path / "script.py")
+    assert written(run, shown, WORD="other") == str(("__main__", [script], "other"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_imports_of_a_script_ends_it(run, tmp_path, number):
+    (tmp_path / "signaled.py").write_text(f"import os\nos.kill(os.getpid(), {int(number)})\nx = 1")
+    began = f"Path({str(tmp_path / 'began')!r}).touch()"
+    assert run(f"from signaled import x\n{began}")[0] == -number
+    assert not (tmp_path / "began").exists()
+    assert run(began)[0] == 0  # which was asked for later
+
+
+def test_what_an_import_prints_is_printed_once(run, tmp_path, capfd):
+    (tmp_path / "printing.py").write_text("print('imported')\nx = 1")
+    assert [run("from printing import x")[0] for _ in range(3)] == [0, 0, 0]
+    run.server.end()
+    assert capfd.readouterr().out == "imported\n"
 
 
 def test_scripts_run_side_by_side(server, tmp_path):

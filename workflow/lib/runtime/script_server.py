@@ -2,7 +2,8 @@
 
 Importing torch takes longer than most jobs compute. The server reads which modules a script imports
 at its top, imports them, and forks. The fork is a process like any other: it has the exit status,
-the signals and the output of a Python that was started for the script.
+the signals and the output of a Python that was started for the script. A script whose imports fail
+or leave a thread running gets a Python of its own.
 """
 
 import ast
@@ -17,7 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,7 +26,8 @@ from typing import Any
 
 LARGEST_REQUEST = 2**16  # bytes
 # Only a process of one thread forks safely, and libraries read these when they are imported.
-# `prepare_device` sets the threads of a job with more; pyarrow's thread only frees memory.
+# `prepare_device` sets the threads of a job with more; pyarrow's thread only frees memory. The
+# variables that Snakemake sets for a job are those of its process, and of those that it starts.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {
     "JE_ARROW_MALLOC_CONF": "background_thread:false"
 }
@@ -50,11 +52,12 @@ class ScriptServer:
         Returns:
             its exit status; the negative number of the signal that ended it, if one did.
         """
+        asked = time.monotonic()
         answer, theirs = socket.socketpair()
         with answer:
             with theirs, self._lock:
                 self._start_if_needed()
-                request = json.dumps([script, environment]).encode()
+                request = json.dumps([script, environment, asked]).encode()
                 socket.send_fds(self._requests, [request], [theirs.fileno()])
             return int(answer.recv(16) or -signal.SIGKILL)  # nothing if the server was killed
 
@@ -79,7 +82,7 @@ class ScriptServer:
 
 def serve(requests: socket.socket) -> None:
     """Run a script for each request, until the client has ended."""
-    signals = {number: signal.signal(number, signal.SIG_IGN) for number in ASK_TO_END}
+    signals = Signals()
     while True:
         request, files, _, _ = socket.recv_fds(requests, LARGEST_REQUEST, 1)
         with suppress(ChildProcessError):
@@ -87,14 +90,14 @@ def serve(requests: socket.socket) -> None:
                 pass
         if not request:
             return
-        script, environment = json.loads(request)
-        import_modules_of(Path(script))
+        script, environment, asked = json.loads(request)
+        forks = import_modules_of(Path(script))
         with socket.socket(fileno=files[0]) as answer:
             if os.fork():
                 continue
             requests.close()  # the process that waits for the script begins here
             job = get_context("fork").Process(
-                target=run_script, args=(script, environment, signals)
+                target=run_script, args=(script, environment, asked, signals, forks)
             )
             job.start()
             job.join()
@@ -103,28 +106,56 @@ def serve(requests: socket.socket) -> None:
             os._exit(0)
 
 
-def import_modules_of(script: Path) -> None:
+class Signals:
+    """The signals that ask a process to end; the server goes on, and its scripts get theirs."""
+
+    def __init__(self) -> None:
+        self._latest: dict[int, float] = {}
+        self._handlers = {number: signal.signal(number, self._note) for number in ASK_TO_END}
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._latest[number] = time.monotonic()
+
+    def restore(self, since: float) -> None:
+        """Restore the handlers; a signal that came since the given time ends this process."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+            if self._latest.get(number, 0) > since and handler != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+
+
+def import_modules_of(script: Path) -> bool:
     """Import the modules of this project that a script imports at its top.
 
-    Where that fails, it does so again in the script's own process, which reports it.
+    Returns:
+        whether the script can run in a fork. If not, it reports in a Python of its own what fails:
+        half an import may fail differently when it is repeated.
     """
-    names = [
-        node.module
-        for node in ast.parse(script.read_bytes()).body
-        if isinstance(node, ast.ImportFrom) and node.module
-    ]
-    if new := [name for name in names if name not in sys.modules]:
-        for name in new:
-            with suppress(Exception):
+    try:
+        names = [
+            node.module
+            for node in ast.parse(script.read_bytes()).body
+            if isinstance(node, ast.ImportFrom) and node.module
+        ]
+        if new := [name for name in names if name not in sys.modules]:
+            for name in new:
                 importlib.import_module(name)
-        gc.freeze()  # a collection in a fork would copy the memory that it shares with the server
+            gc.freeze()  # a collection in a fork would copy the memory it shares with the server
+            print(end="", flush=True)  # else each fork would print what an import printed
+        return len([*Path("/proc/self/task").iterdir()]) == 1
+    except (Exception, SystemExit):
+        return False
 
 
-def run_script(script: str, environment: dict[str, str], signals: Mapping[int, Any]) -> None:
+def run_script(
+    script: str, environment: dict[str, str], asked: float, signals: Signals, forks: bool
+) -> None:
     """Run a script as Python runs a file."""
-    for number, handler in signals.items():
-        signal.signal(number, handler)
+    signals.restore(since=asked)
     os.environ.update(environment)
+    if not forks:
+        os.execv(sys.executable, [sys.executable, script])
     sys.argv, sys.path = [script], [str(Path(script).parent), *sys.path]
     runpy.run_path(script, run_name="__main__")
 
