@@ -61,6 +61,18 @@ def test_a_script_has_its_own_variables(run):
     assert written(run, "os.environ['TMPDIR']", TMPDIR="/other") == "/other"
 
 
+def test_a_script_has_its_own_folder_for_temporary_files(run, tmp_path):
+    """Importing torch asks for that of the server, which Python then keeps."""
+    (tmp_path / "asking.py").write_text("import tempfile\nfolder = tempfile.gettempdir()")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    for folder in ("one", "other"):
+        lines = "from asking import folder\nimport tempfile\n"
+        lines += WRITE.format("tempfile.gettempdir()")
+        code, asked = run(lines, TMPDIR=str(tmp_path / folder))
+        assert (code, asked) == (0, str(tmp_path / folder))
+
+
 @pytest.mark.parametrize(
     ("lines", "code"),
     [

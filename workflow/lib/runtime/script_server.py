@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -56,19 +57,19 @@ class ScriptServer:
         answer, theirs = socket.socketpair()
         with answer:
             with theirs, self._lock:
-                self._start_if_needed()
+                self._start_if_needed(environment)
                 request = json.dumps([script, environment, asked]).encode()
                 socket.send_fds(self._requests, [request], [theirs.fileno()])
             return int(answer.recv(16) or -signal.SIGKILL)  # nothing if the server was killed
 
-    def _start_if_needed(self) -> None:
+    def _start_if_needed(self, environment: dict[str, str]) -> None:
         if self._process is None or self._process.poll() is not None:
             # Keeps each request whole, and ends with this process.
             self._requests, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
             with theirs:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
-                    env=os.environ | ONE_THREAD,
+                    env=os.environ | environment | ONE_THREAD,
                     pass_fds=[theirs.fileno()],
                 )
             atexit.register(self.end)
@@ -154,6 +155,7 @@ def run_script(
     """Run a script as Python runs a file."""
     signals.restore(since=asked)
     os.environ.update(environment)
+    tempfile.tempdir = None  # that of the server, if an import asked for it
     if not forks:
         os.execv(sys.executable, [sys.executable, script])
     sys.argv, sys.path = [script], [str(Path(script).parent), *sys.path]
