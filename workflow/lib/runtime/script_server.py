@@ -143,7 +143,7 @@ def import_modules_of(script: Path) -> bool:
             for name in new:
                 importlib.import_module(name)
             gc.freeze()  # a collection in a fork would copy the memory it shares with the server
-            print(end="", flush=True)  # else each fork would print what an import printed
+            sys.stdout.flush()  # else each fork would print what an import printed
         return len([*Path("/proc/self/task").iterdir()]) == 1
     except (Exception, SystemExit):
         return False
