@@ -3,7 +3,7 @@
 import argparse
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,12 +13,15 @@ import torch
 
 from workflow.lib.data.entries import read_entries
 from workflow.lib.fast.cpu_kernels import product
+from workflow.lib.generation.sampling import Sampler
 from workflow.lib.model.device import prepare_device
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.settings.computing import Computing
+from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import load_style
 from workflow.lib.tokens.tokenizer import load_tokenizer
 
+NEVER = -1  # an end-of-text token that no model generates
 ROOT = Path(__file__).resolve().parents[1]
 SMALL_WORLD = ROOT / "workflow/resources/small-world"
 GPT2_SMALL = {"context_length": 1024, "emb_dim": 768, "n_heads": 12, "n_layers": 12}
@@ -105,6 +108,21 @@ def medians(
             if number >= warm_up:
                 seconds[name].append(time.perf_counter() - began)
     return {name: median(values) for name, values in seconds.items()}
+
+
+class Limited:
+    """Greedy choices that end each response at a number of tokens."""
+
+    def __init__(self, limits: Sequence[int]) -> None:
+        self.left, self.sampler = [*limits], Sampler(Generation())
+
+    def __call__(self, logits: torch.Tensor, numbers: Sequence[int]) -> list[int]:
+        tokens = self.sampler(logits, numbers)
+        for row, number in enumerate(numbers):
+            if not self.left[number]:
+                tokens[row] = NEVER
+            self.left[number] -= 1
+        return tokens
 
 
 _FACTOR = torch.randn(2048, 2048)

@@ -1,13 +1,14 @@
 """Greedy responses of GPT-2 small: the pipeline, transformers and the textbook loop, taking turns.
 
-python -m benchmarks.generate [--data FOLDER] [--new-tokens 128] [--rounds 1] [--prompts 110]
+python -m benchmarks.generate [--data FOLDER] [--new-tokens N] [--rounds 1] [--prompts 110]
     [--threads N]
 
-The prompts are the 110 of the chapter's test split, and all responses have the same length: random
-weights do not end one. transformers generates with its key-value cache, prompts padded on the left,
-in batches of 8 of similar length and all at once. The textbook, which would take hours for all
-that, is timed token by token at eleven lengths from the start to the end of a response of the
-median prompt. Before anything is timed, all have to choose the same first tokens.
+The prompts are the 110 of the chapter's test split. Random weights do not end a response, so each
+ends after as many tokens as its reference, at most 256, or all after --new-tokens. transformers
+generates with its key-value cache, prompts padded on the left, in batches of 8 of similar length
+and all at once. The textbook, which would take hours for all that, is timed token by token at
+eleven lengths from the start to the end of the median response to the median prompt. Before
+anything is timed, all have to choose the same first tokens.
 
 On a busy machine, ratios of CPU seconds are the ones to trust: waiting threads use none.
 """
@@ -21,6 +22,8 @@ import torch
 
 from benchmarks.common import (
     MATMUL_FLOPS,
+    NEVER,
+    Limited,
     arguments,
     load_entries,
     machine,
@@ -34,7 +37,7 @@ from workflow.lib.generation.generate import generate
 from workflow.lib.model.gpt import GPTModel
 from workflow.lib.tokens.prompt_style import load_style
 
-NEVER = -1  # an end-of-text token that no model generates
+MOST = 256  # new tokens, as in the chapter
 BATCH, ALL = "transformers, 8 at a time", "transformers, all at once"
 TARGETS = {"textbook": 100, BATCH: 5, ALL: 5}  # how many times as fast the pipeline is to be
 SAME = 3, 4  # prompts and new tokens that are compared
@@ -43,20 +46,27 @@ Prompts = Sequence[Sequence[int]]
 
 
 def main() -> None:
-    chosen = arguments(__doc__, rounds=1, new_tokens=128, prompts=110)
+    chosen = arguments(__doc__, rounds=1, new_tokens=0, prompts=110)
     entries, tokenizer = load_entries(chosen.data)
     style, start = load_style("alpaca"), int(0.85 * len(entries))
     tested = entries[start : start + chosen.prompts]
-    prompts = sorted((tokenizer.encode_ordinary(style.prompt(entry)) for entry in tested), key=len)
+    wanted = [
+        chosen.new_tokens or min(MOST, len(tokenizer.encode_ordinary(style.completion(entry))))
+        for entry in tested
+    ]
+    texts = [tokenizer.encode_ordinary(style.prompt(entry)) for entry in tested]
+    pairs = sorted(zip(texts, wanted, strict=True), key=lambda pair: len(pair[0]))
+    prompts, limits = [prompt for prompt, _ in pairs], [limit for _, limit in pairs]
     model = random_gpt2_small(tokenizer.n_vocab).eval()
     other = Transformers(model).eval()
     speed_up(model, torch.device("cpu"))
     check_same_tokens(model, other, prompts)
 
     sample = prompts[len(prompts) // 2]
-    text = torch.tensor([(sample * 100)[: len(sample) + chosen.new_tokens]])
-    lengths = range(len(sample), text.shape[1] + 1, max(1, chosen.new_tokens // 10))
-    written = len(prompts) * chosen.new_tokens
+    new = sorted(limits)[len(limits) // 2]
+    text = torch.tensor([(sample * 100)[: len(sample) + new]])
+    lengths = range(len(sample), text.shape[1] + 1, max(1, new // 10))
+    written = sum(limits)
 
     def textbook() -> None:
         for length in lengths:
@@ -64,10 +74,10 @@ def main() -> None:
 
     def transformers(rows: int) -> None:
         for start in range(0, len(prompts), rows):
-            other.respond(prompts[start : start + rows], chosen.new_tokens)
+            other.respond(prompts[start : start + rows], limits[start : start + rows])
 
     def pipeline() -> None:
-        list(generate(model, prompts, chosen.new_tokens, NEVER))
+        list(generate(model, prompts, max(limits), NEVER, Limited(limits)))
 
     sides: dict[str, tuple[Callable[[], None], int]] = {  # with the tokens that each generates
         "textbook": (textbook, len(lengths)),
@@ -82,7 +92,9 @@ def main() -> None:
         for name, (action, tokens) in sides.items():
             seconds[name].append([spent / tokens for spent in seconds_of(action)])
     print(machine())
-    print(f"{len(prompts)} prompts, {chosen.new_tokens} new tokens each")
+    print(
+        f"{len(prompts)} prompts, {min(limits)} to {max(limits)} new tokens each, {written} in all"
+    )
     print(f"{'tokens per second':28}{'':>10}{'pipeline x':>12}{'by CPU x':>10}{'target':>8}")
     medians = {n: [median(of) for of in zip(*s, strict=True)] for n, s in seconds.items()}
     ours = medians["pipeline"]
@@ -104,7 +116,7 @@ def check_same_tokens(model: GPTModel, other: Transformers, prompts: Prompts) ->
     ours = dict(generate(model, some, tokens, NEVER))
     found = {
         "pipeline": [ours[number] for number in range(few)],
-        "transformers": other.respond(some, tokens),
+        "transformers": other.respond(some, [tokens] * few),
         "textbook": [generate_textbook(model, prompt, tokens, NEVER) for prompt in some],
     }
     if len({str(answers) for answers in found.values()}) > 1:

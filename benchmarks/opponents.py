@@ -68,8 +68,12 @@ class Transformers(nn.Module):
         )
 
     @torch.no_grad()
-    def respond(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
-        """Continue all prompts at once, padded on the left, by a fixed number of tokens.
+    def respond(self, prompts: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[list[int]]:
+        """Continue all prompts at once, padded on the left, each to a given number of tokens.
+
+        Args:
+            prompts: token ids.
+            lengths: how many tokens to add to each; the whole batch waits for the longest.
 
         Returns:
             the new tokens of each.
@@ -77,8 +81,20 @@ class Transformers(nn.Module):
         device, longest = next(self.parameters()).device, max(map(len, prompts))
         padded = torch.tensor([[0] * (longest - len(p)) + [*p] for p in prompts], device=device)
         there = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
+        ends = torch.tensor(lengths, device=device) + longest
+        end = self.model.config.vocab_size - 1
+
+        def end_at_length(texts: Tensor, logits: Tensor) -> Tensor:
+            """Choose the end-of-text token for texts of full length, and for no others."""
+            finished = texts.shape[1] >= ends
+            logits[:, end] = -torch.inf
+            logits[finished] = -torch.inf
+            logits[finished, end] = 0
+            return logits
+
         texts = self.model.generate(
             padded, attention_mask=torch.tensor(there, device=device), do_sample=False,
-            min_new_tokens=new_tokens, max_new_tokens=new_tokens,
+            max_new_tokens=max(lengths), logits_processor=[end_at_length], eos_token_id=end,
         )  # fmt: skip
-        return texts[:, longest:].tolist()
+        rows = zip(texts[:, longest:].tolist(), lengths, strict=True)
+        return [tokens[:length] for tokens, length in rows]

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.common import NEVER, Limited
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.engines import finetune_model, warm_up
 from benchmarks.gpu.graphs import GraphEngine, decode_static
@@ -14,14 +15,11 @@ from benchmarks.gpu.opponents import finetune_plainly, respond_plainly
 from benchmarks.gpu.profile import profile
 from benchmarks.opponents import Chapter, Transformers
 from workflow.lib.generation.generate import generate
-from workflow.lib.generation.sampling import Sampler
 from workflow.lib.model.device import prepare_device, trains_in_bf16
 from workflow.lib.parallel.engine import Engine
 from workflow.lib.settings.computing import Computing
-from workflow.lib.settings.recipe import Generation
 
 TEXTBOOK_SECONDS = 25  # of its responses; the rest is extrapolated by tokens
-NEVER = -1  # an end of text that no model generates
 
 
 def fast(bench: Bench) -> None:
@@ -82,21 +80,6 @@ def _profiled(bench: Bench, engine: Engine) -> dict[str, Any]:
     return profile(bench, lambda: finetune_model(bench, engine, 1, 5, initial=False))
 
 
-class Limited:
-    """Greedy choices that end each response at a number of tokens."""
-
-    def __init__(self, limits: Sequence[int]) -> None:
-        self.left, self.sampler = [*limits], Sampler(Generation())
-
-    def __call__(self, logits: torch.Tensor, numbers: Sequence[int]) -> list[int]:
-        tokens = self.sampler(logits, numbers)
-        for row, number in enumerate(numbers):
-            if not self.left[number]:
-                tokens[row] = NEVER
-            self.left[number] -= 1
-        return tokens
-
-
 def _lengths(bench: Bench) -> dict[str, list[int]]:
     """Return how long the responses are to be: as the references, or 256 tokens each."""
     most = 8 if bench.options.tiny else 256
@@ -120,9 +103,9 @@ def _respond(bench: Bench) -> dict[str, list[list[int]]]:
         return _told(seconds, limits) | {"ties": len(sample.sampler.ties)}
 
     def transformers(name: str) -> dict[str, Any]:
-        other, most = Transformers(bench.model()).eval(), max(lengths[name])
-        other.respond(prompts[:2], 2)
-        return _told(bench.seconds(lambda: other.respond(prompts, most)), lengths[name])
+        other, limits = Transformers(bench.model()).eval(), lengths[name]
+        other.respond(prompts[:2], [2, 2])
+        return _told(bench.seconds(lambda: other.respond(prompts, limits)), limits)
 
     for name in lengths:
         bench.attempt(f"respond: engine, {name}", 20, lambda name=name: pipeline(name))
