@@ -2,11 +2,13 @@
 
 import argparse
 import platform
+import resource
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import tiktoken
 import torch
@@ -108,6 +110,32 @@ def medians(
             if number >= warm_up:
                 seconds[name].append(time.perf_counter() - began)
     return {name: median(values) for name, values in seconds.items()}
+
+
+class Seconds(NamedTuple):
+    """Seconds that passed, and those of the CPU on any core, user and system."""
+
+    wall: float
+    cpu: float
+
+
+def seconds_of(action: Callable[[], object]) -> Seconds:
+    """Return the seconds of an action in this process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    action()
+    return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def run_timed(command: Sequence[object], folder: Path = ROOT) -> tuple[Seconds, str]:
+    """Run a command and return its seconds and the last line of its output."""
+    wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        list(map(str, command)), cwd=folder, check=True, capture_output=True, text=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    lines = done.stdout.splitlines()
+    return Seconds(time.perf_counter() - wall, cpu), lines[-1] if lines else ""
 
 
 class Limited:

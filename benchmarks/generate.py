@@ -14,7 +14,6 @@ On a busy machine, ratios of CPU seconds are the ones to trust: waiting threads 
 """
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
@@ -29,6 +28,7 @@ from benchmarks.common import (
     machine,
     matmul,
     random_gpt2_small,
+    seconds_of,
 )
 from benchmarks.opponents import Transformers
 from tests.support.oracle import generate_textbook, logits_of
@@ -88,7 +88,7 @@ def main() -> None:
     seconds: dict[str, list[list[float]]] = {name: [] for name in sides}  # of a token, two clocks
     products = []
     for _ in range(chosen.rounds):
-        products.append(seconds_of(lambda: matmul(0))[0])
+        products.append(seconds_of(lambda: matmul(0)).wall)
         for name, (action, tokens) in sides.items():
             seconds[name].append([spent / tokens for spent in seconds_of(action)])
     print(machine())
@@ -141,13 +141,6 @@ def matrix_flops(model: GPTModel, prompts: Prompts, written: int) -> float:
 def next_token(model, tokens):
     """Compute one token as the textbook loop does."""
     return int(logits_of(model, tokens)[0, -1].argmax())
-
-
-def seconds_of(action: Callable[[], object]) -> tuple[float, float]:
-    """Return the time that passes during an action, and the CPU's."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    action()
-    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 if __name__ == "__main__":

@@ -15,11 +15,9 @@ context of 1,024 tokens to 32 prompts; judge and report have 10 variants with 30
 
 import json
 import random
-import resource
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -27,8 +25,8 @@ import torch
 import yaml
 from matplotlib.figure import Figure
 
-from benchmarks.common import arguments, load_entries, machine
-from benchmarks.scale import ALPACA_ENTRIES, swept, timed
+from benchmarks.common import NEVER, arguments, load_entries, machine, run_timed, seconds_of
+from benchmarks.scale import ALPACA_ENTRIES, swept
 from tests.support.many_variants import write_sweep
 from workflow.lib.data.quality.measure import SPLITS, measure_quality
 from workflow.lib.data.split import split_dataset
@@ -49,7 +47,6 @@ VARIANTS = (4, 40, 400)
 NEW_TOKENS = (15, 60, 240, 960)
 WORDS = (10, 100, 1_000)
 PROMPTS = 32
-NEVER = -1  # an end-of-text token that no model generates
 NEAR = 95.0  # percent of similarity from which entries are near duplicates
 INSTRUCTION_WORDS, OUTPUT_WORDS = 12, 52  # 360 characters, as Alpaca's on average
 
@@ -101,12 +98,12 @@ def of_entries(count: int, folder: Path) -> dict[str, float]:
             pack([batch])
 
     return {
-        "split": _seconds(lambda: split_dataset(data, Selection(), "datasets.x", **files)),
-        "quality": _seconds(lambda: measure_quality(files, NEAR, folder / "quality.json")),
-        "tokenize": _seconds(
+        "split": seconds_of(lambda: split_dataset(data, Selection(), "datasets.x", **files)).cpu,
+        "quality": seconds_of(lambda: measure_quality(files, NEAR, folder / "quality.json")).cpu,
+        "tokenize": seconds_of(
             lambda: tokenize_split(files["train"], tokenizer, load_style("alpaca"), tokens)
-        ),
-        "batches of an epoch": _seconds(epoch),
+        ).cpu,
+        "batches of an epoch": seconds_of(epoch).cpu,
     }
 
 
@@ -120,15 +117,12 @@ def of_variants(count: int, folder: Path) -> dict[str, float]:
     )
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", overlay,
                "--", "results/scores.csv"]  # fmt: skip
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    timed(command)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    planned = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    planned, _ = run_timed(command)
     case = write_sweep(folder / f"sweep-{count}", count)
     page = folder / "report.html"
     return {
-        "dry run": planned,
-        "report": _seconds(lambda: write_report(**case, output=page)),
+        "dry run": planned.cpu,
+        "report": seconds_of(lambda: write_report(**case, output=page)).cpu,
         "report, MB": page.stat().st_size / 1e6,
     }
 
@@ -142,7 +136,7 @@ def of_generation(count: int, folder: Path) -> dict[str, float]:
     shape = {"context_length": 1024, "emb_dim": 128, "n_heads": 4, "n_layers": 4}
     model = GPTModel(GPTConfig(vocab_size=tokenizer.n_vocab, **shape)).eval()
     speed_up(model, torch.device("cpu"))
-    spent = _seconds(lambda: [*generate(model, prompts, count, NEVER)])
+    spent = seconds_of(lambda: [*generate(model, prompts, count, NEVER)]).cpu
     return {"all": spent, "of 1,000 tokens": 1000 * spent / (PROMPTS * count)}
 
 
@@ -156,19 +150,12 @@ def of_words(count: int, folder: Path) -> dict[str, float]:
     ]
     page = folder / "report.html"
     return {
-        "judge": _seconds(
+        "judge": seconds_of(
             lambda: [overlap_score(entry, entry["model_response"]) for entry in answers]
-        ),
-        "report": _seconds(lambda: write_report(**case, output=page)),
+        ).cpu,
+        "report": seconds_of(lambda: write_report(**case, output=page)).cpu,
         "report, MB": page.stat().st_size / 1e6,
     }
-
-
-def _seconds(action: Callable[[], object]) -> float:
-    """Return the seconds of a core that an action takes in this process."""
-    began = time.process_time()
-    action()
-    return time.process_time() - began
 
 
 def print_table(axis: str, sizes: Sequence[int], curves: Curves) -> None:

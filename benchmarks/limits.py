@@ -31,13 +31,11 @@ from benchmarks.common import (
     random_gpt2_small,
     shuffled_batches,
 )
+from benchmarks.sides import pipeline
 from tests.support.oracle import collate_textbook
 from workflow.lib.fast import packing
-from workflow.lib.fast.cpu_kernels import product, recycle_gradients, speed_up
+from workflow.lib.fast.cpu_kernels import product
 from workflow.lib.fast.packing import pack
-from workflow.lib.parallel.engine import Engine
-from workflow.lib.settings.recipe import Training
-from workflow.lib.training.optimizer import make_optimizer
 
 HEADS, WIDTH = GPT2_SMALL["n_heads"], GPT2_SMALL["emb_dim"]
 SHOWN = 12  # operations
@@ -85,16 +83,8 @@ def _products(rows: int, width: int, out: int) -> dict[str, Callable[[int], Tens
 
 def _steps(batches: list, vocab_size: int, rounds: int) -> None:
     """Print the shares of a step, and what two changes would save of it at most."""
-    model, training = random_gpt2_small(vocab_size), Training()
-    speed_up(model, torch.device("cpu"))
-    optimizer = make_optimizer(model, training)
-    recycle_gradients(model, optimizer)
-    engine = Engine(model)
-
-    def step(number: int) -> None:
-        optimizer.zero_grad()
-        engine.backward(*batches[number])
-        optimizer.step()
+    model = random_gpt2_small(vocab_size)
+    step = pipeline(model, batches, torch.get_num_threads())["step"]
 
     def without_embedding(number: int) -> None:
         weight = model.tok_emb.weight

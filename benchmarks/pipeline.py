@@ -8,19 +8,15 @@ it, the two take turns. CPU time, user and system, hardly depends on what else t
 
 import json
 import os
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
-from benchmarks.common import ROOT, arguments, machine
+from benchmarks.common import ROOT, Seconds, arguments, machine, run_timed
 
 COMMAND = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores"]
 
@@ -28,18 +24,18 @@ COMMAND = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores"]
 def main() -> None:
     chosen = arguments(__doc__, rounds=3, cores="all", other="")
     roots = [Path(folder).resolve() for folder in (chosen.other, ROOT) if folder]
-    runs: dict[Path, list[Times]] = defaultdict(list)
-    reruns: dict[Path, list[Times]] = defaultdict(list)
+    runs: dict[Path, list[Seconds]] = defaultdict(list)
+    reruns: dict[Path, list[Seconds]] = defaultdict(list)
     by_rule: dict[tuple[Path, str], list[float]] = defaultdict(list)
     for _ in range(chosen.rounds):
         for root in roots:
             with tempfile.TemporaryDirectory() as folder:
                 project = Path(folder) / "project"
                 shutil.copytree(root, project, ignore=partial(_made_by_runs, root))
-                runs[root].append(_times(project, chosen.cores))
+                runs[root].append(run_timed([*COMMAND, chosen.cores], project)[0])
                 for rule, seconds in _seconds_by_rule(project).items():
                     by_rule[root, rule].append(seconds)
-                reruns[root].append(_times(project, chosen.cores))
+                reruns[root].append(run_timed([*COMMAND, chosen.cores], project)[0])
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(machine(), f"load {load}, --cores {chosen.cores}", sep="\n")
     for root in roots:
@@ -51,14 +47,7 @@ def main() -> None:
         _print_medians("nothing to do", reruns[root])
 
 
-class Times(NamedTuple):
-    """Seconds of a command: that passed, and of all its processes on any core."""
-
-    wall: float
-    cpu: float
-
-
-def _print_medians(label: str, times: list[Times]) -> None:
+def _print_medians(label: str, times: list[Seconds]) -> None:
     wall, cpu = (median(values) for values in zip(*times, strict=True))
     print(f"{label:24}{wall:8.1f} s{cpu:7.1f} s")
 
@@ -67,14 +56,6 @@ def _made_by_runs(root: Path, folder: str, names: list[str]) -> set[str]:
     """Return the names to leave out of the copy."""
     made = {".git", ".snakemake", ".venv", "resources", "results"}
     return made & set(names) if Path(folder) == root else {"__pycache__"} & set(names)
-
-
-def _times(project: Path, cores: str) -> Times:
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([*COMMAND, cores], cwd=project, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Times(time.perf_counter() - began, cpu)
 
 
 def _seconds_by_rule(project: Path) -> dict[str, float]:

@@ -9,17 +9,14 @@ recipe with a sweep and five seeds, and of as many recipes.
 
 import json
 import random
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import mean, median
 
 import yaml
 
-from benchmarks.common import ROOT, SMALL_WORLD, arguments, load_entries, machine
+from benchmarks.common import SMALL_WORLD, arguments, load_entries, machine, run_timed
 
 ALPACA_ENTRIES, ALPACA_CHARACTERS = 52_002, 360  # characters of its three texts, on average
 RUNS_PLANNED = (4, 40, 400, 500, 1_000)
@@ -46,9 +43,9 @@ def main() -> None:
             path = folder / f"{count}.json"
             path.write_text(json.dumps(_alpaca_sized(entries, count)))
             command = [sys.executable, "-c", TOKENIZE, path, tokenizer, folder / "tokens.npz"]
-            times, memory = zip(*(timed(command) for _ in range(chosen.rounds)), strict=True)
+            times, memory = zip(*(run_timed(command) for _ in range(chosen.rounds)), strict=True)
             print(
-                f"tokenize {count:6} entries: {median(times):6.1f} s, "
+                f"tokenize {count:6} entries: {median(took.wall for took in times):6.1f} s, "
                 f"{median(map(int, memory)) / 2**20:.2f} GiB at most"
             )
         for count in RUNS_PLANNED:
@@ -59,13 +56,12 @@ def main() -> None:
                 overlay.write_text(yaml.safe_dump({"compare": compare, "recipes": recipes}))
                 command = [sys.executable, "-m", "snakemake", "--dry-run",
                            "--configfile", overlay, "--", "results/scores.csv"]  # fmt: skip
-                before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                seconds = median(timed(command)[0] for _ in range(chosen.rounds))
-                after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                walls, cpus = zip(
+                    *(run_timed(command)[0] for _ in range(chosen.rounds)), strict=True
+                )
                 print(
-                    f"dry run of {count:5} runs, {kind:10}: {seconds:6.1f} s, "
-                    f"{busy / chosen.rounds:6.1f} s of a core"
+                    f"dry run of {count:5} runs, {kind:10}: {median(walls):6.1f} s, "
+                    f"{mean(cpus):6.1f} s of a core"
                 )
 
 
@@ -98,16 +94,6 @@ def _alpaca_sized(entries: list[dict], count: int) -> list[dict]:
         }
         for _ in range(count)
     ]
-
-
-def timed(command: list) -> tuple[float, str]:
-    """Run a command in the repository and return its seconds and the last line of its output."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        list(map(str, command)), cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    lines = done.stdout.splitlines()
-    return time.perf_counter() - began, lines[-1] if lines else ""
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.common import NEVER
 from benchmarks.gpu.bench import Bench
 from benchmarks.memory import HEADS, SIZES, Case, measure
 from workflow.lib.cluster.estimate import CUDA_GPU, MB, finetune_needs, generate_needs
@@ -40,7 +41,6 @@ TINY = [Case("finetune", "nano"), Case("finetune", "nano", lora_rank=2), Case("g
 JOBS = ("124M", "355M")  # whose whole jobs are run too, for the memory of the host
 STEPS = 4
 PROMPTS = 110  # as many as the chapter answers
-NEVER = -1  # an end of text that no model generates
 
 
 def needs(bench: Bench) -> None:

@@ -164,6 +164,4 @@ def run_script(
 
 if __name__ == "__main__":
     serve(socket.socket(fileno=int(sys.argv[1])))
-    os._exit(
-        0
-    )  # without freeing what was imported, which takes a while, nor does a script's process
+    os._exit(0)  # without freeing what was imported, which takes a while
