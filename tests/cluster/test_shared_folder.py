@@ -134,7 +134,7 @@ def test_a_finetuning_that_is_asked_to_end_writes_a_checkpoint_first(cluster, al
     jobs = {name: alices.numbers(f"finetune tiny-a_{name}")[0] for name in names}
 
     for name in ("overtime", "pair"):
-        cluster.ask("scontrol", "update", f"JobId={jobs[name]}", "TimeLimit=1")
+        cluster.limit(jobs[name])
     cluster.ask("scancel", jobs["cancelled"])
     for name, folder in folders.items():
         log = alices.path(f"results/logs/finetune/tiny-a/{name}.log")

@@ -147,17 +147,20 @@ def test_what_a_lost_node_scancel_and_a_time_limit_cut_short_is_finished(cluster
     run = project.start(
         *(f"results/tiny-a/{name}/losses.csv" for name in names), "--quiet", "host", "rules"
     )
-    wait_for(lambda: all((folder / "checkpoint.pt").exists() for folder in folders.values()))
+    checkpoints = [folder / "checkpoint.pt" for folder in folders.values()]
+    wait_for(lambda: all(path.exists() for path in checkpoints))
     jobs = {name: project.numbers(f"finetune tiny-a_{name}") for name in names}
     assert all(len(numbers) == 1 for numbers in jobs.values())
 
     nodes = {node for [job] in jobs.values() for node in cluster.nodes_of(job)}
     for node in nodes:
         cluster.crash(node)
+    written = {path: path.stat().st_mtime_ns for path in checkpoints}
     for node in nodes:
         cluster.boot(node)
     wait_for(lambda: all(cluster.details(job)["Restarts"] == "1" for [job] in jobs.values()))
-    wait_for(lambda: all(cluster.state(job) == "RUNNING" for [job] in jobs.values()))
+    # They train and are held again. Before that, Slurm's signal would end them at once.
+    wait_for(lambda: all(path.stat().st_mtime_ns > written[path] for path in checkpoints))
 
     let_go(folders["lost"])
     [job] = jobs["cancelled"]

@@ -107,6 +107,12 @@ class Access:
         """Return a job's state, such as RUNNING."""
         return self.details(job)["JobState"]
 
+    def limit(self, job: str) -> None:
+        """Have a job's time limit pass in one minute to two, however long it has run."""
+        hours, minutes, _ = self.details(job)["RunTime"].split(":")
+        limit = int(hours) * 60 + int(minutes) + 2
+        self.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}")
+
     def nodes_of(self, job: str) -> list[str]:
         """Return the nodes that a job has."""
         names = self.ask("scontrol", "show", "hostnames", self.details(job)["NodeList"])
