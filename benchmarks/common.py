@@ -14,7 +14,7 @@ import tiktoken
 import torch
 
 from workflow.lib.data.entries import read_entries
-from workflow.lib.fast.cpu_kernels import product
+from workflow.lib.fast.products import product
 from workflow.lib.generation.sampling import Sampler
 from workflow.lib.model.device import prepare_device
 from workflow.lib.model.gpt import GPTConfig, GPTModel

@@ -3,16 +3,14 @@
 python -m benchmarks.limits [--data FOLDER] [--rounds 9] [--threads N]
 
 Shows the rate of every matrix product of a step in both libraries beside that of a square one, how
-the time of a step is spread over operations, and the most that three changes would save which the
+the time of a step is spread over operations, and the most that two changes would save which the
 pipeline does not make:
 
 - leaving the token embedding's rows without a gradient out of a step (bound: training none of them)
-- logits, softmax and their gradient in one pass (bound: a loss that needs no softmax)
 - attention over the common beginning of prompts once for all of them while generating
 """
 
 from collections.abc import Callable
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -33,9 +31,8 @@ from benchmarks.common import (
 )
 from benchmarks.sides import pipeline
 from tests.support.oracle import collate_textbook
-from workflow.lib.fast import packing
-from workflow.lib.fast.cpu_kernels import product
 from workflow.lib.fast.packing import pack
+from workflow.lib.fast.products import product
 
 HEADS, WIDTH = GPT2_SMALL["n_heads"], GPT2_SMALL["emb_dim"]
 SHOWN = 12  # operations
@@ -82,7 +79,7 @@ def _products(rows: int, width: int, out: int) -> dict[str, Callable[[int], Tens
 
 
 def _steps(batches: list, vocab_size: int, rounds: int) -> None:
-    """Print the shares of a step, and what two changes would save of it at most."""
+    """Print the shares of a step, and how much faster it is without the token embedding's."""
     model = random_gpt2_small(vocab_size)
     step = pipeline(model, batches, torch.get_num_threads())["step"]
 
@@ -93,12 +90,7 @@ def _steps(batches: list, vocab_size: int, rounds: int) -> None:
         step(number)
         weight.requires_grad_(True)
 
-    def without_softmax(number: int) -> None:
-        with patch.object(packing, "cross_entropy", _first_logit):
-            step(number)
-
-    kinds = {"step": step, "embedding": without_embedding, "softmax": without_softmax}
-    seconds = medians(kinds, rounds)
+    seconds = medians({"step": step, "without": without_embedding}, rounds)
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
         for number in range(rounds):
             step(number)
@@ -107,26 +99,8 @@ def _steps(batches: list, vocab_size: int, rounds: int) -> None:
     print(f"a step takes {seconds['step']:.2f} s:")
     for each in operations[:SHOWN]:
         print(f"  {each.self_cpu_time_total / whole:6.1%} {each.key}")
-    for name, change in (("embedding", "training no token embedding"), ("softmax", "no softmax")):
-        print(f"{change}: {seconds['step'] / seconds[name]:.3f} x as fast")
-
-
-def _first_logit(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    """Stand in for `cross_entropy` with a gradient that needs no pass over the logits."""
-    return _FirstLogit.apply(logits)
-
-
-class _FirstLogit(torch.autograd.Function):
-    """Takes one logit of each row; its gradient is the logits' own memory, whatever is in it."""
-
-    @staticmethod
-    def forward(ctx, logits: Tensor) -> Tensor:
-        ctx.save_for_backward(logits)
-        return logits[:, 0].clone()
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        return ctx.saved_tensors[0]
+    gain = seconds["step"] / seconds["without"]
+    print(f"training no token embedding: {gain:.3f} x as fast")
 
 
 def _attention(seen: int, rounds: int) -> None:

@@ -1,5 +1,6 @@
 """Commands on the machines of a cluster, and what Slurm says on them."""
 
+import math
 import os
 import subprocess
 from collections import Counter
@@ -108,9 +109,9 @@ class Access:
         return self.details(job)["JobState"]
 
     def limit(self, job: str) -> None:
-        """Have a job's time limit pass in one minute to two, however long it has run."""
-        hours, minutes, _ = self.details(job)["RunTime"].split(":")
-        limit = int(hours) * 60 + int(minutes) + 2
+        """Have a job's time limit, in whole minutes of its run, pass in 45 to 105 seconds."""
+        hours, minutes, seconds = map(int, self.details(job)["RunTime"].split(":"))
+        limit = math.ceil(hours * 60 + minutes + (seconds + 45) / 60)
         self.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}")
 
     def nodes_of(self, job: str) -> list[str]:

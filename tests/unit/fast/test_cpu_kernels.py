@@ -9,14 +9,10 @@ from torch import nn
 
 from tests.support.models import random_model
 from tests.support.training_case import update
-from workflow.lib.fast import cpu_kernels
-from workflow.lib.fast.cpu_kernels import (
-    FastEmbedding,
-    FastLinear,
-    onednn_works,
-    recycle_gradients,
-    speed_up,
-)
+from workflow.lib.fast import cpu_kernels, products
+from workflow.lib.fast.cpu_kernels import FastEmbedding, recycle_gradients, speed_up
+from workflow.lib.fast.head import FastHead
+from workflow.lib.fast.products import FastLinear, onednn_works
 from workflow.lib.parallel.engine import Engine
 from workflow.lib.settings.recipe import Training
 from workflow.lib.training.optimizer import make_optimizer
@@ -32,7 +28,7 @@ needs_onednn = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _all_layers_are_large(monkeypatch):
     monkeypatch.setattr(cpu_kernels, "ONEDNN_WEIGHTS", 0)
-    monkeypatch.setattr(cpu_kernels, "MKL_TERMS", 64)
+    monkeypatch.setattr(products, "MKL_TERMS", 64)
 
 
 @pytest.fixture
@@ -66,7 +62,7 @@ def _double(layer):
 def test_values_and_gradients_are_those_of_a_linear_layer(
     monkeypatch, shape, outputs, bias, frozen, gradients
 ):
-    monkeypatch.setattr(cpu_kernels, "onednn_for_gradients", lambda: gradients)
+    monkeypatch.setattr(products, "onednn_for_gradients", lambda: gradients)
     torch.manual_seed(0)
     layer = FastLinear(nn.Linear(16, outputs, bias)).requires_grad_(not frozen)
     x, upstream = torch.randn(*shape, 16), torch.randn(*shape, outputs)
@@ -79,13 +75,13 @@ def test_values_and_gradients_are_those_of_a_linear_layer(
 
 
 @needs_onednn
-@pytest.mark.parametrize(("capability", "products"), [("AVX2", 1), ("AVX512", 3)])
-def test_the_library_that_is_faster_with_these_instructions(monkeypatch, capability, products):
+@pytest.mark.parametrize(("capability", "count"), [("AVX2", 1), ("AVX512", 3)])
+def test_the_library_that_is_faster_with_these_instructions(monkeypatch, capability, count):
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
-    layer, product = FastLinear(nn.Linear(16, 24)), Mock(wraps=cpu_kernels.product)
-    monkeypatch.setattr(cpu_kernels, "product", product)
+    layer, product = FastLinear(nn.Linear(16, 24)), Mock(wraps=products.product)
+    monkeypatch.setattr(products, "product", product)
     layer(torch.randn(3, 16, requires_grad=True)).sum().backward()
-    assert product.call_count == products
+    assert product.call_count == count
 
 
 @needs_onednn
@@ -200,6 +196,8 @@ def test_steps_are_those_of_new_memory(monkeypatch, micro_batches, clip_norm):
     monkeypatch.undo()  # small is small again
     expected, _ = trained(micro_batches, clip_norm)
     for name, weight in recycled.items():
+        if name.endswith("W_key.bias"):  # its true gradient is zero: AdamW steps by rounding
+            continue
         torch.testing.assert_close(weight, expected[name], rtol=1e-4, atol=2e-5, msg=name)
 
 
@@ -231,15 +229,10 @@ def test_the_gradient_of_a_layer_that_torch_computes_stays():
     assert stepped(nn.Linear(4, 5)).weight.grad is not None
 
 
-def test_memory_of_gradients_that_are_not_large_is_let_go():
-    layer = stepped(FastEmbedding(nn.Embedding(5, 4)))
-    assert layer.memory.buffer is None
-
-
 @needs_onednn
 @pytest.mark.usefixtures("_all_gradients_are_recycled")
 def test_no_memory_is_kept_for_gradients_that_autocast_puts_elsewhere():
-    layer = FastLinear(nn.Linear(4, 5))
+    layer = FastHead(nn.Linear(4, 5))
     with torch.autocast("cpu", torch.bfloat16):
         stepped(layer)
     assert layer.memory.buffer is None

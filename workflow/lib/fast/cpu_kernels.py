@@ -1,16 +1,13 @@
 """Faster CPU layers, which replace those of a finished model, as LoRA's layers do.
 
-torch leaves float32 matrix products on a CPU to MKL. oneDNN, which torch also ships, computes the
-large ones of a packed batch faster, most of all those of the output head; without AVX-512 only in
-the forward pass (benchmarks/README.md). The sums are the same up to rounding. Small products stay
-with MKL: calling oneDNN costs more.
+Large matrix products are oneDNN's (products.py), and the output head also computes its loss
+(head.py). Small products stay with MKL: calling oneDNN costs more.
 
 The largest gradients are written to the same memory in every step. A CPU's allocator would return
 blocks of that size to the system and get them back page by page, each cleared first, which takes up
 to a fifth of a step for the token embeddings and the output head of GPT-2 small.
 """
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -18,8 +15,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.optim import Optimizer
 
+from workflow.lib.fast.head import FastHead
+from workflow.lib.fast.products import FastLinear, GradientMemory, onednn_works
+
 ONEDNN_WEIGHTS = 2**19  # elements from which oneDNN is faster; GPT-2's have 2**19.2 or more
-MKL_TERMS = 2**14  # terms of a sum from which MKL is faster again
 RECYCLED_WEIGHTS = 2**24  # elements from which the memory of a gradient is kept
 
 
@@ -36,7 +35,8 @@ def speed_up(model: nn.Module, device: torch.device) -> None:
         return
     for name, layer in list(model.named_modules()):
         if type(layer) is nn.Linear and layer.weight.numel() >= ONEDNN_WEIGHTS and onednn_works():
-            model.set_submodule(name, FastLinear(layer))
+            large = layer.weight.numel() >= RECYCLED_WEIGHTS  # as the output head's
+            model.set_submodule(name, FastHead(layer) if large else FastLinear(layer))
         elif type(layer) is nn.Embedding and layer.weight.numel() >= RECYCLED_WEIGHTS:
             model.set_submodule(name, FastEmbedding(layer))
 
@@ -51,110 +51,14 @@ def recycle_gradients(model: nn.Module, optimizer: Optimizer) -> None:
         model: after `speed_up`; its other layers are left alone.
         optimizer: of the model's weights.
     """
-    layers = [part for part in model.modules() if isinstance(part, FastLinear | FastEmbedding)]
-    large = [layer for layer in layers if layer.weight.numel() >= RECYCLED_WEIGHTS]
+    layers = [part for part in model.modules() if isinstance(part, FastHead | FastEmbedding)]
 
     def hand_back(*_: Any) -> None:
-        for layer in large:
+        for layer in layers:
             if layer.memory.in_use:  # not under autocast, where torch computes
                 layer.memory.buffer, layer.weight.grad = layer.weight.grad, None
 
     optimizer.register_step_post_hook(hand_back)
-
-
-@cache
-def onednn_works() -> bool:
-    """Return whether oneDNN computes a small product as it should on this machine.
-
-    torch calls it by a private operation, which another release may lack or change.
-    """
-    if not torch.backends.mkldnn.is_available():
-        return False
-    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):  # made for x86
-        return False
-    x, weight, bias = torch.arange(6.0).view(2, 3), torch.arange(12.0).view(4, 3), torch.arange(4.0)
-    try:
-        found = product(x, weight, bias)
-    except (AttributeError, RuntimeError, TypeError):  # missing, or called differently
-        return False
-    expected = x @ weight.T + bias
-    return found.shape == expected.shape and torch.allclose(found, expected)
-
-
-def onednn_for_gradients() -> bool:
-    """Return whether oneDNN computes gradients faster than MKL, by the processor's instructions.
-
-    Fixed, not measured at the start: a measurement can come out either way, and so would the bits
-    of the result.
-    """
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-
-
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply (..., in) by the transpose of (out, in), as torch's compiler does."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-
-
-class GradientMemory:
-    """Memory for the next gradient of one weight; a new block where none was handed back."""
-
-    def __init__(self) -> None:
-        self.buffer: Tensor | None = None
-        self.in_use = False  # whether gradients are written to it at all
-
-    def take(self, weight: Tensor) -> Tensor:
-        """Return a tensor of the weight's shape; what it holds has to be overwritten."""
-        self.in_use = True
-        buffer, self.buffer = self.buffer, None
-        return torch.empty_like(weight) if buffer is None else buffer
-
-
-class FastLinear(nn.Linear):
-    """An `nn.Linear` whose float32 products on a CPU are oneDNN's."""
-
-    def __init__(self, layer: nn.Linear) -> None:
-        nn.Module.__init__(self)  # nn.Linear's would initialize weights
-        self.in_features, self.out_features = layer.in_features, layer.out_features
-        self.weight, self.bias = layer.weight, layer.bias
-        self.memory = GradientMemory()
-
-    def forward(self, x: Tensor) -> Tensor:
-        autocast = torch.is_autocast_enabled("cpu")
-        if x.dtype == torch.float32 and x.dim() > 1 and x.numel() and not autocast:
-            return _OneDNNLinear.apply(x, self.weight, self.bias, self.memory)
-        return super().forward(x)
-
-
-class _OneDNNLinear(torch.autograd.Function):
-    """The function y = x W^T + b, for x (..., in), W (out, in), b (out,) or None."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, memory: GradientMemory
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.memory = memory
-        return product(x, weight, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        x_grad = weight_grad = bias_grad = None
-        onednn = onednn_for_gradients()
-        if ctx.needs_input_grad[0]:
-            few = len(weight) < MKL_TERMS
-            x_grad = product(grad, weight.T) if onednn and few else grad @ weight
-        grad = grad.flatten(0, -2)
-        if ctx.needs_input_grad[1]:
-            rows = x.flatten(0, -2)
-            if weight.numel() >= RECYCLED_WEIGHTS:
-                weight_grad = torch.mm(grad.T, rows, out=ctx.memory.take(weight))
-            else:
-                weight_grad = product(grad.T, rows.T) if onednn else grad.T @ rows
-        if ctx.needs_input_grad[2]:
-            bias_grad = grad.sum(0)
-        return x_grad, weight_grad, bias_grad, None
 
 
 class FastEmbedding(nn.Embedding):

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 
+from workflow.lib.fast.head import cross_entropies
 from workflow.lib.model.gpt import CausalAttention, GPTModel
 from workflow.lib.tokens.collate import IGNORE_INDEX
 
@@ -164,7 +165,7 @@ def packed_losses(model: GPTModel, batches: Sequence[Batch]) -> Tensor:
     states = states.index_select(0, batch.predicting)  # (M, D)
     rows = len(states) if torch.is_grad_enabled() else HEAD_ROWS
     losses = [
-        cross_entropy(model.out_head(some), targets, reduction="none")  # logits: (rows, V)
+        cross_entropies(model.out_head, some, targets)  # with logits (rows, V)
         for some, targets in zip(states.split(rows), batch.targets.split(rows), strict=True)
     ]
     return (torch.cat(losses) * batch.counts).sum(1)
