@@ -23,6 +23,10 @@ from tests.support.training_case import (
     recipe_of,
     update,
 )
+from workflow.lib.fast import cpu_kernels, head
+from workflow.lib.fast.cpu_kernels import speed_up
+from workflow.lib.fast.head import FastHead
+from workflow.lib.fast.products import onednn_works
 from workflow.lib.generation.responses import write_responses
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.parallel.distributed import DistributedEngine, is_too_large, shard_batch
@@ -195,6 +199,31 @@ def test_gradients_add_up_to_those_of_the_batch(micro_batches):
         torch.testing.assert_close(results[0][1], expected, atol=1e-13, rtol=1e-10)
         torch.testing.assert_close(results[0][2], weights, atol=1e-9, rtol=1e-7)
         assert all(not found[1] for found in results[1:])  # the leader alone has full ones
+
+
+def gradients_of_layers(world: World, sharding: str, fast: bool):
+    """Return losses and gradients of a batch in single precision."""
+    model = random_model(1, CONFIG)
+    if fast:
+        speed_up(model, CPU)
+    assert isinstance(model.out_head, FastHead) == fast
+    engine = engine_of(model, world, sharding)
+    batch = collate(random_split(5, 8).sequences, 256, 50)
+    losses = evaluate(engine, Loaders([batch], [batch]), 1)
+    engine.backward(*batch)
+    return losses, engine.full_state({n: p.grad.clone() for n, p in model.named_parameters()})
+
+
+@pytest.mark.skipif(not onednn_works(), reason="oneDNN is for x86")
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_faster_layers_compute_the_same_in_several_processes(monkeypatch, sharding):
+    monkeypatch.setattr(cpu_kernels, "ONEDNN_WEIGHTS", 0)
+    monkeypatch.setattr(cpu_kernels, "RECYCLED_WEIGHTS", 0)
+    monkeypatch.setattr(head, "PART", 100)
+    [(losses, expected)] = together(1, partial(gradients_of_layers, sharding="none", fast=False))
+    results = together(2, partial(gradients_of_layers, sharding=sharding, fast=True))
+    assert results[0][0] == pytest.approx(losses, rel=1e-5)
+    torch.testing.assert_close(results[0][1], expected, atol=1e-6, rtol=1e-4)
 
 
 def killed_after(steps: int):

@@ -52,7 +52,7 @@ def cross_entropies(head: nn.Module, states: Tensor, targets: Tensor) -> Tensor:
         (M,).
     """
     if isinstance(head, FastHead):
-        return head(states, targets)  # by a call of the module, for FSDP's hooks
+        return head(states, targets)
     return cross_entropy(head(states), targets, reduction="none")
 
 
