@@ -1,6 +1,6 @@
 """How time and size grow with entries, with variants and with the length of responses.
 
-python -m benchmarks.growth [--out FOLDER] [--threads 1]
+python -m benchmarks.growth --threads 1 [--out FOLDER]
 
 Prints four tables, and draws them into FOLDER as entries.svg, variants.svg, responses.svg and
 words.svg, where a dashed line grows as its input does. Seconds are those of a core (user and
