@@ -1,6 +1,6 @@
 """Faster CPU layers, which replace those of a finished model, as LoRA's layers do.
 
-Large matrix products are oneDNN's (products.py), and the output head also computes its loss
+Large matrix products are oneDNN's (products.py), and the output head's loss is computed in parts
 (head.py). Small products stay with MKL: calling oneDNN costs more.
 
 The largest gradients are written to the same memory in every step. A CPU's allocator would return

@@ -24,20 +24,11 @@ PART = 2**13  # tokens of the vocabulary at a time
 
 
 class FastHead(FastLinear):
-    """An output head without bias that also computes cross-entropies."""
+    """An output head; the gradient of its weight is written to the memory of the step before."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__(layer)
         self.memory: GradientMemory = GradientMemory()
-
-    def forward(self, x: Tensor, targets: Tensor | None = None) -> Tensor:
-        """Compute logits (..., V) of x (..., D), or of x (M, D) the M targets' cross-entropies."""
-        if targets is None:
-            return super().forward(x)
-        if self.bias is None and self.computes(x):
-            with_gradient = torch.is_grad_enabled()
-            return _CrossEntropies.apply(x, self.weight, targets, self.memory, with_gradient)
-        return cross_entropy(super().forward(x), targets, reduction="none")
 
 
 def cross_entropies(head: nn.Module, states: Tensor, targets: Tensor) -> Tensor:
@@ -51,8 +42,9 @@ def cross_entropies(head: nn.Module, states: Tensor, targets: Tensor) -> Tensor:
     Returns:
         (M,).
     """
-    if isinstance(head, FastHead):
-        return head(states, targets)
+    if isinstance(head, FastHead) and head.bias is None and head.computes(states):
+        with_gradient = torch.is_grad_enabled()
+        return _CrossEntropies.apply(states, head.weight, targets, head.memory, with_gradient)
     return cross_entropy(head(states), targets, reduction="none")
 
 
@@ -83,8 +75,9 @@ class _CrossEntropies(torch.autograd.Function):
             sums.append(exponentials.sum(1))
             if with_gradient:
                 parts.append(exponentials)
-        top = torch.stack(highest).amax(0)  # (M,)
-        scales = (torch.stack(highest) - top).exp()  # (parts, M)
+        tops = torch.stack(highest)  # (parts, M)
+        top = tops.amax(0)
+        scales = (tops - top).exp()
         total = (torch.stack(sums) * scales).sum(0)
         ctx.save_for_backward(x, weight, targets)
         ctx.memory, ctx.parts, ctx.shares = memory, parts, scales / total
