@@ -1,13 +1,18 @@
 """What jobs ask for, from model, recipe and data; and what is refused."""
 
 import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 
 from tests.support.paths import ROOT
+from workflow.lib.cluster import estimate
 from workflow.lib.cluster.estimate import (
+    MB,
     asked_for,
     convert_needs,
     export_needs,
@@ -87,21 +92,59 @@ SMALL = {"pico": Shape(3000, 256, 96, 3), "nano": Shape(3000, 256, 128, 4)}
 TRAINED_ON, ANSWERED = Workload(880, 90, 50_000), Workload(110, 70, 6_000)
 
 
+@pytest.fixture(params=[estimate.TORCH_CPU, estimate.TORCH_CUDA], ids=["torch-cpu", "torch-cuda"])
+def python(request, monkeypatch):
+    """The memory of a process with torch, as with each build of it."""
+    monkeypatch.setattr(estimate, "python", lambda: request.param)
+    return request.param
+
+
 @pytest.mark.parametrize("size", SMALL)
-def test_requests_for_the_small_world_are_near_what_its_jobs_take(size):
+def test_requests_for_the_small_world_are_near_what_its_jobs_take(size, python):
     """With the two Snakemakes of a submitted job: not below, and not much above."""
+    more = 380 if python == estimate.TORCH_CUDA else 0  # measured, MB
     finetune, generate = MEASURED[size]
     training = recipe(max_length=256)
     for needs, peak in (
-        (finetune_needs(SMALL[size], training, TRAINED_ON, "cpu"), finetune),
-        (generate_needs(SMALL[size], training, ANSWERED, "cpu"), generate),
+        (finetune_needs(SMALL[size], training, TRAINED_ON, "cpu"), finetune + more),
+        (generate_needs(SMALL[size], training, ANSWERED, "cpu"), generate + more),
     ):
         assert peak + 342 < needs.mem_mb < 1.55 * (peak + 342)
-    assert 270 + 342 < export_needs(SMALL["nano"]).mem_mb < 1.5 * (270 + 342)
+    assert 270 + more + 342 < export_needs(SMALL["nano"]).mem_mb < 1.5 * (270 + more + 342)
     assert 561 + 489 + 342 < convert_needs(5 * 10**6).mem_mb < 1.5 * (561 + 489 + 342)
 
 
-def test_several_processes_need_one_snakemake_and_one_process_that_starts_them():
+@pytest.mark.parametrize(
+    ("installed", "expected"),
+    [(["libtorch_cpu.so"], estimate.TORCH_CPU),
+     (["libtorch_cpu.so", "libtorch_cuda.so"], estimate.TORCH_CUDA), (None, estimate.TORCH_CUDA)],
+    ids=["for the CPU", "for CUDA", "unknown"],
+)  # fmt: skip
+def test_memory_of_python_depends_on_the_build_of_torch(tmp_path, monkeypatch, installed, expected):
+    """Torch for CUDA is larger without a GPU, too; jobs may have it where Snakemake has none."""
+    found = None if installed is None else SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    (tmp_path / "lib").mkdir()
+    for name in installed or ():
+        (tmp_path / "lib" / name).touch()
+    monkeypatch.setattr(estimate, "find_spec", lambda name: found)
+    estimate.python.cache_clear()
+    assert estimate.python() == expected
+    estimate.python.cache_clear()
+
+
+def test_the_build_of_torch_is_seen_without_importing_it():
+    code = (
+        "import sys; from workflow.lib.cluster.estimate import python; "
+        "print(python(), 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    expected = estimate.TORCH_CUDA if torch.version.cuda else estimate.TORCH_CPU
+    assert done.stdout.split() == [str(expected), "False"]
+
+
+def test_several_processes_need_one_snakemake_and_one_process_that_starts_them(python):
     one, two, four = (
         finetune_needs(
             GPT2["124M"], recipe().model_copy(update={"gpus": gpus, "sharding": "none"}), UNKNOWN
@@ -109,7 +152,7 @@ def test_several_processes_need_one_snakemake_and_one_process_that_starts_them()
         for gpus in (1, 2, 4)
     )
     each = (four - two) / 2
-    assert two - one == pytest.approx(each + 1.15 * 400, abs=3)
+    assert two - one == pytest.approx(each + 1.15 * python / MB, abs=3)
     assert one - each == pytest.approx(1.15 * 350, abs=3)
 
 

@@ -14,7 +14,10 @@ model or resuming from a checkpoint. Terms that depend on the machine are estima
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from workflow.lib.cluster.workload import Workload
@@ -25,7 +28,9 @@ from workflow.lib.settings.recipe import Lora, Recipe
 
 MB = 10**6
 SNAKEMAKE = 350 * MB  # of the two Snakemakes of a submitted job; 342 measured
-PYTHON = 400 * MB  # of a process with torch for the CPU, apart from the model; 280 to 340 measured
+# Of a process with torch, apart from the model, where there is no GPU: 280 to 340 measured with
+# torch for the CPU, 670 to 720 with torch for CUDA, which is PyPI's for Linux.
+TORCH_CPU, TORCH_CUDA = 400 * MB, 750 * MB
 TENSORFLOW = 1_050 * MB  # of converting the smallest checkpoint; 1,050 measured, two processes
 CUDA_GPU, CUDA_HOST = 1_500 * MB, 1_500 * MB  # CUDA's own memory: a guess, not measured
 SPARE = 1.15  # the margin of every estimate
@@ -96,7 +101,20 @@ def convert_needs(size: int) -> Needs:
 
 def export_needs(shape: Shape) -> Needs:
     """Estimate what writing a model for other programs needs."""
-    return Needs(0, host_mb(PYTHON + 12 * shape.parameters), 2 * START_MINUTES)
+    return Needs(0, host_mb(python() + 12 * shape.parameters), 2 * START_MINUTES)
+
+
+@cache
+def python() -> int:
+    """Return the bytes of a process with torch, apart from the model, for the build of torch here.
+
+    Where Snakemake's environment has no torch, the jobs' may be either.
+    """
+    torch = find_spec("torch")  # without importing it
+    if not torch or not torch.origin:
+        return TORCH_CUDA
+    library = Path(torch.origin).with_name("lib") / "libtorch_cuda.so"
+    return TORCH_CUDA if library.exists() else TORCH_CPU
 
 
 def host_mb(processes: float) -> int:
@@ -173,8 +191,8 @@ def _needs(working: float, loading: float, flops: float, device: str, recipe: Re
     """
     where = "cpu" if device == "cpu" else "gpu"
     minutes = START_MINUTES + ceil(flops / RATES[where] / recipe.processes / 60)
-    each = PYTHON + (max(working, loading) if where == "cpu" else CUDA_HOST + loading)
-    starter = PYTHON if recipe.processes > 1 else 0  # torchrun's process, which computes nothing
+    each = python() + (max(working, loading) if where == "cpu" else CUDA_HOST + loading)
+    starter = python() if recipe.processes > 1 else 0  # torchrun's process, which computes nothing
     host = host_mb(starter + recipe.gpus * each)
     return Needs(0 if where == "cpu" else ceil((CUDA_GPU + SPARE * working) / MB), host, minutes)
 
