@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy, pad
 
+from workflow.lib.fast.head import widened
 from workflow.lib.fast.packing import Batch, pack
 from workflow.lib.model.gpt import CausalAttention, GPTModel
 from workflow.lib.parallel.engine import Engine
@@ -133,7 +134,7 @@ def indexed_loss(model: GPTModel, batch: IndexedBatch) -> Tensor:
         return Gather.apply(context.flatten(0, 1), of["packed"], of["from_packed"][:, None])
 
     states = model.hidden(of["token_ids"], of["positions"], attend)
-    logits = model.out_head(Gather.apply(states, of["predicting"], from_predicting))
+    logits = widened(model.out_head(Gather.apply(states, of["predicting"], from_predicting)))
     return (cross_entropy(logits, of["targets"], reduction="none") * batch.weights).sum(1)
 
 

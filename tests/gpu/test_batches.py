@@ -77,6 +77,18 @@ def test_in_bf16_losses_and_gradients_are_near(device):
         assert (found.cpu() - whole).norm() < 0.05 * whole.norm()
 
 
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
+def test_in_bf16_the_loss_is_that_of_its_logits_in_float32(device, packed):
+    inputs, targets = BATCHES["a single entry"]  # alone, every position is computed once
+    model = random_model(1, CONFIG).to(device)
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        logits = model(inputs.to(device)).flatten(0, 1).cpu()
+    assert logits.dtype == torch.bfloat16
+    expected = torch.nn.functional.cross_entropy(logits.double(), targets.flatten()).item()
+    [loss] = Engine(model, bf16=True, packed=packed).losses([(inputs, targets)])
+    assert loss == pytest.approx(expected, abs=2e-4)
+
+
 def test_adapters_merged_are_adapters_unmerged(device):
     """Losses; and the addition is computed exactly, whatever the precision of the device."""
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")

@@ -27,6 +27,19 @@ def test_losses_and_gradients_are_the_textbooks(packed, micro_batches):
         torch.testing.assert_close(weight.grad, gradient, atol=1e-11, rtol=1e-9)
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_loss_of_bfloat16_logits_is_computed_in_float32(packed):
+    """Autocast does so itself on a CPU, but not on CUDA: the logits there are in bfloat16."""
+    model = random_model(5)
+    model.out_head.register_forward_hook(lambda _, __, logits: logits.bfloat16())
+    inputs, targets = collate_textbook(SEQUENCES, END)
+    logits = model(inputs).flatten(0, 1)
+    assert logits.dtype == torch.bfloat16
+    expected = torch.nn.functional.cross_entropy(logits.double(), targets.flatten()).item()
+    engine = Engine(model, packed=packed)
+    assert engine.losses([(inputs, targets)]) == [pytest.approx(expected, rel=1e-5)]
+
+
 def test_dropout_is_drawn_for_every_padded_position(monkeypatch):
     """With dropout in training the padded batch is computed, in evaluation the packed one."""
     engine = Engine(random_model(5, GPTConfig(**vars(CONFIG) | {"drop_rate": 0.1})))

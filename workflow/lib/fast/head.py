@@ -45,7 +45,16 @@ def cross_entropies(head: nn.Module, states: Tensor, targets: Tensor) -> Tensor:
     if isinstance(head, FastHead) and head.bias is None and head.computes(states):
         with_gradient = torch.is_grad_enabled()
         return _CrossEntropies.apply(states, head.weight, targets, head.memory, with_gradient)
-    return cross_entropy(head(states), targets, reduction="none")
+    return cross_entropy(widened(head(states)), targets, reduction="none")
+
+
+def widened(logits: Tensor) -> Tensor:
+    """Return logits of bfloat16 in float32, in which a loss is to be computed.
+
+    Autocast does so on a CPU. On CUDA and MPS a cross-entropy of bfloat16 logits would be rounded
+    to bfloat16.
+    """
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 class _CrossEntropies(torch.autograd.Function):

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
+from workflow.lib.fast.head import widened
 from workflow.lib.fast.packing import Batch, packed_losses
 from workflow.lib.model.gpt import GPTModel
 from workflow.lib.parallel.world import SINGLE_PROCESS, World
@@ -141,7 +142,7 @@ class Engine:
     def _padded_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         device = self.model.tok_emb.weight.device
         logits = self.model(inputs.to(device)).flatten(0, 1)  # (B * T, V)
-        return cross_entropy(logits, targets.to(device).flatten(), reduction="sum")
+        return cross_entropy(widened(logits), targets.to(device).flatten(), reduction="sum")
 
     def full_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """Return the state_dict of an optimizer, with full tensors as from `full_state`."""
