@@ -47,7 +47,6 @@ class Transformers(nn.Module):
             vocab_size=config.vocab_size, n_positions=config.context_length, n_embd=config.emb_dim,
             n_layer=config.n_layers, n_head=config.n_heads, tie_word_embeddings=False,
             resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None,
-            pad_token_id=0,
         )  # fmt: skip
         with model.tok_emb.weight.device:
             self.model = GPT2LMHeadModel(shape)
@@ -95,6 +94,7 @@ class Transformers(nn.Module):
         texts = self.model.generate(
             padded, attention_mask=torch.tensor(there, device=device), do_sample=False,
             max_new_tokens=max(lengths), logits_processor=[end_at_length], eos_token_id=end,
+            pad_token_id=0,  # of the config, every forward pass would look for it and wait for CUDA
         )  # fmt: skip
         rows = zip(texts[:, longest:].tolist(), lengths, strict=True)
         return [tokens[:length] for tokens, length in rows]
