@@ -117,7 +117,7 @@ def _respond(bench: Bench) -> dict[str, list[list[int]]]:
 def _respond_static(bench: Bench, answers: Mapping[str, list[list[int]]]) -> None:
     """Answer by a captured step, and count the responses that are the pipeline's.
 
-    In TF32, the default on CUDA, two tokens of nearly equal logits may change places.
+    Two tokens of nearly equal logits may change places.
     """
     prompts = bench.data.prompts
 

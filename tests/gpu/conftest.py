@@ -15,12 +15,12 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request):
-    """A device that is prepared as for `precision: fp32`: the CPU, and CUDA where there is one."""
+    """A device that is prepared as for a job: the CPU, and CUDA where there is one."""
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs CUDA")
     set_precision = torch.get_float32_matmul_precision()
     filled = torch.utils.deterministic.fill_uninitialized_memory
-    yield prepare_device(Computing(device=request.param, precision="fp32", threads=1))
+    yield prepare_device(Computing(device=request.param, threads=1))
     torch.set_float32_matmul_precision(set_precision)
     torch.use_deterministic_algorithms(False)  # as a finetuning on CUDA leaves them
     torch.utils.deterministic.fill_uninitialized_memory = filled

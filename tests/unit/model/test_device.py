@@ -63,6 +63,18 @@ def test_on_a_cpu_bfloat16_is_only_used_when_asked_for():
     assert [trains_in_bf16(CPU, p) for p in ("auto", "fp32", "bf16")] == [False, False, True]
 
 
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16"])
+def test_no_precision_lets_cuda_multiply_in_tf32(monkeypatch, precision):
+    """It would round what is computed in float32, responses among it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    before = torch.get_float32_matmul_precision()
+    try:
+        prepare_device(Computing(device="cuda", precision=precision, threads=1))
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_cuda_is_not_merely_warned_of_sums_in_any_order(monkeypatch):
     """With warn_only, attention's backward pass on CUDA stays as it is, another in every run."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -14,12 +14,14 @@ from workflow.lib.settings.computing import Computing
 def prepare_device(
     computing: Computing, local_rank: int = 0, local_world_size: int = 1
 ) -> torch.device:
-    """Choose the device (section 7.4); set torch's threads and CUDA's float32 precision.
+    """Choose the device (section 7.4); set torch's threads.
+
+    Products of float32 matrices stay in float32, torch's default, so that a GPU's responses are
+    those of a CPU up to rounding. CUDA's TF32 would keep 10 bits of each factor.
 
     Args:
         computing: device auto is the first available of cuda, mps, cpu; threads None are all that
-            this process may use; with a precision other than fp32, CUDA multiplies float32
-            matrices in TF32.
+            this process may use.
         local_rank: this process among those on this machine, from 0.
         local_world_size: their number; each gets a GPU or its share of the threads.
 
@@ -34,9 +36,6 @@ def prepare_device(
         name = "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
     if not available.get(name, True):
         raise UserError(f"device: {name} is not available here; set `device: auto`")
-    if name == "cuda":  # on a CPU the setting would allow bfloat16
-        exact = computing.precision == "fp32"
-        torch.set_float32_matmul_precision("highest" if exact else "high")
     if name != "cpu" and local_world_size > 1:
         found = torch.cuda.device_count() if name == "cuda" else 1
         if found < local_world_size:
