@@ -93,13 +93,14 @@ def decode_static(
     seen = torch.arange(capacity, device=device)
 
     def step() -> Tensor:
-        visible = (seen <= lengths[:, None])[:, None, None, :]
+        unseen = (seen > lengths[:, None])[:, None, None, :]
+        mask = cache.keys.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             cache.keys[layer][rows, :, lengths] = keys[:, 0]
             cache.values[layer][rows, :, lengths] = values[:, 0]
             context = scaled_dot_product_attention(
-                queries.transpose(1, 2), cache.keys[layer], cache.values[layer], attn_mask=visible
+                queries.transpose(1, 2), cache.keys[layer], cache.values[layer], attn_mask=mask
             )
             return context.transpose(1, 2)
 

@@ -81,7 +81,11 @@ class KeyValueCache:
         self._clear(seen)
         lengths = torch.tensor(self.lengths, device=device)  # (B,)
         row_numbers = torch.arange(rows, device=device)
-        visible = torch.arange(seen, device=device) <= lengths[:, None]  # (B, S)
+        unseen = torch.arange(seen, device=device) > lengths[:, None]  # (B, S)
+        # From a Boolean mask torch would make this one again in every layer.
+        mask = self.keys.new_zeros(rows, 1, 1, seen).masked_fill_(
+            unseen[:, None, None, :], -torch.inf
+        )
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             self.keys[layer, row_numbers, :, lengths] = keys[:, 0]  # (B, H, D/H)
@@ -90,7 +94,7 @@ class KeyValueCache:
                 queries.transpose(1, 2),  # (B, H, 1, D/H)
                 self.keys[layer, :rows, :, :seen],
                 self.values[layer, :rows, :, :seen],
-                attn_mask=visible[:, None, None, :],
+                attn_mask=mask,
             )
             return context.transpose(1, 2)
 

@@ -41,11 +41,12 @@ class Sampler:
         return self._best(logits, numbers)
 
     def _best(self, logits: Tensor, numbers: Sequence[int]) -> list[int]:
-        (best, second), tokens = logits.topk(2).values.T, logits.argmax(-1)
+        best, second = logits.topk(2).values.T
         rounding = 100 * torch.finfo(logits.dtype).eps * best.abs().clamp(min=1)
-        close = (best - second <= rounding).tolist()
-        self.ties.update(number for number, tie in zip(numbers, close, strict=True) if tie)
-        return tokens.tolist()
+        close = best - second <= rounding
+        tokens, ties = torch.stack((logits.argmax(-1), close)).tolist()  # waits for a GPU once
+        self.ties.update(number for number, tie in zip(numbers, ties, strict=True) if tie)
+        return tokens
 
     def _draw(self, logits: Tensor, numbers: Sequence[int]) -> list[int]:
         scaled = logits.cpu().double() / self.settings.temperature
