@@ -102,6 +102,17 @@ def _respond(bench: Bench) -> dict[str, list[list[int]]]:
         answers[name] = [found[number] for number in range(len(prompts))]
         return _told(seconds, limits) | {"ties": len(sample.sampler.ties)}
 
+    def in_tf32(name: str) -> dict[str, Any]:
+        exact = answers[name]
+        torch.set_float32_matmul_precision("high")
+        try:
+            found = pipeline(name)
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        same = sum(one == other for one, other in zip(answers[name], exact, strict=True))
+        answers[name] = exact
+        return found | {"same_responses": same}
+
     def transformers(name: str) -> dict[str, Any]:
         other, limits = Transformers(bench.model()).eval(), lengths[name]
         other.respond(prompts[:2], [2, 2])
@@ -111,6 +122,8 @@ def _respond(bench: Bench) -> dict[str, list[list[int]]]:
         bench.attempt(f"respond: engine, {name}", 20, lambda name=name: pipeline(name))
         if name == "references" or not bench.options.quick:
             bench.attempt(f"respond: transformers, {name}", 25, lambda n=name: transformers(n))
+    if bench.device.type == "cuda":  # the pipeline computes in float32: what that costs
+        bench.attempt("respond: in TF32, references", 20, lambda: in_tf32("references"))
     return answers
 
 
