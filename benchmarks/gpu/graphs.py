@@ -21,7 +21,8 @@ WARM_UP = 2  # calls before a capture: libraries allocate what they keep
 class GraphEngine(IndexedEngine):
     """Forward and backward passes as one CUDA graph for each size of batch.
 
-    The gradients of every size stay allocated: the price is 4 bytes for each weight and size.
+    All graphs add to the same gradients and compute in the same memory, so that a further size
+    takes no more of it.
     """
 
     rounded, rounded_evaluation = (128, 32), (512, 32)
@@ -34,27 +35,43 @@ class GraphEngine(IndexedEngine):
         graphs = self.__dict__.setdefault("graphs", {})
         if (key := (learns, batch.sizes, len(batch.weights))) not in graphs:
             graphs[key] = self._capture(batch.to(device), learns)
-        graph, static, loss, gradients = graphs[key]
+        graph, static, loss = graphs[key]
         static.numbers.copy_(batch.numbers.pin_memory(), non_blocking=True)
         static.weights.copy_(batch.weights.pin_memory(), non_blocking=True)
         graph.replay()
-        for weight, gradient in gradients:
-            weight.grad = gradient
+        self._set_gradients(learns)
         return loss
 
     def _capture(self, static: IndexedBatch, learns: bool) -> tuple:
-        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
-        graph, loss = capture(lambda: self._afresh(static, learns, weights))
-        return graph, static, loss, [(w, w.grad) for w in weights] if learns else []
+        pool = self.__dict__.setdefault("pool", torch.cuda.graph_pool_handle())
+        graph, loss = capture(lambda: self._afresh(static, learns), pool)
+        return graph, static, loss
 
-    def _afresh(self, static: IndexedBatch, learns: bool, weights: Sequence[Tensor]) -> Tensor:
-        for weight in weights:
-            weight.grad = None
+    def _afresh(self, static: IndexedBatch, learns: bool) -> Tensor:
+        if learns:
+            torch._foreach_zero_([gradient for _, gradient in self._set_gradients(learns)])
         return self.loss_of(static, learns)
 
+    def _set_gradients(self, learns: bool) -> list[tuple[Tensor, Tensor]]:
+        if not learns:
+            return []
+        if "gradients" not in self.__dict__:
+            weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+            self.__dict__["gradients"] = [(w, torch.zeros_like(w)) for w in weights]
+        pairs: list[tuple[Tensor, Tensor]] = self.__dict__["gradients"]
+        for weight, gradient in pairs:
+            weight.grad = gradient
+        return pairs
 
-def capture(action: Callable[[], Tensor]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-    """Capture an action, after calling it to warm up; return the graph and its result's tensor."""
+
+def capture(
+    action: Callable[[], Tensor], pool: tuple[int, int] | None = None
+) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    """Capture an action, after calling it to warm up; return the graph and its result's tensor.
+
+    Args:
+        pool: of memory that it shares with other graphs, none of which runs at the same time.
+    """
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -62,7 +79,7 @@ def capture(action: Callable[[], Tensor]) -> tuple[torch.cuda.CUDAGraph, Tensor]
             action()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, pool=pool):
         result = action()
     return graph, result
 
