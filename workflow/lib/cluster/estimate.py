@@ -3,7 +3,8 @@
 For P parameters in float32 (benchmarks/README.md compares these formulas with measured peaks):
 
     finetuning   16 P bytes for weights, gradients and AdamW's two moments; activations
-    with LoRA    4 P, 16 for each parameter of the adapters; activations
+    with LoRA    4 P, 16 for each parameter of the adapters; activations; on a GPU 2 P more for the
+                 bfloat16 copies of weights, which are freed where gradients take their place
     generating   4 P, the key-value cache, and the activations of a group of prompts
     exporting    12 P: the file, the model, and the tensors in their layout
 
@@ -32,7 +33,8 @@ SNAKEMAKE = 350 * MB  # of the two Snakemakes of a submitted job; 342 measured
 # torch for the CPU, 670 to 720 with torch for CUDA, which is PyPI's for Linux.
 TORCH_CPU, TORCH_CUDA = 400 * MB, 750 * MB
 TENSORFLOW = 1_050 * MB  # of converting the smallest checkpoint; 1,050 measured, two processes
-CUDA_GPU, CUDA_HOST = 1_500 * MB, 1_500 * MB  # CUDA's own memory: a guess, not measured
+CUDA_GPU = 800 * MB  # of CUDA itself; 722 measured on an H100
+CUDA_HOST = 1_500 * MB  # the same on the host: a guess, not measured
 SPARE = 1.15  # the margin of every estimate
 
 START_MINUTES = 15  # to start, load, write samples and save, even on a slow file system
@@ -64,6 +66,8 @@ def finetune_needs(shape: Shape, recipe: Recipe, data: Workload, device: str = "
     length = min(data.longest, training.max_length, shape.context_length)
     spread = recipe.processes if recipe.sharding != "none" else 1
     state = (4 * parameters + 12 * learned + (4 * learned if lora else 0)) / spread
+    if device != "cpu":
+        state += max(0, 2 * parameters - 4 * learned) / spread
     working = state + _activations(shape, sequences * length)
     loading = 8 * parameters  # the file and the model at once
     kept = 4 * parameters if training.keep == "best" else 0
