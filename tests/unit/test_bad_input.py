@@ -217,7 +217,7 @@ MANY = [entry(number) for number in range(40)]
 REFUSE = {"checks": {"duplicates": "raise", "leaks": "raise"}}
 DATA = [
     ("json", b"", {}, ["data.json: not JSON (line 1, column 1"]),
-    ("json", b'[{"instruction": "a",}]', {}, ["data.json: not JSON (line 1, column 22"]),
+    ("json", b'[{"instruction": "a",}]', {}, ["data.json: not JSON (line 1, column 2"]),
     ("json", "[\n\"ä\"]".encode("latin-1"), {}, ["data.json: not UTF-8 (line 2, byte 3)", "save"]),
     ("json", b"[" * 100_000, {}, ["data.json: cannot be read as JSON"]),
     ("json", b"[" + b"1" * 5000 + b"]", {}, ["data.json: cannot be read as JSON"]),
