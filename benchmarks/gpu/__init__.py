@@ -3,8 +3,8 @@
 python -m benchmarks.gpu [STAGE ...] --data FOLDER --out FOLDER [--minutes N] [--quick]
 
 `__main__.py` runs the stages, one module each, and prints a table beside the targets. `indexed.py`
-and `graphs.py` hold faster ways to compute that are not in the pipeline: whether they win is to be
-measured first. `--device cpu --tiny` tests all but the CUDA graphs without a GPU.
+and `graphs.py` hold ways to compute that are not in the pipeline yet; their figures are in
+benchmarks/README.md. `--device cpu --tiny` tests all but the CUDA graphs without a GPU.
 """
 
 import os

@@ -92,26 +92,23 @@ def _respond(bench: Bench) -> dict[str, list[list[int]]]:
     prompts, lengths = bench.data.prompts, _lengths(bench)
     answers: dict[str, list[list[int]]] = {}
 
-    def pipeline(name: str) -> dict[str, Any]:
+    def pipeline(name: str, label: str) -> dict[str, Any]:
         model, limits, found = bench.model(), lengths[name], {}
         list(generate(model, prompts[:2], 2, NEVER))
         sample = Limited(limits)
         seconds = bench.seconds(
             lambda: found.update(generate(model, prompts, max(limits), NEVER, sample))
         )
-        answers[name] = [found[number] for number in range(len(prompts))]
+        answers[label] = [found[number] for number in range(len(prompts))]
         return _told(seconds, limits) | {"ties": len(sample.sampler.ties)}
 
     def in_tf32(name: str) -> dict[str, Any]:
-        exact = answers[name]
         torch.set_float32_matmul_precision("high")
         try:
-            found = pipeline(name)
+            found = pipeline(name, "in TF32")
         finally:
             torch.set_float32_matmul_precision("highest")
-        same = sum(one == other for one, other in zip(answers[name], exact, strict=True))
-        answers[name] = exact
-        return found | {"same_responses": same}
+        return found | _same(answers["in TF32"], answers[name])
 
     def transformers(name: str) -> dict[str, Any]:
         other, limits = Transformers(bench.model()).eval(), lengths[name]
@@ -119,7 +116,7 @@ def _respond(bench: Bench) -> dict[str, list[list[int]]]:
         return _told(bench.seconds(lambda: other.respond(prompts, limits)), limits)
 
     for name in lengths:
-        bench.attempt(f"respond: engine, {name}", 20, lambda name=name: pipeline(name))
+        bench.attempt(f"respond: engine, {name}", 20, lambda name=name: pipeline(name, name))
         if name == "references" or not bench.options.quick:
             bench.attempt(f"respond: transformers, {name}", 25, lambda n=name: transformers(n))
     if bench.device.type == "cuda":  # the pipeline computes in float32: what that costs
@@ -138,8 +135,7 @@ def _respond_static(bench: Bench, answers: Mapping[str, list[list[int]]]) -> Non
         model, found = bench.model(), []
         decode_static(model, prompts[:2], [2, 2])
         seconds = bench.seconds(lambda: found.extend(decode_static(model, prompts, limits)))
-        pairs = zip(found, answers[name], strict=True)
-        return _told(seconds, limits) | {"same_responses": sum(a == b for a, b in pairs)}
+        return _told(seconds, limits) | _same(found, answers[name])
 
     for name, limits in _lengths(bench).items():
         bench.attempt(f"respond: static, {name}", 20, lambda n=name, c=limits: static(n, c))
@@ -156,6 +152,11 @@ def _textbook_responses(bench: Bench) -> dict[str, Any]:
     )
     whole = seconds * sum(limits) / done[0]
     return {"seconds": round(whole, 3), "measured_tokens": done[0], "tokens": sum(limits)}
+
+
+def _same(found: Sequence[list[int]], expected: Sequence[list[int]]) -> dict[str, int]:
+    """Count the responses that are as expected."""
+    return {"same_responses": sum(a == b for a, b in zip(found, expected, strict=True))}
 
 
 def _told(seconds: float, limits: Sequence[int]) -> dict[str, Any]:

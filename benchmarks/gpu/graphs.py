@@ -6,13 +6,14 @@ functions are called one by one.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks.gpu.indexed import IndexedBatch, IndexedEngine
-from workflow.lib.generation.kv_cache import KeyValueCache
+from workflow.lib.generation.kv_cache import KeyValueCache, mask_unseen
 from workflow.lib.model.gpt import GPTModel
 
 WARM_UP = 2  # calls before a capture: libraries allocate what they keep
@@ -32,36 +33,47 @@ class GraphEngine(IndexedEngine):
         device = self.model.tok_emb.weight.device
         if device.type != "cuda":
             return super().compute(batch, learns)
-        graphs = self.__dict__.setdefault("graphs", {})
-        if (key := (learns, batch.sizes, len(batch.weights))) not in graphs:
-            graphs[key] = self._capture(batch.to(device), learns)
-        graph, static, loss = graphs[key]
+        if (key := (learns, batch.sizes, len(batch.weights))) not in self.graphs:
+            self.graphs[key] = self._capture(batch.to(device), learns)
+        graph, static, loss = self.graphs[key]
         static.numbers.copy_(batch.numbers.pin_memory(), non_blocking=True)
         static.weights.copy_(batch.weights.pin_memory(), non_blocking=True)
         graph.replay()
-        self._set_gradients(learns)
+        if learns:
+            self._set_gradients()
         return loss
 
-    def _capture(self, static: IndexedBatch, learns: bool) -> tuple:
-        pool = self.__dict__.setdefault("pool", torch.cuda.graph_pool_handle())
-        graph, loss = capture(lambda: self._afresh(static, learns), pool)
+    @cached_property
+    def graphs(self) -> dict[tuple, tuple[torch.cuda.CUDAGraph, IndexedBatch, Tensor]]:
+        """The graph of each size, with the tensors of its batch and of its loss."""
+        return {}
+
+    @cached_property
+    def pool(self) -> tuple[int, int]:
+        """The memory that all graphs compute in."""
+        return torch.cuda.graph_pool_handle()
+
+    @cached_property
+    def gradients(self) -> list[tuple[Tensor, Tensor]]:
+        """The weights that learn, each with the gradient to which all graphs add."""
+        learning = [weight for weight in self.model.parameters() if weight.requires_grad]
+        return [(weight, torch.zeros_like(weight)) for weight in learning]
+
+    def _capture(
+        self, static: IndexedBatch, learns: bool
+    ) -> tuple[torch.cuda.CUDAGraph, IndexedBatch, Tensor]:
+        graph, loss = capture(lambda: self._afresh(static, learns), self.pool)
         return graph, static, loss
 
     def _afresh(self, static: IndexedBatch, learns: bool) -> Tensor:
         if learns:
-            torch._foreach_zero_([gradient for _, gradient in self._set_gradients(learns)])
+            self._set_gradients()
+            torch._foreach_zero_([gradient for _, gradient in self.gradients])
         return self.loss_of(static, learns)
 
-    def _set_gradients(self, learns: bool) -> list[tuple[Tensor, Tensor]]:
-        if not learns:
-            return []
-        if "gradients" not in self.__dict__:
-            weights = [weight for weight in self.model.parameters() if weight.requires_grad]
-            self.__dict__["gradients"] = [(w, torch.zeros_like(w)) for w in weights]
-        pairs: list[tuple[Tensor, Tensor]] = self.__dict__["gradients"]
-        for weight, gradient in pairs:
+    def _set_gradients(self) -> None:
+        for weight, gradient in self.gradients:
             weight.grad = gradient
-        return pairs
 
 
 def capture(
@@ -107,11 +119,9 @@ def decode_static(
     history = torch.zeros(len(prompts), most, dtype=torch.int64, device=device)
     history[:, 0] = tokens
     place = torch.ones(1, dtype=torch.int64, device=device)
-    seen = torch.arange(capacity, device=device)
 
     def step() -> Tensor:
-        unseen = (seen > lengths[:, None])[:, None, None, :]
-        mask = cache.keys.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)
+        mask = mask_unseen(lengths, capacity, cache.keys)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             cache.keys[layer][rows, :, lengths] = keys[:, 0]

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 
-from workflow.lib.fast.head import widened
+from workflow.lib.fast.head import cross_entropies
 from workflow.lib.fast.packing import Batch, pack
 from workflow.lib.model.gpt import CausalAttention, GPTModel
 from workflow.lib.parallel.engine import Engine
@@ -134,8 +134,8 @@ def indexed_loss(model: GPTModel, batch: IndexedBatch) -> Tensor:
         return Gather.apply(context.flatten(0, 1), of["packed"], of["from_packed"][:, None])
 
     states = model.hidden(of["token_ids"], of["positions"], attend)
-    logits = widened(model.out_head(Gather.apply(states, of["predicting"], from_predicting)))
-    return (cross_entropy(logits, of["targets"], reduction="none") * batch.weights).sum(1)
+    predicting = Gather.apply(states, of["predicting"], from_predicting)
+    return (cross_entropies(model.out_head, predicting, of["targets"]) * batch.weights).sum(1)
 
 
 class IndexedEngine(Engine):

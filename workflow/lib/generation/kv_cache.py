@@ -81,11 +81,7 @@ class KeyValueCache:
         self._clear(seen)
         lengths = torch.tensor(self.lengths, device=device)  # (B,)
         row_numbers = torch.arange(rows, device=device)
-        unseen = torch.arange(seen, device=device) > lengths[:, None]  # (B, S)
-        # From a Boolean mask torch would make this one again in every layer.
-        mask = self.keys.new_zeros(rows, 1, 1, seen).masked_fill_(
-            unseen[:, None, None, :], -torch.inf
-        )
+        mask = mask_unseen(lengths, seen, self.keys)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             self.keys[layer, row_numbers, :, lengths] = keys[:, 0]  # (B, H, D/H)
@@ -121,6 +117,24 @@ class KeyValueCache:
             self.keys[:, :, :, part].zero_()
             self.values[:, :, :, part].zero_()
             self.cleared = part.stop
+
+
+def mask_unseen(lengths: Tensor, places: int, like: Tensor) -> Tensor:
+    """Return what attention adds to the scores of a row's places: -inf after its newest position.
+
+    One mask serves all layers. From a Boolean one torch would make it again in each.
+
+    Args:
+        lengths: (B,), the place of the newest position of each row.
+        places: number S of places.
+        like: a tensor of the wanted type and device.
+
+    Returns:
+        (B, 1, 1, S).
+    """
+    unseen = torch.arange(places, device=like.device) > lengths[:, None]  # (B, S)
+    mask = like.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)
+    return mask[:, None, None, :]
 
 
 def bytes_per_position(model: GPTModel) -> int:
