@@ -3,17 +3,22 @@
 Those of several machines are in test_meeting.py, and on a real Slurm in tests/cluster.
 """
 
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tests.support import distributed_work
+from tests.support.paths import ROOT
 from workflow.lib.parallel.launching.launch import launch
+from workflow.lib.parallel.launching.meeting import Meeting
 from workflow.lib.runtime.log import rule_log
 from workflow.lib.settings.computing import Computing
 
@@ -184,3 +189,28 @@ def test_several_nodes_need_a_cluster(job, monkeypatch):
         "error: nodes: 2 of the recipe, but this job has 1; run it on a cluster with "
         "--workflow-profile profiles/slurm, or set nodes: 1"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_its_exit_prints_nothing(tmp_path, number):
+    """When a task of a job fails, srun ends the others, which may be ending by themselves."""
+    description = tmp_path / "job.json"
+    meeting = Meeting(["here"], 1, "here", "127.0.0.1", 0, "name", 1.0)
+    description.write_text(json.dumps({"meeting": asdict(meeting)}))
+    script = f"""
+import atexit, signal
+from pathlib import Path
+from workflow.lib.parallel.launching import node
+from workflow.lib.runtime.errors import UserError
+
+def meet(*_):
+    raise UserError("nobody is there")
+
+node.meet = meet
+atexit.register(signal.raise_signal, {int(number)})
+node.main(Path({str(description)!r}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "")

@@ -9,6 +9,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +44,14 @@ def run_node(description: Path, meeting: Meeting) -> bool:
     Raises:
         KeyboardInterrupt: a signal asked this process to end; its processes have ended.
     """
+    # torchrun replaces the handler of SIGTERM while it has processes to end.
+    with handled({signal.SIGTERM: interrupt, signal.SIGINT: _pass_on}):
+        return _run_node(description, meeting)
+
+
+def _run_node(description: Path, meeting: Meeting) -> bool:
     _silence_torchrun()
     node = meeting.nodes[0] if len(meeting.nodes) == 1 else os.environ["SLURMD_NODENAME"]
-    signal.signal(signal.SIGTERM, interrupt)  # until torchrun, with processes, has its own handler
-    signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     folder = description.parent
     os.environ["AGENT_PID"] = str(os.getpid())
     os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -97,9 +103,27 @@ def run_node(description: Path, meeting: Meeting) -> bool:
     return True
 
 
+@contextmanager
+def handled(handlers: Mapping[int, Callable[..., None]]) -> Iterator[None]:
+    """Give signals these handlers; at the end they get back those that they had.
+
+    One that raises an error must not stay: Python would print it if the signal came at its exit.
+    """
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def interrupt(*_: Any) -> None:
     """Handle a signal as Ctrl-C is handled."""
     raise KeyboardInterrupt
+
+
+def _pass_on(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _last_line(printed: Path, local_rank: int) -> str:
@@ -124,6 +148,9 @@ def main(description: Path) -> None:
         sys.exit(not run_node(description, Meeting(**meeting)))
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # it ends by itself
 
 
 if __name__ == "__main__":

@@ -13,7 +13,13 @@ from workflow.lib.parallel.launching.addresses import own_address
 from workflow.lib.parallel.launching.allocation import nodes_of_job
 from workflow.lib.parallel.launching.job import Job
 from workflow.lib.parallel.launching.meeting import Meeting, open_store
-from workflow.lib.parallel.launching.node import ROOT, SECONDS_TO_END, interrupt, run_node
+from workflow.lib.parallel.launching.node import (
+    ROOT,
+    SECONDS_TO_END,
+    handled,
+    interrupt,
+    run_node,
+)
 from workflow.lib.parallel.launching.notes import raise_cause
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.runtime.files import write_json
@@ -82,21 +88,20 @@ def _run_nodes(description: Path, meeting: Meeting) -> bool:
         "--ntasks-per-node=1", "--overlap", "--cpu-bind=none", "--kill-on-bad-exit=1",
         sys.executable, "-m", "workflow.lib.parallel.launching.node", str(description),
     ]  # fmt: skip
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, interrupt)
     # When one machine ends, torch on the others may warn of lost connections before they end, too;
     # the notes say what happened.
     quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
     environment = {**quiet, **os.environ, "PYTHONPATH": str(ROOT)}
-    step = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        return step.wait() == 0
-    finally:
-        if step.poll() is None:
-            step.terminate()  # which srun passes on to all machines
-            try:
-                step.wait(2 * SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
-                step.kill()
+    with handled(dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), interrupt)):
+        step = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            return step.wait() == 0
+        finally:
+            if step.poll() is None:
+                step.terminate()  # which srun passes on to all machines
+                try:
+                    step.wait(2 * SECONDS_TO_END)
+                except subprocess.TimeoutExpired:
+                    step.kill()
