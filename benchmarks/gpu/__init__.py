@@ -2,9 +2,8 @@
 
 python -m benchmarks.gpu [STAGE ...] --data FOLDER --out FOLDER [--minutes N] [--quick]
 
-`__main__.py` runs the stages, one module each, and prints a table beside the targets. `indexed.py`
-and `graphs.py` hold ways to compute that are not in the pipeline yet; their figures are in
-benchmarks/README.md. `--device cpu --tiny` tests all but the CUDA graphs without a GPU.
+`__main__.py` runs the stages, one module each, and prints a table beside the targets.
+`--device cpu --tiny` tests all but the CUDA graphs without a GPU.
 """
 
 import os

@@ -9,13 +9,14 @@ import torch
 from benchmarks.gpu.bench import Bench
 from workflow.lib.model.device import make_repeatable
 from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.graph_engine import GraphEngine
 from workflow.lib.settings.recipe import Evaluation, Training
 from workflow.lib.training.optimizer import make_optimizer
 from workflow.lib.training.progress import Progress
 from workflow.lib.training.train import Hooks, evaluate, train
 
 
-class Traced(Engine):
+class Traced(GraphEngine):
     """The engine, which also measures each batch before it learns from it."""
 
     def backward(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:

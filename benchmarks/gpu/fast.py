@@ -1,7 +1,7 @@
 """Is it fast: two epochs with the chapter's evaluations, then the responses, side by side."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,23 +9,22 @@ import torch
 from benchmarks.common import NEVER, Limited
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.engines import finetune_model, warm_up
-from benchmarks.gpu.graphs import GraphEngine, decode_static
-from benchmarks.gpu.indexed import IndexedEngine
 from benchmarks.gpu.opponents import finetune_plainly, respond_plainly
 from benchmarks.gpu.profile import profile
 from benchmarks.opponents import Chapter, Transformers
 from workflow.lib.generation.generate import generate
 from workflow.lib.model.device import prepare_device, trains_in_bf16
 from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.graph_engine import GraphEngine
 from workflow.lib.settings.computing import Computing
 
 TEXTBOOK_SECONDS = 25  # of its responses; the rest is extrapolated by tokens
 
 
 def fast(bench: Bench) -> None:
-    """Measure the pipeline and transformers, the graphs, and the textbook, which takes longest.
+    """Measure the pipeline and transformers, the pipeline without graphs, and the textbook.
 
-    A failed capture can leave the device unusable, so the graphs come after what matters more.
+    What matters most comes first; the textbook takes longest.
     """
     prepare_device(Computing(device=bench.device.type))
     bf16 = trains_in_bf16(bench.device, "auto")
@@ -36,7 +35,8 @@ def fast(bench: Bench) -> None:
         engine = kind(bench.model(), bf16=bf16)
         warm_up(bench, engine)
         found = finetune_model(bench, engine, epochs, steps, initial=False)
-        return found | memory(bench) | {"graphs": len(engine.__dict__.get("graphs", []))}
+        captured = len(engine.graphs.captured) if isinstance(engine, GraphEngine) else 0
+        return found | memory(bench) | {"graphs": captured}
 
     def plain(make: Callable[[], Any]) -> dict[str, Any]:
         model, found = make(), []
@@ -50,17 +50,16 @@ def fast(bench: Bench) -> None:
         )
         return {"losses": found, "seconds": round(seconds, 3)} | memory(bench)
 
-    bench.attempt("train: engine", 25, lambda: pipeline(Engine))
-    bench.attempt("train: indexed", 25, lambda: pipeline(IndexedEngine))
+    def profiled(kind: type[Engine]) -> dict[str, Any]:
+        return _profiled(bench, kind(bench.model(), bf16=bf16))
+
+    bench.attempt("train: pipeline", 15, lambda: pipeline(GraphEngine))
     bench.attempt("train: transformers", 40, lambda: plain(lambda: Transformers(bench.model())))
-    bench.attempt("profile: engine", 15, lambda: _profiled(bench, Engine(bench.model(), bf16=bf16)))
-    answers = _respond(bench)
-    bench.attempt("train: graphs", 30, lambda: pipeline(GraphEngine))
-    _respond_static(bench, answers)
+    _respond(bench)
+    bench.attempt("profile: pipeline", 15, lambda: profiled(GraphEngine))
     if not quick:
-        bench.attempt(
-            "profile: graphs", 15, lambda: _profiled(bench, GraphEngine(bench.model(), bf16=bf16))
-        )
+        bench.attempt("train: without graphs", 40, lambda: pipeline(Engine))
+        bench.attempt("profile: without graphs", 15, lambda: profiled(Engine))
         bench.attempt("train: textbook", 60, lambda: plain(lambda: Chapter(bench.model())))
         bench.attempt("respond: textbook", 40, lambda: _textbook_responses(bench))
 
@@ -87,28 +86,29 @@ def _lengths(bench: Bench) -> dict[str, list[int]]:
     return {"references": [min(most, n) for n in references], "256": [most] * len(references)}
 
 
-def _respond(bench: Bench) -> dict[str, list[list[int]]]:
-    """Answer the test split, by the pipeline and by transformers; return the pipeline's tokens."""
-    prompts, lengths = bench.data.prompts, _lengths(bench)
-    answers: dict[str, list[list[int]]] = {}
+def _respond(bench: Bench) -> None:
+    """Answer the test split: the pipeline, transformers, and the pipeline without graphs.
 
-    def pipeline(name: str, label: str) -> dict[str, Any]:
-        model, limits, found = bench.model(), lengths[name], {}
-        list(generate(model, prompts[:2], 2, NEVER))
+    Of the last, the responses are counted that are the pipeline's: two tokens of nearly equal
+    logits may change places.
+    """
+    prompts, lengths = bench.data.prompts, _lengths(bench)
+    answers: dict[tuple[str, bool], list[list[int]]] = {}
+
+    def pipeline(name: str, graphs: bool) -> dict[str, Any]:
+        model, limits = bench.model(), lengths[name]
+        found: dict[int, list[int]] = {}
+        list(generate(model, prompts[:2], 4, NEVER, graphs=graphs))
         sample = Limited(limits)
         seconds = bench.seconds(
-            lambda: found.update(generate(model, prompts, max(limits), NEVER, sample))
+            lambda: found.update(generate(model, prompts, max(limits), NEVER, sample, graphs))
         )
-        answers[label] = [found[number] for number in range(len(prompts))]
-        return _told(seconds, limits) | {"ties": len(sample.sampler.ties)}
-
-    def in_tf32(name: str) -> dict[str, Any]:
-        torch.set_float32_matmul_precision("high")
-        try:
-            found = pipeline(name, "in TF32")
-        finally:
-            torch.set_float32_matmul_precision("highest")
-        return found | _same(answers["in TF32"], answers[name])
+        answers[name, graphs] = [found[number] for number in range(len(prompts))]
+        told = _told(seconds, limits) | {"ties": len(sample.sampler.ties)}
+        if graphs or (name, True) not in answers:
+            return told
+        pairs = zip(answers[name, False], answers[name, True], strict=True)
+        return told | {"same_responses": sum(one == other for one, other in pairs)}
 
     def transformers(name: str) -> dict[str, Any]:
         other, limits = Transformers(bench.model()).eval(), lengths[name]
@@ -116,29 +116,11 @@ def _respond(bench: Bench) -> dict[str, list[list[int]]]:
         return _told(bench.seconds(lambda: other.respond(prompts, limits)), limits)
 
     for name in lengths:
-        bench.attempt(f"respond: engine, {name}", 20, lambda name=name: pipeline(name, name))
+        bench.attempt(f"respond: pipeline, {name}", 20, lambda n=name: pipeline(n, True))
         if name == "references" or not bench.options.quick:
             bench.attempt(f"respond: transformers, {name}", 25, lambda n=name: transformers(n))
-    if bench.device.type == "cuda":  # the pipeline computes in float32: what that costs
-        bench.attempt("respond: in TF32, references", 20, lambda: in_tf32("references"))
-    return answers
-
-
-def _respond_static(bench: Bench, answers: Mapping[str, list[list[int]]]) -> None:
-    """Answer by a captured step, and count the responses that are the pipeline's.
-
-    Two tokens of nearly equal logits may change places.
-    """
-    prompts = bench.data.prompts
-
-    def static(name: str, limits: Sequence[int]) -> dict[str, Any]:
-        model, found = bench.model(), []
-        decode_static(model, prompts[:2], [2, 2])
-        seconds = bench.seconds(lambda: found.extend(decode_static(model, prompts, limits)))
-        return _told(seconds, limits) | _same(found, answers[name])
-
-    for name, limits in _lengths(bench).items():
-        bench.attempt(f"respond: static, {name}", 20, lambda n=name, c=limits: static(n, c))
+            label = f"respond: without graphs, {name}"
+            bench.attempt(label, 20, lambda n=name: pipeline(n, False))
 
 
 def _textbook_responses(bench: Bench) -> dict[str, Any]:
@@ -152,11 +134,6 @@ def _textbook_responses(bench: Bench) -> dict[str, Any]:
     )
     whole = seconds * sum(limits) / done[0]
     return {"seconds": round(whole, 3), "measured_tokens": done[0], "tokens": sum(limits)}
-
-
-def _same(found: Sequence[list[int]], expected: Sequence[list[int]]) -> dict[str, int]:
-    """Count the responses that are as expected."""
-    return {"same_responses": sum(a == b for a, b in zip(found, expected, strict=True))}
 
 
 def _told(seconds: float, limits: Sequence[int]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from workflow.lib.generation.generate import generate
 from workflow.lib.model.device import make_repeatable, prepare_device, trains_in_bf16
 from workflow.lib.model.gpt import GPTConfig, GPTModel
 from workflow.lib.model.lora import add_adapters
-from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.graph_engine import GraphEngine
 from workflow.lib.settings.computing import Computing
 from workflow.lib.training.optimizer import make_optimizer
 
@@ -101,7 +101,7 @@ def _measure(case: Case, kind: str) -> dict[str, Any]:
 def _trained(model: GPTModel, case: Case, tokens: torch.Tensor, device: torch.device) -> Any:
     make_repeatable(device)
     training = case.recipe.training
-    engine = Engine(model, bf16=trains_in_bf16(device, "auto"))
+    engine = GraphEngine(model, bf16=trains_in_bf16(device, "auto"))
     optimizer, batch = make_optimizer(model, training), (tokens[:, :-1], tokens[:, 1:])
     times: dict[str, list[float]] = {"step": [], "evaluation": []}
     for _ in range(STEPS):
@@ -121,9 +121,9 @@ def _trained(model: GPTModel, case: Case, tokens: torch.Tensor, device: torch.de
 def _generated(model: GPTModel, case: Case, prompts: list[list[int]]) -> Any:
     many = [[number, *prompts[number % len(prompts)]] for number in range(PROMPTS)]
     new = case.recipe.generation.max_new_tokens
-    list(generate(model, many[:2], 2, NEVER))
+    list(generate(model, many[:2], 2, NEVER, graphs=True))
     began = time.perf_counter()
-    list(generate(model, many, new, NEVER))
+    list(generate(model, many, new, NEVER, graphs=True))
     return {"seconds_per_token_of_all": round((time.perf_counter() - began) / new, 4)}
 
 

@@ -10,7 +10,7 @@ from benchmarks.gpu.bench import Bench, read_results
 from benchmarks.gpu.engines import Traced, finetune_model
 from tests.support.oracle import finetune_textbook
 from workflow.lib.model.device import prepare_device
-from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.graph_engine import GraphEngine
 from workflow.lib.settings.computing import Computing
 
 STEPS = 20  # of the textbook
@@ -36,7 +36,9 @@ def right(bench: Bench) -> None:
     """Compare traces; then two epochs in bf16 and in fp32."""
     wanted = read_results(bench.options.out, "reference").get("textbook", {})
 
-    def of(precision: str, kind: type[Engine] = Engine, steps: int | None = None) -> dict[str, Any]:
+    def of(
+        precision: str, kind: type[GraphEngine] = GraphEngine, steps: int | None = None
+    ) -> dict[str, Any]:
         prepare_device(Computing(device=bench.device.type, precision=precision))
         model = bench.model()
         engine = kind(model, bf16=precision == "bf16")

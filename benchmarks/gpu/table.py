@@ -40,7 +40,7 @@ def print_table(folder: Path) -> None:
 
 
 def _print_times(fast: dict[str, Any], kind: str, label: str) -> None:
-    """Print the seconds of each side, and how much longer it takes than the pipeline's engine."""
+    """Print the seconds of each side, and how much longer it takes than the pipeline."""
     parts = {n: p for n, p in fast.items() if isinstance(p, dict) and n.startswith(kind)}
     if not parts:
         return
@@ -50,6 +50,6 @@ def _print_times(fast: dict[str, Any], kind: str, label: str) -> None:
             print(f"  {name:36}{part}")
             continue
         length = "" if kind == "train" else ", 256" if name.endswith("256") else ", references"
-        engine = parts.get(f"{kind}: engine{length}", {})
-        ratio = f"{part['seconds'] / engine['seconds']:8.2f} x" if engine.get("seconds") else ""
+        own = parts.get(f"{kind}: pipeline{length}", {})
+        ratio = f"{part['seconds'] / own['seconds']:8.2f} x" if own.get("seconds") else ""
         print(f"  {name:36}{part['seconds']:9.2f} s{ratio}")

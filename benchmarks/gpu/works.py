@@ -20,7 +20,7 @@ def works(bench: Bench) -> None:
     if leaving_out:
         kept = f"cpu and not ({leaving_out})" if "-k" in chosen else f"not ({leaving_out})"
         chosen = [*(chosen if "-m" in chosen else []), "-k", kept]
-    for file in ("test_device", "test_batches", "test_generate", "test_variants", "test_finetune"):
+    for file in ("test_device", "test_batches", "test_generate", "test_finetune"):
 
         def run(file: str = file) -> dict[str, object]:
             command = [*PYTEST, f"tests/gpu/{file}.py", *chosen]

@@ -1,5 +1,7 @@
 """Losses and gradients on a device are those of the padded batch on the CPU, in float64."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from workflow.lib.fast.packing import pack
 from workflow.lib.model.lora import add_adapters, merge_adapters
 from workflow.lib.model.weights import trainable_state
 from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.graph_engine import GraphEngine
 from workflow.lib.settings.recipe import Lora
 
 PREFIX = [*range(20)]
@@ -21,6 +24,7 @@ BATCHES = {
     "nothing in common": collate_textbook(random_split(8, 6).sequences, 256, 50),
     "a single entry": collate_textbook(SEQUENCES[:1], 256, 50),
 }
+ENGINES = {"packed": Engine, "padded": partial(Engine, packed=False), "graphs": GraphEngine}
 
 
 def exact(batch):
@@ -35,18 +39,29 @@ def exact(batch):
 
 
 @pytest.mark.parametrize("name", BATCHES)
-@pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
+@pytest.mark.parametrize("kind", ENGINES)
 @pytest.mark.parametrize("micro_batches", [1, 3])
-def test_loss_and_gradients_are_the_padded_batchs(device, name, packed, micro_batches):
-    engine = Engine(random_model(1, CONFIG).to(device), packed=packed, micro_batches=micro_batches)
-    engine.backward(*BATCHES[name])
+def test_loss_and_gradients_are_the_padded_batchs(device, name, kind, micro_batches):
+    """Three times: a size is computed, captured and replayed, with the same bits."""
+    model = random_model(1, CONFIG).to(device)
+    engine = ENGINES[kind](model, micro_batches=micro_batches)
     expected, gradients = exact(BATCHES[name])
-    assert engine.losses([BATCHES[name]]) == [pytest.approx(expected, abs=1e-5)]
-    for weight_name, weight in engine.model.named_parameters():
-        assert weight.grad.device.type == device.type
-        torch.testing.assert_close(
-            weight.grad.cpu(), gradients[weight_name].float(), atol=1e-5, rtol=1e-3, msg=weight_name
-        )
+    runs = []
+    for _ in range(3):
+        model.zero_grad()
+        engine.backward(*BATCHES[name])
+        losses = engine.losses([BATCHES[name]])
+        assert losses == [pytest.approx(expected, abs=1e-5)]
+        runs.append((losses, [weight.grad.clone() for weight in model.parameters()]))
+        for weight_name, weight in model.named_parameters():
+            assert weight.grad.device.type == device.type
+            torch.testing.assert_close(
+                weight.grad.cpu(), gradients[weight_name].float(),
+                atol=1e-5, rtol=1e-3, msg=weight_name,
+            )  # fmt: skip
+    for losses, found in runs[1:]:
+        assert losses == runs[0][0]
+        assert all(map(torch.equal, found, runs[0][1]))
 
 
 def test_a_batch_moves_to_the_device_whole(device):
@@ -61,11 +76,14 @@ def test_a_batch_moves_to_the_device_whole(device):
         assert torch.equal(moved.cpu(), stayed), name
 
 
-def test_in_bf16_losses_and_gradients_are_near(device):
+@pytest.mark.parametrize("kind", ENGINES)
+def test_in_bf16_losses_and_gradients_are_near(device, kind):
     """Weights and their gradients stay in float32."""
     batch = BATCHES["a common prefix"]
-    engine = Engine(random_model(1, CONFIG).to(device), bf16=True)
-    engine.backward(*batch)
+    engine = ENGINES[kind](random_model(1, CONFIG).to(device), bf16=True)
+    for _ in range(3):
+        engine.model.zero_grad()
+        engine.backward(*batch)
     expected, gradients = exact(batch)
     [loss] = engine.losses([batch])
     assert loss == pytest.approx(expected, abs=0.05)
@@ -77,15 +95,15 @@ def test_in_bf16_losses_and_gradients_are_near(device):
         assert (found.cpu() - whole).norm() < 0.05 * whole.norm()
 
 
-@pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
-def test_in_bf16_the_loss_is_that_of_its_logits_in_float32(device, packed):
+@pytest.mark.parametrize("kind", ENGINES)
+def test_in_bf16_the_loss_is_that_of_its_logits_in_float32(device, kind):
     inputs, targets = BATCHES["a single entry"]  # alone, every position is computed once
     model = random_model(1, CONFIG).to(device)
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
         logits = model(inputs.to(device)).flatten(0, 1).cpu()
     assert logits.dtype == torch.bfloat16
     expected = torch.nn.functional.cross_entropy(logits.double(), targets.flatten()).item()
-    [loss] = Engine(model, bf16=True, packed=packed).losses([(inputs, targets)])
+    [loss] = ENGINES[kind](model, bf16=True).losses([(inputs, targets)])
     assert loss == pytest.approx(expected, abs=2e-4)
 
 
@@ -106,11 +124,12 @@ def test_adapters_merged_are_adapters_unmerged(device):
         torch.testing.assert_close(weight.cpu(), twin.state_dict()[name], atol=1e-6, rtol=1e-6)
 
 
-def test_only_adapters_have_gradients(device):
+@pytest.mark.parametrize("kind", ENGINES)
+def test_only_adapters_have_gradients(device, kind):
     torch.manual_seed(1)
     model = random_model(1, CONFIG)
     add_adapters(model, Lora(rank=4, alpha=8), 1)
-    engine = Engine(model.to(device))
+    engine = ENGINES[kind](model.to(device))
     engine.backward(*BATCHES["a common prefix"])
     trained = trainable_state(model)
     for name, weight in model.named_parameters():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.support.models import random_model
+from tests.support.recorded_graphs import record_graphs
 from tests.support.training_case import (
     BYTES,
     CONFIG,
@@ -23,6 +24,7 @@ from workflow.lib.model.lora import LoraLinear
 from workflow.lib.model.weights import load_base_model, load_trained_model
 from workflow.lib.parallel import engine as engine_module
 from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.graph_engine import GraphEngine
 from workflow.lib.settings.computing import Computing
 from workflow.lib.settings.recipe import Lora
 from workflow.lib.tokens.dataloader import make_dataloader
@@ -70,6 +72,20 @@ def test_prepare_model_puts_adapters_and_faster_layers_onto_it(files, monkeypatc
     assert sum(isinstance(part, FastEmbedding) for part in parts) == (2 if fast else 0)
     if not fast:
         assert not any(isinstance(part, FastLinear) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("fast", "drop_rate", "kind"),
+    [(True, 0.0, GraphEngine), (False, 0.0, Engine), (True, 0.1, Engine)],
+)
+def test_graphs_are_for_packed_batches_on_a_device_that_has_them(
+    files, monkeypatch, fast, drop_rate, kind
+):
+    training = TRAINING.model_copy(update={"drop_rate": drop_rate})
+    compute = Compute(CPU, settings=Computing(fast=fast))
+    assert type(prepare_model(files.inputs.weights, training, compute)) is Engine
+    record_graphs(monkeypatch)
+    assert type(prepare_model(files.inputs.weights, training, compute)) is kind
 
 
 def test_start_or_resume_measures_the_initial_losses_and_writes_a_sample(files):

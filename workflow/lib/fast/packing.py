@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from workflow.lib.fast.head import cross_entropies
@@ -163,9 +163,24 @@ def packed_losses(model: GPTModel, batches: Sequence[Batch]) -> Tensor:
     batch = pack(batches).to(model.tok_emb.weight.device)
     states = model.hidden(batch.token_ids, batch.positions, batch.attention)  # (N, D)
     states = states.index_select(0, batch.predicting)  # (M, D)
+    return weighted_losses(model.out_head, states, batch.targets, batch.counts)
+
+
+def weighted_losses(head: nn.Module, states: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+    """Return the sum of the cross-entropies of each batch, weighted by its counts.
+
+    Args:
+        head: turns states (M, D) into logits (M, V).
+        states: (M, D) of the positions that predict.
+        targets: (M,).
+        counts: (K, M).
+
+    Returns:
+        (K,).
+    """
     rows = len(states) if torch.is_grad_enabled() else HEAD_ROWS
     losses = [
-        cross_entropies(model.out_head, some, targets)  # with logits (rows, V)
-        for some, targets in zip(states.split(rows), batch.targets.split(rows), strict=True)
+        cross_entropies(head, some, wanted)  # with logits (rows, V)
+        for some, wanted in zip(states.split(rows), targets.split(rows), strict=True)
     ]
-    return (torch.cat(losses) * batch.counts).sum(1)
+    return (torch.cat(losses) * counts).sum(1)

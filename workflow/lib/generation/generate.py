@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from workflow.lib.generation.graph_cache import GraphCache
 from workflow.lib.generation.kv_cache import KeyValueCache, bytes_per_position
 from workflow.lib.generation.sampling import Sampler
 from workflow.lib.model.gpt import GPTModel
@@ -27,6 +28,7 @@ def generate(
     max_new_tokens: int,
     end_of_text: int,
     sample: Sample | None = None,
+    graphs: bool = False,
 ) -> Iterator[tuple[int, list[int]]]:
     """Continue every prompt until end-of-text.
 
@@ -39,6 +41,7 @@ def generate(
         max_new_tokens: most tokens to add to each.
         end_of_text: the token that ends a response; not part of what is returned.
         sample: chooses the next token of each text; greedy if not given.
+        graphs: append tokens by CUDA graphs; for whole weights on a GPU.
 
     Yields:
         number of a prompt and its new tokens, each as soon as it is finished.
@@ -52,7 +55,8 @@ def generate(
     waiting = deque(number for number in by_length if len(texts[number]) <= context)
     outgrown = [number for number in by_length if len(texts[number]) > context]
 
-    cache = _make_cache(model, [len(texts[number]) for number in waiting], max_new_tokens)
+    lengths = [len(texts[number]) for number in waiting]
+    cache = _make_cache(model, lengths, max_new_tokens, GraphCache if graphs else KeyValueCache)
     numbers: list[int] = []  # of the text in each used row of the cache
     states = model.tok_emb.weight.new_empty(0, model.config.emb_dim)  # of their last tokens
     while waiting or numbers:
@@ -87,7 +91,9 @@ def generate(
     model.train(was_training)
 
 
-def _make_cache(model: GPTModel, lengths: Sequence[int], max_new_tokens: int) -> KeyValueCache:
+def _make_cache(
+    model: GPTModel, lengths: Sequence[int], max_new_tokens: int, kind: type[KeyValueCache]
+) -> KeyValueCache:
     """Make a cache for the longest response to the longest prompt, in as many rows as fit."""
     weight = model.tok_emb.weight
     capacity = min(model.config.context_length, max(lengths, default=0) + max_new_tokens)
@@ -95,7 +101,7 @@ def _make_cache(model: GPTModel, lengths: Sequence[int], max_new_tokens: int) ->
     if weight.device.type == "cuda":
         memory = torch.cuda.mem_get_info(weight.device)[0] // 2
     rows = memory // (capacity * bytes_per_position(model))
-    return KeyValueCache(model.config, max(1, min(rows, len(lengths))), capacity, weight)
+    return kind(model.config, max(1, min(rows, len(lengths))), capacity, weight)
 
 
 def _next_group(waiting: deque[int], texts: Sequence[Sequence[int]], free: int) -> list[int]:

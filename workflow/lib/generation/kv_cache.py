@@ -77,15 +77,31 @@ class KeyValueCache:
         Returns:
             (len(tokens), D) their states.
         """
-        device, rows, seen = self.keys.device, len(self), max(self.lengths) + 1
+        seen = max(self.lengths) + 1
         self._clear(seen)
-        lengths = torch.tensor(self.lengths, device=device)  # (B,)
-        row_numbers = torch.arange(rows, device=device)
-        mask = mask_unseen(lengths, seen, self.keys)
+        new = torch.tensor([tokens, self.lengths], device=self.keys.device)
+        states = self._append(model, seen, new)
+        self.lengths = [length + 1 for length in self.lengths]
+        return states
+
+    def _append(self, model: GPTModel, seen: int, new: Tensor) -> Tensor:
+        """Compute one token of each of the first B rows; keep its keys and values.
+
+        Args:
+            seen: number of places S that any of the tokens may see.
+            new: (2, B), the tokens and their places.
+
+        Returns:
+            (B, D) their states.
+        """
+        tokens, places = new
+        rows = new.shape[1]
+        row_numbers = torch.arange(rows, device=new.device)
+        mask = mask_unseen(places, seen, self.keys)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            self.keys[layer, row_numbers, :, lengths] = keys[:, 0]  # (B, H, D/H)
-            self.values[layer, row_numbers, :, lengths] = values[:, 0]
+            self.keys[layer, row_numbers, :, places] = keys[:, 0]  # (B, H, D/H)
+            self.values[layer, row_numbers, :, places] = values[:, 0]
             context = scaled_dot_product_attention(
                 queries.transpose(1, 2),  # (B, H, 1, D/H)
                 self.keys[layer, :rows, :, :seen],
@@ -94,10 +110,7 @@ class KeyValueCache:
             )
             return context.transpose(1, 2)
 
-        new = torch.tensor(tokens, device=device)[:, None]  # (B, 1)
-        states = model.hidden(new, lengths[:, None], attend)  # (B, 1, D)
-        self.lengths = [length + 1 for length in self.lengths]
-        return states[:, 0]
+        return model.hidden(tokens[:, None], places[:, None], attend)[:, 0]
 
     def remove(self, row: int) -> None:
         """Free a row; the last one in use moves to its place."""
@@ -119,20 +132,20 @@ class KeyValueCache:
             self.cleared = part.stop
 
 
-def mask_unseen(lengths: Tensor, places: int, like: Tensor) -> Tensor:
+def mask_unseen(newest: Tensor, seen: int, like: Tensor) -> Tensor:
     """Return what attention adds to the scores of a row's places: -inf after its newest position.
 
     One mask serves all layers. From a Boolean one torch would make it again in each.
 
     Args:
-        lengths: (B,), the place of the newest position of each row.
-        places: number S of places.
+        newest: (B,), the place of the newest position of each row.
+        seen: number S of places.
         like: a tensor of the wanted type and device.
 
     Returns:
         (B, 1, 1, S).
     """
-    unseen = torch.arange(places, device=like.device) > lengths[:, None]  # (B, S)
+    unseen = torch.arange(seen, device=like.device) > newest[:, None]  # (B, S)
     mask = like.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)
     return mask[:, None, None, :]
 

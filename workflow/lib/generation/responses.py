@@ -9,6 +9,7 @@ from torch import Tensor
 
 from workflow.lib.data.entries import read_entries
 from workflow.lib.fast.cpu_kernels import speed_up
+from workflow.lib.fast.cuda_graphs import has_graphs
 from workflow.lib.generation.generate import generate
 from workflow.lib.generation.record import write_generation
 from workflow.lib.generation.sampling import Sampler
@@ -33,6 +34,7 @@ def write_responses(
     settings: Generation,
     output: Path,
     world: World = SINGLE_PROCESS,
+    graphs: bool = False,
 ) -> None:
     """Generate a response to every entry and write the entries with "model_response" added.
 
@@ -42,6 +44,7 @@ def write_responses(
         output: JSON file to write, in the order of the entries; beside it generation.json tells
             which responses have all the tokens they may have, so that they may lack their end.
         world: the processes that share the entries, each of which calls this; the leader writes.
+        graphs: see `generate`.
     """
     loaded = read_entries(entries)
     prompts = [tokenizer.encode_ordinary(style.prompt(entry)) for entry in loaded]
@@ -53,9 +56,8 @@ def write_responses(
         world.heartbeat()
         return sampler(logits, [own[row] for row in rows])
 
-    finished = generate(
-        model, [prompts[n] for n in own], settings.max_new_tokens, tokenizer.eot_token, sample
-    )
+    own_prompts, most = [prompts[number] for number in own], settings.max_new_tokens
+    finished = generate(model, own_prompts, most, tokenizer.eot_token, sample, graphs)
     responses: dict[int, str] = {}
     cut_off: list[int] = []
     for row, tokens in progress_bar(finished, "responses", total=len(own)):
@@ -126,4 +128,5 @@ class ResponsesJob(BaseModel):
             self.generation,
             self.output,
             world,
+            graphs=self.computing.fast and has_graphs(device),
         )

@@ -1,7 +1,8 @@
 """Losses and gradients of a batch: what one step of the training loop computes.
 
 The loop of `training/train.py` is the chapter's. An engine computes its batches: packed instead of
-padded, in micro-batches, in bfloat16 or float32; `distributed.py` adds processes.
+padded, in micro-batches, in bfloat16 or float32. `graph_engine.py` launches them as CUDA graphs,
+`distributed.py` adds processes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,7 @@ class Engine:
 
     world: World = SINGLE_PROCESS
     sharded = False  # whether every process holds a part of each weight
+    captures = False  # whether CUDA graphs are used
 
     def __init__(
         self, model: GPTModel, *, micro_batches: int = 1, bf16: bool = False, packed: bool = True
@@ -50,12 +52,11 @@ class Engine:
         self.packed = packed
 
     def backward(self, inputs: Tensor, targets: Tensor) -> None:
-        """Add the gradients of a batch's loss to those of the weights, in training mode."""
+        """Compute the gradients of a batch's loss in training mode, for weights without any."""
         self.model.train()
         micro_batches, counted = self._divided(inputs, targets)
         for number, micro_batch in enumerate(micro_batches, 1):
-            [loss] = self._summed_losses([micro_batch], last=number == len(micro_batches))
-            (loss / counted).backward()
+            self.add_gradients(micro_batch, counted, last=number == len(micro_batches))
 
     def losses(self, batches: Iterable[Batch]) -> list[float]:
         """Return the loss of each batch, in evaluation mode and without gradients.
@@ -69,8 +70,7 @@ class Engine:
         parts = [part for micro_batches, _ in divided for part in micro_batches]
         sizes = torch.tensor([len(micro_batches) for micro_batches, _ in divided])
         batch = torch.arange(len(divided)).repeat_interleave(sizes)  # that each part is of
-        # FSDP's weights do not support inference_mode.
-        with torch.no_grad() if self.sharded else torch.inference_mode():
+        with torch.no_grad():  # FSDP's weights and CUDA graphs do not support inference_mode
             passes = [
                 self._summed_losses(parts[start : start + TOGETHER], last=True)
                 for start in range(0, len(parts), TOGETHER)
@@ -100,12 +100,25 @@ class Engine:
         )
         return [chunk for chunk in chunks if (chunk[1] != IGNORE_INDEX).any()], counted
 
+    def add_gradients(self, batch: Batch, counted: int, last: bool) -> None:
+        """Add the gradients of a micro-batch.
+
+        Args:
+            counted: targets that count in the whole batch.
+            last: whether it is the last before the step.
+        """
+        [loss] = self._summed_losses([batch], last)
+        (loss / counted).backward()
+
     def _summed_losses(self, batches: list[Batch], last: bool) -> Tensor:
         """Return `summed_losses` in the engine's precision, (K,)."""
-        device_type = self.model.tok_emb.weight.device.type
-        autocast = torch.autocast(device_type, torch.bfloat16, enabled=self.bf16)
-        with autocast, self._random_numbers_of_rank():
+        with self.autocast(), self._random_numbers_of_rank():
             return self.summed_losses(batches, last)
+
+    def autocast(self, **options: Any) -> torch.autocast:
+        """Return the context in which matrix products have the engine's precision."""
+        device_type = self.model.tok_emb.weight.device.type
+        return torch.autocast(device_type, torch.bfloat16, enabled=self.bf16, **options)
 
     @contextmanager
     def _random_numbers_of_rank(self) -> Iterator[None]:

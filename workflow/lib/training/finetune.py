@@ -7,11 +7,13 @@ import torch._dynamo  # noqa: F401  # as the first optimizer does; here once for
 from pydantic import BaseModel, ConfigDict
 
 from workflow.lib.fast.cpu_kernels import speed_up
+from workflow.lib.fast.cuda_graphs import has_graphs
 from workflow.lib.model.device import describe, make_repeatable, prepare_device, trains_in_bf16
 from workflow.lib.model.lora import add_adapters
 from workflow.lib.model.weights import load_base_model
 from workflow.lib.parallel.distributed import DistributedEngine
 from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.graph_engine import GraphEngine
 from workflow.lib.parallel.world import join_world
 from workflow.lib.runtime.lock import held, wait_until_free
 from workflow.lib.runtime.log import log
@@ -102,7 +104,10 @@ def prepare_model(weights: Path, training: Training, compute: Compute) -> Engine
     bf16 = trains_in_bf16(device, compute.settings.precision)
     micro_batches = training.gradient_accumulation
     if world.world_size == 1:
-        return Engine(model.to(device), micro_batches=micro_batches, bf16=bf16, packed=fast)
+        model.to(device)
+        if fast and has_graphs(device) and not training.drop_rate:
+            return GraphEngine(model, micro_batches=micro_batches, bf16=bf16)
+        return Engine(model, micro_batches=micro_batches, bf16=bf16, packed=fast)
     return DistributedEngine(
         model, world, device, compute.sharding,
         micro_batches=micro_batches, bf16=bf16, packed=fast,

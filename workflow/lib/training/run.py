@@ -14,7 +14,6 @@ from workflow.lib.data.entries import Entry
 from workflow.lib.fast.cpu_kernels import recycle_gradients
 from workflow.lib.generation.generate import generate
 from workflow.lib.model.device import describe, peak_memory
-from workflow.lib.model.gpt import GPTModel
 from workflow.lib.model.lora import add_adapters, merge_adapters, save_adapters
 from workflow.lib.model.weights import (
     load_base_model,
@@ -91,7 +90,7 @@ class Run(Hooks):
         """Generate the response to the sample entry after this number of epochs."""
         if self.engine.takes_part():
             entry = self.data.sample
-            response = self.engine.call(_respond, self.engine.model, self.recipe, entry)
+            response = self.engine.call(_respond, self.engine, self.recipe, entry)
             sample = {"epoch": epoch, **entry, "model_response": response}
             self.progress.samples.append(sample)
             when = f"after epoch {epoch}" if epoch else "before training"
@@ -220,9 +219,11 @@ def _record_of(
     }
 
 
-def _respond(model: GPTModel, recipe: FinetuneRecipe, entry: Entry) -> str:
+def _respond(engine: Engine, recipe: FinetuneRecipe, entry: Entry) -> str:
     """Return the model's response to one entry."""
     tokenizer, style = recipe.tokenizer, recipe.style
     prompt = tokenizer.encode_ordinary(style.prompt(entry))
-    [(_, tokens)] = generate(model, [prompt], SAMPLE_TOKENS, tokenizer.eot_token)
+    [(_, tokens)] = generate(
+        engine.model, [prompt], SAMPLE_TOKENS, tokenizer.eot_token, graphs=engine.captures
+    )
     return style.answer(tokenizer.decode(tokens))
