@@ -15,6 +15,7 @@ from workflow.lib.generation import kv_cache
 from workflow.lib.generation.generate import generate
 from workflow.lib.generation.record import read_cut_off, write_generation
 from workflow.lib.generation.responses import write_responses
+from workflow.lib.model.gpt import GPTModel
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.recipe import Generation
 from workflow.lib.tokens.prompt_style import load_style
@@ -33,6 +34,25 @@ def test_tokens_equal_full_recomputation(monkeypatch, cache_bytes):
     assert sorted(found) == list(range(len(prompts)))
     for number, prompt in enumerate(prompts):
         assert found[number] == generate_textbook(model, prompt, 15, END), number
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+def test_no_step_writes_repeatably(monkeypatch, graphs):
+    """Torch would wait for CUDA in each such write, as samples in a training once did."""
+    model, hidden, enabled = random_model(3), GPTModel.hidden, []
+
+    def noted(self, tokens, *arguments):
+        enabled.append((tokens.dim(), torch.are_deterministic_algorithms_enabled()))
+        return hidden(self, tokens, *arguments)
+
+    monkeypatch.setattr(GPTModel, "hidden", noted)
+    torch.use_deterministic_algorithms(True)
+    try:
+        list(generate(model, random_prompts([3]), 4, -1, graphs=graphs))
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert enabled == [(1, True), *[(2, False)] * 3]  # the prompt, then a token at a time
 
 
 def test_a_response_ends_at_end_of_text():

@@ -12,6 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
 
 from workflow.lib.fast.packing import share_beginnings
+from workflow.lib.model.device import order_is_free
 from workflow.lib.model.gpt import CausalAttention, GPTConfig, GPTModel
 
 AHEAD = 32  # positions that are zeroed before they are reached
@@ -110,7 +111,8 @@ class KeyValueCache:
             )
             return context.transpose(1, 2)
 
-        return model.hidden(tokens[:, None], places[:, None], attend)[:, 0]
+        with order_is_free():  # each row writes to its own places
+            return model.hidden(tokens[:, None], places[:, None], attend)[:, 0]
 
     def remove(self, row: int) -> None:
         """Free a row; the last one in use moves to its place."""
