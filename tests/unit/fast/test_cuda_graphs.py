@@ -62,35 +62,46 @@ def test_a_wait_for_the_device_cannot_be_captured(graphs):
         graphs("waits", waits, torch.ones(2))
 
 
+FULL, REFUSED = "CUDA out of memory. Tried to", "not permitted when stream is capturing"
+
+
 @pytest.mark.parametrize("where", ["call", "capture"])
-def test_without_memory_it_goes_on_without_graphs(graphs, monkeypatch, where, caplog):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.OutOfMemoryError(FULL), "not enough GPU memory"),
+        (RuntimeError(f"{REFUSED}\nFor debugging"), REFUSED),
+    ],
+)
+def test_where_graphs_fail_it_goes_on_without(graphs, monkeypatch, where, error, reason, caplog):
     graphs("double", double, torch.ones(1))
     if where == "call":
         graphs("double", double, torch.ones(1))
 
-    def full(action):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    def fail(action):
+        raise error
 
-    monkeypatch.setattr(graphs.recorder, where, full)
+    monkeypatch.setattr(graphs.recorder, where, fail)
     length = {"call": 2, "capture": 1}[where]
     with caplog.at_level("INFO"):
         for _ in range(3):
             found = graphs.or_without(lambda: graphs("double", double, torch.ones(length)))
             assert found.tolist() == [2] * length
-    assert caplog.messages == [
-        "not enough GPU memory for CUDA graphs: going on without them, slower"
-    ]
+    assert caplog.messages == [f"going on without CUDA graphs, slower: {reason}"]
     assert (graphs.recorder, graphs.inputs, graphs.captured) == (None, {}, {})
 
 
-def test_without_memory_for_the_first_call_either_it_fails(graphs, monkeypatch):
-    def full(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_what_fails_without_graphs_too_fails(graphs, error):
+    def fail(*_):
+        raise error("this")
 
-    with pytest.raises(torch.OutOfMemoryError):
-        graphs.or_without(full)
-    with pytest.raises(torch.OutOfMemoryError):
-        graphs.or_without(lambda: graphs("full", full, torch.ones(1)))
+    with pytest.raises(error, match="this"):
+        graphs.or_without(fail)
+    assert graphs.recorder is not None
+    for _ in range(2):
+        with pytest.raises(error, match="this"):
+            graphs.or_without(lambda: graphs("fail", fail, torch.ones(1)))
 
 
 def test_a_device_without_graphs_calls(monkeypatch):

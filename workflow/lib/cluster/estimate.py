@@ -9,8 +9,9 @@ For P parameters in float32 (benchmarks/README.md compares these formulas with m
     exporting    12 P: the file, the model, and the tensors in their layout
 
 Activations are those of one micro-batch: batch_size / gradient_accumulation entries, all as long as
-the longest. With `device: cpu` all of it is host memory. With a GPU, the host's peak is loading the
-model or resuming from a checkpoint. Terms that depend on the machine are estimated high.
+the longest. CUDA graphs take more than that, but only where there is more. With `device: cpu` all
+of it is host memory. With a GPU, the host's peak is loading the model or resuming from a
+checkpoint. Terms that depend on the machine are estimated high.
 """
 
 from collections.abc import Iterator

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from workflow.lib.runtime.errors import first_line
 from workflow.lib.runtime.log import log
 
 Result = TypeVar("Result")
@@ -19,7 +20,7 @@ MOST = 64  # graphs that are kept: each takes megabytes for its thousands of ker
 
 
 class Recorder(Protocol):
-    """The calls and captures of computations."""
+    """What calls and captures computations."""
 
     def call(self, action: Callable[[], Tensor]) -> Tensor:
         """Compute in the surroundings of a capture, without capturing."""
@@ -79,17 +80,22 @@ class Graphs:
         return result
 
     def or_without(self, compute: Callable[[], Result]) -> Result:
-        """Return `compute()`; where memory runs out, free all graphs and go on without them.
+        """Return `compute()`; where it fails, free all graphs and compute without any from then on.
+
+        Memory may be too small for graphs, or a library may refuse to be recorded. What fails for
+        another reason fails again.
 
         Args:
             compute: calls this; called again from its beginning.
         """
         try:
             return compute()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
             if not self.inputs or self.recorder is None:
                 raise
-        log.info("not enough GPU memory for CUDA graphs: going on without them, slower")
+            full = isinstance(error, torch.OutOfMemoryError)
+            reason = "not enough GPU memory" if full else first_line(error)
+        log.info("going on without CUDA graphs, slower: %s", reason)
         self.recorder = None
         self.inputs.clear()
         self.captured.clear()

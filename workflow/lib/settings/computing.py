@@ -25,7 +25,7 @@ class Computing(Section):
     )
     fast: bool = Field(
         True,
-        description="packed batches and faster CPU layers; false: the chapter's computations",
+        description="packed batches, faster layers, CUDA graphs; false: the chapter's computations",
     )
     checkpoint_every: Count | None = Field(
         None, description="steps between checkpoints; null: about one a minute"
