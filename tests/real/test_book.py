@@ -8,6 +8,7 @@ import csv
 import hashlib
 import json
 import shutil
+from collections import Counter
 
 import pytest
 import torch
@@ -19,9 +20,15 @@ from tests.support.oracle import finetune_textbook
 from tests.support.paths import ROOT
 from tests.support.project import Project
 from tests.support.small_checkpoint import make_checkpoint
+from workflow.lib.fast.buckets import fill_up
 from workflow.lib.model.gpt import GPTConfig
 from workflow.lib.model.weights import load_base_model
+from workflow.lib.parallel.engine import Engine
+from workflow.lib.settings.recipe import Evaluation, Training
+from workflow.lib.tokens.dataloader import make_dataloader
 from workflow.lib.tokens.dataset import load_tokens
+from workflow.lib.training.progress import Progress
+from workflow.lib.training.train import Hooks, Loaders, train
 
 MODEL = "gpt2-medium-355M"
 SHAPE = GPTConfig(vocab_size=50257, context_length=1024, emb_dim=32, n_heads=2, n_layers=2)
@@ -139,3 +146,29 @@ def test_the_judge_was_asked_as_in_the_chapter(book):
 def test_the_same_again_has_nothing_to_do(book):
     project, *_ = book
     assert "Nothing to be done" in project.run(SCORES).text
+
+
+def test_the_batches_of_two_epochs_have_eight_sizes(book):
+    """So a GPU needs as many CUDA graphs for them: docs/how-it-computes.md."""
+    project, *_ = book
+    tokens = project.path("results/tokens/gpt2/instruction-data/alpaca")
+    training, sizes = Training(), Counter()
+    loaders = Loaders(
+        *(
+            make_dataloader(load_tokens(tokens / name), 50256, training, 1024, shuffle)
+            for name, shuffle in (("train.npz", True), ("val.npz", False))
+        )
+    )
+
+    class Sizes(Engine):
+        def backward(self, inputs, targets):
+            batch = fill_up([(inputs, targets)], learns=True)
+            sizes[tuple(tensor.shape for tensor in batch.tensors)] += 1
+
+        def losses(self, batches):
+            return [0.0 for _ in batches]
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+    torch.manual_seed(training.seed)
+    train(Sizes(None), optimizer, loaders, training, Evaluation(), Progress(), Hooks())
+    assert (len(sizes), sizes.total()) == (8, 232)
