@@ -8,6 +8,7 @@ import torch
 from tests.support.models import random_model
 from tests.support.oracle import collate_textbook, logits_of
 from tests.support.training_case import CONFIG, random_split
+from workflow.lib.fast import cuda_graphs
 from workflow.lib.fast.packing import pack
 from workflow.lib.model.lora import add_adapters, merge_adapters
 from workflow.lib.model.weights import trainable_state
@@ -59,6 +60,8 @@ def test_loss_and_gradients_are_the_padded_batchs(device, name, kind, micro_batc
                 weight.grad.cpu(), gradients[weight_name].float(),
                 atol=1e-5, rtol=1e-3, msg=weight_name,
             )  # fmt: skip
+    if kind == "graphs" and cuda_graphs.has_graphs(device):
+        assert {name for name, *_ in engine.graphs.captured} == {True, False}  # steps and losses
     for losses, found in runs[1:]:
         assert losses == runs[0][0]
         assert all(map(torch.equal, found, runs[0][1]))

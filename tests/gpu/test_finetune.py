@@ -20,6 +20,8 @@ EVERYTHING = TRAINING.model_copy(
             "clip_norm": 0.5, "gradient_accumulation": 3}
 )  # fmt: skip
 
+GRAPHS = EVERYTHING.model_copy(update={"drop_rate": 0.0})  # with dropout there are none
+
 
 def computed_on(device, precision="fp32"):
     """How a finetuning computes: on the device, which is prepared already."""
@@ -63,7 +65,9 @@ def test_bf16_is_near_float32(device, files):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("training", [TRAINING, LORA, EVERYTHING], ids=["plain", "LoRA", "all"])
+@pytest.mark.parametrize(
+    "training", [TRAINING, LORA, EVERYTHING, GRAPHS], ids=["plain", "LoRA", "all", "graphs"]
+)
 def test_two_runs_are_the_same_bytes(device, files, training, precision):
     compute = computed_on(device, precision)
     run(files, training, compute=compute)
@@ -72,7 +76,7 @@ def test_two_runs_are_the_same_bytes(device, files, training, precision):
     assert written(files) == first
 
 
-@pytest.mark.parametrize("training", [EVERYTHING, LORA], ids=["all", "LoRA"])
+@pytest.mark.parametrize("training", [EVERYTHING, LORA, GRAPHS], ids=["all", "LoRA", "graphs"])
 def test_killed_it_ends_with_the_same_bytes(device, files, tmp_path, training):
     training = training.model_copy(update={"epochs": 6})
     expected, _ = finish(elsewhere(files, tmp_path / "whole"), training, device=device)

@@ -47,12 +47,18 @@ def test_a_graph_for_each_size_has_the_same_tokens(device, monkeypatch):
     model = random_model(3)
     texts = [generate_textbook(model, prompt, 12, -1) for prompt in PROMPTS[:6]]
     model.to(device)
+    caches, make = [], module._make_cache
+    monkeypatch.setattr(module, "_make_cache", lambda *a: caches.append(make(*a)) or caches[-1])
     lengths = set()
     for end in {token for text in texts for token in text}:
         expected = [text[: text.index(end)] if end in text else text for text in texts]
         assert respond(model, PROMPTS[:6], 12, end) == expected
         lengths.add(tuple(map(len, expected)))
     assert len(lengths) > 5
+    if cuda_graphs.has_graphs(device):
+        sizes = {(shape[1], seen) for cache in caches for seen, shape in cache.graphs.captured}
+        assert {rows for rows, _ in sizes} == {6, 3, 2, 1}
+        assert len({seen for _, seen in sizes}) > 4
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -70,6 +70,7 @@ FULL, REFUSED = "CUDA out of memory. Tried to", "not permitted when stream is ca
     ("error", "reason"),
     [
         (torch.OutOfMemoryError(FULL), "not enough GPU memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"), "not enough GPU memory"),
         (RuntimeError(f"{REFUSED}\nFor debugging"), REFUSED),
     ],
 )

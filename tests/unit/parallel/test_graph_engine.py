@@ -71,6 +71,20 @@ def test_where_memory_runs_out_in_a_step_it_is_computed_again_from_its_beginning
     assert engine.losses([BATCH]) == pytest.approx(Engine(random_model(5)).losses([BATCH]))
 
 
+def test_what_else_the_model_computes_may_have_the_memory_of_graphs(engine):
+    gradients_of(engine)
+    asked = []
+
+    def needs_much(text):
+        asked.append(text)
+        if engine.graphs.inputs:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return "done"
+
+    assert engine.call(needs_much, "a sample") == "done"
+    assert asked == ["a sample"] * 2
+
+
 def test_frozen_weights_have_no_gradients(engine):
     engine.model.requires_grad_(False)
     engine.model.out_head.requires_grad_(True)

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from workflow.lib.runtime.errors import first_line
+from workflow.lib.runtime.errors import first_line, is_out_of_memory
 from workflow.lib.runtime.log import log
 
 Result = TypeVar("Result")
@@ -37,8 +37,9 @@ def has_graphs(device: torch.device) -> bool:
 class Graphs:
     """Computations by their sizes: called the first time, captured the second, then replayed.
 
-    All three launch the same kernels, so a result does not depend on which of them made it. A size
-    that is met once costs no capture. Graphs compute in the same memory, which they keep.
+    All three launch the same kernels, so that a result should not depend on which of them made it
+    (tests/gpu). A size that is met once costs no capture. Graphs compute in the same memory, which
+    they keep.
 
     Args:
         device: to compute on; one without graphs is called every time.
@@ -93,7 +94,7 @@ class Graphs:
         except RuntimeError as error:
             if not self.inputs or self.recorder is None:
                 raise
-            full = isinstance(error, torch.OutOfMemoryError)
+            full = is_out_of_memory(error)
             reason = "not enough GPU memory" if full else first_line(error)
         log.info("going on without CUDA graphs, slower: %s", reason)
         self.recorder = None
@@ -106,6 +107,9 @@ class Graphs:
 class CudaRecorder:
     """Computations on a stream of their own, as captures need, in one pool of memory.
 
+    A process should not have several with graphs at a time: torch has 32 streams in turn, and may
+    free what cuBLAS works in on the stream of a graph that is deleted.
+
     Args:
         device: a CUDA device.
     """
@@ -117,10 +121,11 @@ class CudaRecorder:
     def call(self, action: Callable[[], Tensor]) -> Tensor:
         """Compute on the stream: libraries load and allocate what a capture could not."""
         self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            result = action()
-        torch.cuda.current_stream().wait_stream(self.stream)
-        return result
+        try:
+            with torch.cuda.stream(self.stream):
+                return action()
+        finally:  # what is computed in place of a failed action comes after it, too
+            torch.cuda.current_stream().wait_stream(self.stream)
 
     def capture(self, action: Callable[[], Tensor]) -> tuple[Callable[[], object], Tensor]:
         """Record a computation that was called before."""

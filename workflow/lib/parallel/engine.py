@@ -41,7 +41,6 @@ class Engine:
 
     world: World = SINGLE_PROCESS
     sharded = False  # whether every process holds a part of each weight
-    captures = False  # whether the model may be computed by CUDA graphs
 
     def __init__(
         self, model: GPTModel, *, micro_batches: int = 1, bf16: bool = False, packed: bool = True

@@ -1,5 +1,6 @@
 """A model in one process on a GPU, whose passes are launched as CUDA graphs."""
 
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
@@ -10,21 +11,19 @@ from workflow.lib.fast.buckets import BucketedBatch, bucketed_losses, fill_up
 from workflow.lib.fast.cuda_graphs import Graphs
 from workflow.lib.fast.packing import Batch
 from workflow.lib.model.gpt import GPTModel
-from workflow.lib.parallel.engine import Engine
+from workflow.lib.parallel.engine import Engine, Result
 
 
 class GraphEngine(Engine):
     """An engine with a CUDA graph for each size of batch; packed, so dropout must be off.
 
-    Losses and gradients are those of `Engine` up to rounding. Where memory runs out, the graphs are
-    freed and passes launched kernel by kernel, with the same results.
+    Losses and gradients are those of `Engine` up to rounding. Where graphs fail, kernels are
+    launched one by one, with the same results.
 
     Args:
         model: on the device to compute on.
         options: `micro_batches` and `bf16`, see `Engine`.
     """
-
-    captures = True
 
     def __init__(self, model: GPTModel, **options: Any) -> None:
         super().__init__(model, **options)
@@ -53,6 +52,10 @@ class GraphEngine(Engine):
         filled = fill_up(batches, learns=False)
         compute = partial(self._compute, filled, learns=False)
         return self.graphs.or_without(compute).clone()  # the next pass may overwrite them
+
+    def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function that computes with the model and can be called again."""
+        return self.graphs.or_without(partial(function, *arguments))
 
     def _compute(self, batch: BucketedBatch, learns: bool) -> Tensor:
         """Return the loss of each batch, (K,); add their gradients if it learns."""

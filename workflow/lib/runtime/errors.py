@@ -72,13 +72,18 @@ _NO_MEMORY = (
 _LESS = "lower batch_size or max_length, raise gradient_accumulation, or use a smaller model"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on any device."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
 def one_line(error: BaseException) -> str | None:
     """Return an error that a user can put right as one line, None for a defect of the pipeline."""
     if isinstance(error, UserError):
         return str(error)
     if is_full(error):
         return _full(getattr(error, "filename", None))
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+    if is_out_of_memory(error):
         said = first_line(error).partition(" Of the allocated memory")[0].rstrip(".")  # CUDA's
         said = said if "memory" in said else f"out of memory ({said})"
         return f"{said}; {_LESS}"

@@ -14,6 +14,7 @@ from workflow.lib.data.entries import Entry
 from workflow.lib.fast.cpu_kernels import recycle_gradients
 from workflow.lib.generation.generate import generate
 from workflow.lib.model.device import describe, peak_memory
+from workflow.lib.model.gpt import GPTModel
 from workflow.lib.model.lora import add_adapters, merge_adapters, save_adapters
 from workflow.lib.model.weights import (
     load_base_model,
@@ -90,7 +91,7 @@ class Run(Hooks):
         """Generate the response to the sample entry after this number of epochs."""
         if self.engine.takes_part():
             entry = self.data.sample
-            response = self.engine.call(_respond, self.engine, self.recipe, entry)
+            response = self.engine.call(_respond, self.engine.model, self.recipe, entry)
             sample = {"epoch": epoch, **entry, "model_response": response}
             self.progress.samples.append(sample)
             when = f"after epoch {epoch}" if epoch else "before training"
@@ -219,11 +220,9 @@ def _record_of(
     }
 
 
-def _respond(engine: Engine, recipe: FinetuneRecipe, entry: Entry) -> str:
+def _respond(model: GPTModel, recipe: FinetuneRecipe, entry: Entry) -> str:
     """Return the model's response to one entry."""
     tokenizer, style = recipe.tokenizer, recipe.style
     prompt = tokenizer.encode_ordinary(style.prompt(entry))
-    [(_, tokens)] = generate(
-        engine.model, [prompt], SAMPLE_TOKENS, tokenizer.eot_token, graphs=engine.captures
-    )
+    [(_, tokens)] = generate(model, [prompt], SAMPLE_TOKENS, tokenizer.eot_token)
     return style.answer(tokenizer.decode(tokens))
