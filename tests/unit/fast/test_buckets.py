@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.support.oracle import collate_textbook
-from tests.unit.fast.test_packing import END, MODEL, batches, gradients_of
+from tests.support.packed_case import END, MODEL, batches, gradients_of
 from workflow.lib.fast import buckets
 from workflow.lib.fast.buckets import BucketedBatch, bucketed_losses, fill_up, rounded_up
 from workflow.lib.fast.packing import packed_losses
