@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from workflow.lib.model.device import moved, pinned
 from workflow.lib.runtime.errors import first_line, is_out_of_memory
 from workflow.lib.runtime.log import log
 
@@ -62,15 +63,14 @@ class Graphs:
             a tensor that the next call, of whatever name, may overwrite.
         """
         if self.recorder is None:
-            return action(*(x.to(self.device) for x in inputs))
+            return action(*(moved(x, self.device) for x in inputs))
         size = (name, *(x.shape for x in inputs))
         known = size in self.inputs
         if not known:
             self.inputs[size] = [torch.empty_like(x, device=self.device) for x in inputs]
         fixed = self.inputs[size]
         for there, here in zip(fixed, inputs, strict=True):
-            pinned = here.pin_memory() if self.device.type == "cuda" else here
-            there.copy_(pinned, non_blocking=True)
+            there.copy_(pinned(here, self.device), non_blocking=True)
         if size not in self.captured:
             compute = partial(action, *fixed)
             if not known or len(self.captured) == MOST:

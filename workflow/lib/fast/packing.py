@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from workflow.lib.fast.head import cross_entropies
+from workflow.lib.model.device import moved
 from workflow.lib.model.gpt import CausalAttention, GPTModel
 from workflow.lib.tokens.collate import IGNORE_INDEX
 
@@ -56,7 +57,7 @@ class PackedAttention:
 
     def to(self, device: torch.device) -> "PackedAttention":
         """Copy the indices to a device."""
-        return PackedAttention(_moved(self.numbers, device), _moved(self.first, device))
+        return PackedAttention(moved(self.numbers, device), moved(self.first, device))
 
 
 def share_beginnings(tokens: Tensor, lengths: Tensor) -> PackedAttention:
@@ -105,13 +106,8 @@ class PackedBatch:
     def to(self, device: torch.device) -> "PackedBatch":
         """Copy the batch to a device; CUDA copies while it still computes the batch before."""
         tensors = {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
-        moved = {name: _moved(tensor, device) for name, tensor in tensors.items()}
-        return PackedBatch(attention=self.attention.to(device), **moved)
-
-
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    cuda = device.type == "cuda"
-    return (tensor.pin_memory() if cuda else tensor).to(device, non_blocking=cuda)
+        there = {name: moved(tensor, device) for name, tensor in tensors.items()}
+        return PackedBatch(attention=self.attention.to(device), **there)
 
 
 def pack(batches: Sequence[Batch]) -> PackedBatch:

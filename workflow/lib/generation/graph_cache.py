@@ -1,18 +1,18 @@
 """A key-value cache on a GPU, which appends tokens by CUDA graphs."""
 
-from collections.abc import Sequence
 from functools import partial
 from math import ceil
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from workflow.lib.fast.buckets import rounded_up
 from workflow.lib.fast.cuda_graphs import Graphs
 from workflow.lib.generation.kv_cache import KeyValueCache
 from workflow.lib.model.gpt import GPTModel
 
-PLACES = 128  # the step between the numbers of places that are computed
+PLACES = 128  # the least step between the numbers of places that are computed
 FEWEST_ROWS = 8  # rows below which fewer are not faster
 
 
@@ -26,21 +26,14 @@ class GraphCache(KeyValueCache):
         super().__init__(*args)
         self.graphs = Graphs(self.keys.device)
 
-    def extend(self, model: GPTModel, tokens: Sequence[int]) -> Tensor:
-        """Append one token to each row in use.
-
-        Returns:
-            (len(tokens), D) their states, which the next call may overwrite.
-        """
+    def _extend(self, model: GPTModel, seen: int, new: Tensor) -> Tensor:
+        """Do as `_append` for all rows in use; the next call may overwrite the states."""
         rows = self.rows
         while rows > (fewer := ceil(rows / 2)) >= max(len(self), FEWEST_ROWS):
             rows = fewer
         capacity = self.keys.shape[3]
-        seen = min(capacity, PLACES * ceil((max(self.lengths) + 1) / PLACES))
+        seen = min(capacity, rounded_up(seen, PLACES))
         self._clear(seen)
-        new = torch.zeros(2, rows, dtype=torch.int64)
-        new[:, : len(self)] = torch.tensor([tokens, self.lengths])
         append = partial(self._append, model, seen)
-        states = self.graphs.or_without(lambda: self.graphs(seen, append, new))
-        self.lengths = [length + 1 for length in self.lengths]
-        return states[: len(self)]
+        filled = pad(new, (0, rows - len(self)))
+        return self.graphs.or_without(lambda: self.graphs(seen, append, filled))[: len(self)]

@@ -78,12 +78,15 @@ class KeyValueCache:
         Returns:
             (len(tokens), D) their states.
         """
-        seen = max(self.lengths) + 1
-        self._clear(seen)
-        new = torch.tensor([tokens, self.lengths], device=self.keys.device)
-        states = self._append(model, seen, new)
+        new = torch.tensor([tokens, self.lengths])
+        states = self._extend(model, max(self.lengths) + 1, new)
         self.lengths = [length + 1 for length in self.lengths]
         return states
+
+    def _extend(self, model: GPTModel, seen: int, new: Tensor) -> Tensor:
+        """Do as `_append` for all rows in use; `new` is on the host."""
+        self._clear(seen)
+        return self._append(model, seen, new.to(self.keys.device))
 
     def _append(self, model: GPTModel, seen: int, new: Tensor) -> Tensor:
         """Compute one token of each of the first B rows; keep its keys and values.

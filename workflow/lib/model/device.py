@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from workflow.lib.runtime.errors import UserError
 from workflow.lib.settings.computing import Computing
@@ -89,6 +90,16 @@ def order_is_free() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(True)
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the host that CUDA can copy while it still computes; others as it is."""
+    return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor of the host to a device, on CUDA without waiting."""
+    return pinned(tensor, device).to(device, non_blocking=device.type == "cuda")
 
 
 def describe(device: torch.device) -> str:
